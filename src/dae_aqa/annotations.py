@@ -109,14 +109,14 @@ def read_annotations(path: Path) -> pd.DataFrame:
 
 
 def write_annotations(annotations: pd.DataFrame, path: Path) -> None:
-    """Check `annotations` and write them to `path`, sorted by `sample_id`, byte-identical for equal tables."""
+    """Check `annotations` and write them to `path`, sorted by `sample_id`: equal tables, equal bytes."""
     table = check_annotations(annotations, source=str(path)).sort_values("sample_id")
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, lineterminator="\n")
 
 
 def _row_problems(table: pd.DataFrame) -> list[str]:
-    """Return one line per fault, in row order; rows are counted as in the file (header is line 1)."""
+    """Return one line per fault, in row order; lines are counted as in the file, header first."""
     start, end = table["start_frame"], table["end_frame"]
     checks: list[tuple[pd.Series, str]] = [
         (

@@ -10,7 +10,7 @@ class DaeAqaError(Exception):
 
 
 class ParamsError(DaeAqaError):
-    """`params.yaml` (or an override of it) has an unknown key, a wrong type or a value out of range."""
+    """`params.yaml` has an unknown key, a wrong type or a value out of range."""
 
 
 class AnnotationError(DaeAqaError):

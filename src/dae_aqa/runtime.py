@@ -1,0 +1,79 @@
+"""What every stage shares: where the project lies, its cache and log, and how a stage ends.
+
+In a queued experiment DVC runs a stage in a temporary copy of the repository and names the real one
+in `DVC_ROOT`. What must outlive that copy (unfinished work, logs, the MLflow store) belongs to the
+real root.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm.contrib.logging import _TqdmLoggingHandler
+
+from dae_aqa.errors import DaeAqaError
+
+CACHE_VARIABLE = "DAE_AQA_CACHE"
+logger = logging.getLogger(__name__)
+
+
+def project_root() -> Path:
+    """Return the real repository root, also within a queued experiment's temporary copy."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
+
+
+def cache_dir(name: str) -> Path:
+    """Return (and create) the folder where a stage keeps finished pieces of unfinished work.
+
+    It lies in the real root's `.cache`, or where the environment variable `DAE_AQA_CACHE` says, and
+    survives DVC, which deletes a stage's outputs before it runs the stage. It is safe to delete.
+    """
+    base = Path(os.environ.get(CACHE_VARIABLE) or project_root() / ".cache")
+    path = base.resolve() / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def start_log(stage: str) -> Path:
+    """Log to the terminal (without tearing progress bars) and to a file; return the file's path.
+
+    The file is `logs/<experiment or 'workspace'>/<stage>.log` in the real root; runs are appended.
+    """
+    folder = project_root() / "logs" / os.environ.get("DVC_EXP_NAME", "workspace")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stage}.log"
+    terminal = _TqdmLoggingHandler()
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    package = logging.getLogger("dae_aqa")
+    package.setLevel(logging.INFO)
+    package.handlers = [terminal, file]
+    package.propagate = False
+    return path
+
+
+def run_stage(name: str, main: Callable[[], None]) -> None:
+    """Run a stage's `main` with its log, and turn an expected error into a message and exit code 1.
+
+    An unexpected error keeps its traceback, in the log too; Ctrl-C exits with 130.
+    """
+    log = start_log(name)
+    started = time.monotonic()
+    try:
+        main()
+    except DaeAqaError as error:
+        logger.error("%s failed.\n%s\n(log: %s)", name, error, log)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logger.error("%s interrupted; finished work is kept, run it again to go on.", name)
+        sys.exit(130)
+    except Exception:
+        logger.exception("%s failed unexpectedly (log: %s)", name, log)
+        sys.exit(1)
+    logger.info("%s done in %.1f s", name, time.monotonic() - started)
