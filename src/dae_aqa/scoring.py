@@ -1,0 +1,265 @@
+"""Scoring rules: how a sport turns the marks of its judges into an execution score.
+
+Every rule is a pure function `marks -> execution score` over the last axis. It takes NumPy arrays
+and PyTorch tensors alike (this module imports no torch) and is differentiable for tensors, so that
+a loss can go through it. `SCORING_RULES` names them all: to add one, write it and its line there.
+
+The final score of a performance is `difficulty * execution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dae_aqa.errors import ScoringError
+
+# Final scores are compared with this slack: some official score sheets round to one decimal.
+OFFICIAL_TOLERANCE = 0.05
+SYNCHRO_WEIGHT = 0.6  # five counted marks weigh as much as the three of an individual dive
+
+
+def _middle_sum(marks: Any, *, num_dropped: int) -> Any:
+    """Return the sum over the last axis without the `num_dropped` lowest and highest marks."""
+    ordered = np.sort(marks, axis=-1) if isinstance(marks, np.ndarray) else marks.sort(-1).values
+    return ordered[..., num_dropped : marks.shape[-1] - num_dropped].sum(-1)
+
+
+def sum_of_elements(marks: Any) -> Any:
+    """Return the plain sum of all marks, for sports that rate elements one by one.
+
+    Example: elements 4.0, 3.5, 5.0 give 12.5.
+    Source: the sum of six rating elements in JIGSAWS (Gao et al. 2014).
+    """
+    return marks.sum(-1)
+
+
+def diving_five(marks: Any) -> Any:
+    """Return the execution of an individual dive before five judges: the sum of the middle three.
+
+    Example: 8.0, 7.5, 8.5, 8.0, 7.0 give 8.0 + 7.5 + 8.0 = 23.5.
+    Source: World Aquatics diving rules, individual events with five judges.
+    """
+    return _middle_sum(marks, num_dropped=1)
+
+
+def diving_seven(marks: Any) -> Any:
+    """Return the execution of an individual dive before seven judges: the sum of the middle three.
+
+    Example: 9.0, 8.5, 9.0, 8.0, 9.0, 8.5, 9.0 give 9.0 + 9.0 + 8.5 = 26.5, and 100.70 with DD 3.8.
+    Source: World Aquatics diving rules, individual events with seven judges.
+    """
+    return _middle_sum(marks, num_dropped=2)
+
+
+def synchro_nine(marks: Any) -> Any:
+    """Return the execution of a synchronised dive before nine judges.
+
+    Judges 1 to 4 mark execution (two per diver), 5 to 9 synchronisation. The highest and the lowest
+    mark of each group is dropped; the five that remain are summed and weighed by 0.6.
+
+    Example: execution 8.0, 7.5 | 8.5, 7.0 keep 8.0, 7.5; synchronisation 8.0, 8.5, 9.0, 8.0, 7.5
+    keep 8.0, 8.5, 8.0; 40.0 * 0.6 = 24.0.
+    Source: FINA diving rules, synchronised events with nine judges.
+    """
+    execution = _middle_sum(marks[..., :4], num_dropped=1)
+    return SYNCHRO_WEIGHT * (execution + _middle_sum(marks[..., 4:], num_dropped=1))
+
+
+def synchro_eleven(marks: Any) -> Any:
+    """Return the execution of a synchronised dive before eleven judges.
+
+    Judges 1 to 3 mark the first diver, 4 to 6 the second, 7 to 11 synchronisation. The highest and
+    the lowest mark of each group is dropped; the five that remain are summed and weighed by 0.6.
+
+    Example: 8.0, 7.5, 8.5 keep 8.0; 7.0, 7.5, 9.0 keep 7.5; 8.0, 8.5, 9.0, 8.0, 7.5 keep 8.0, 8.5,
+    8.0; 40.0 * 0.6 = 24.0.
+    Source: World Aquatics diving rules, synchronised events with eleven judges.
+    """
+    first = _middle_sum(marks[..., :3], num_dropped=1)
+    second = _middle_sum(marks[..., 3:6], num_dropped=1)
+    return SYNCHRO_WEIGHT * (first + second + _middle_sum(marks[..., 6:], num_dropped=1))
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """A rule and the number of marks that it takes (None: any number from one up)."""
+
+    execution: Callable[[Any], Any]
+    num_judges: int | None
+
+
+SCORING_RULES: dict[str, ScoringRule] = {
+    "diving_5": ScoringRule(execution=diving_five, num_judges=5),
+    "diving_7": ScoringRule(execution=diving_seven, num_judges=7),
+    "synchro_9": ScoringRule(execution=synchro_nine, num_judges=9),
+    "synchro_11": ScoringRule(execution=synchro_eleven, num_judges=11),
+    "sum": ScoringRule(execution=sum_of_elements, num_judges=None),
+}
+# "diving" names the family: the number of marks tells the rule.
+_FAMILIES = {"diving": {5: "diving_5", 7: "diving_7", 9: "synchro_9", 11: "synchro_11"}}
+
+
+def scoring_rule(name: str, *, num_judges: int) -> ScoringRule:
+    """Return the rule `name` ("diving" picks by the number of judges) after checking that number.
+
+    Raises:
+        ScoringError: there is no such rule, or it does not take `num_judges` marks.
+    """
+    family = _FAMILIES.get(name)
+    if family is not None:
+        if num_judges not in family:
+            raise ScoringError(
+                f"scoring rule {name!r} takes {_one_of(list(family))} judges, got {num_judges}."
+            )
+        name = family[num_judges]
+    if name not in SCORING_RULES:
+        raise ScoringError(
+            f"unknown scoring rule {name!r}; allowed: {', '.join([*SCORING_RULES, *_FAMILIES])}."
+        )
+    rule = SCORING_RULES[name]
+    if rule.num_judges is not None and rule.num_judges != num_judges:
+        raise ScoringError(
+            f"scoring rule {name!r} takes {rule.num_judges} judges, got {num_judges}."
+        )
+    if num_judges < 1:
+        raise ScoringError(f"scoring rule {name!r} needs at least one mark, got {num_judges}.")
+    return rule
+
+
+def judge_matrix(
+    judge_scores: Sequence[Sequence[float]], *, rule: str, sample_ids: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the marks of all samples as one array, after checking each sample against the rule.
+
+    Args:
+        judge_scores: per sample its marks in judge order, in points of a mark.
+        rule: name of the scoring rule.
+        sample_ids: names for messages, one per sample.
+
+    Returns:
+        Array (N, J), float64. J is the same for all samples.
+
+    Raises:
+        ScoringError: a sample has a wrong number of marks or a mark that is not finite, or the
+            samples differ in their number of marks. All such samples are named (the first 20).
+    """
+    if len(judge_scores) != len(sample_ids):
+        raise ScoringError(
+            f"got marks of {len(judge_scores)} samples but {len(sample_ids)} sample_ids."
+        )
+    problems = []
+    expected = _expected_counts(judge_scores, rule=rule)
+    for sample_id, marks in zip(sample_ids, judge_scores, strict=True):
+        if len(marks) not in expected:
+            wanted = _one_of(expected)
+            problems.append(f"sample {sample_id!r}: {len(marks)} marks where {wanted} are expected")
+        elif not np.isfinite(np.asarray(marks, dtype=np.float64)).all():
+            problems.append(f"sample {sample_id!r}: a mark is not finite: {list(marks)}")
+    if problems:
+        shown = "\n".join(f"  {problem}" for problem in problems[:20])
+        more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise ScoringError(
+            f"scoring rule {rule!r} does not fit the marks of {len(problems)} sample(s):\n"
+            f"{shown}{more}\nCorrect their judge_scores, or choose another scoring rule."
+        )
+    return np.array([list(marks) for marks in judge_scores], dtype=np.float64)
+
+
+def execution_score(
+    judge_scores: ArrayLike, *, rule: str, sample_ids: Sequence[str] | None = None
+) -> NDArray[np.float64]:
+    """Return the execution score that `rule` gives for each row of marks.
+
+    Args:
+        judge_scores: marks in judge order, (..., J), in points of a mark.
+        rule: name of the scoring rule; "diving" picks by J.
+        sample_ids: names of the rows for messages; row numbers where None.
+
+    Returns:
+        Execution scores (...), float64, in score points before difficulty.
+
+    Raises:
+        ScoringError: J does not fit the rule, or a mark is not finite; the first such row is named.
+    """
+    marks = np.asarray(judge_scores, dtype=np.float64)
+    if marks.ndim == 0:
+        raise ScoringError("judge_scores needs at least one axis, the judges; got a scalar.")
+    first_id = "0" if sample_ids is None or len(sample_ids) == 0 else sample_ids[0]
+    try:
+        scoring = scoring_rule(rule, num_judges=marks.shape[-1])
+    except ScoringError as error:
+        raise ScoringError(f"sample {first_id!r}: {error}") from error
+    finite = np.atleast_1d(np.isfinite(marks).all(axis=-1)).ravel()
+    if not finite.all():
+        row = int(np.argmin(finite))
+        name = str(row) if sample_ids is None else sample_ids[row]
+        raise ScoringError(f"sample {name!r}: a mark is not a finite number.")
+    return np.asarray(scoring.execution(marks), dtype=np.float64)
+
+
+def diving_execution(
+    judge_scores: ArrayLike, *, sample_ids: Sequence[str] | None = None
+) -> NDArray[np.float64]:
+    """Return the execution of dives: individual (5 or 7 judges) or synchronised (9 or 11).
+
+    Args:
+        judge_scores: marks in judge order, (..., J).
+        sample_ids: names of the rows for messages.
+
+    Raises:
+        ScoringError: J is none of 5, 7, 9, 11, or a mark is not finite.
+    """
+    return execution_score(judge_scores, rule="diving", sample_ids=sample_ids)
+
+
+def final_score(*, execution: Any, difficulty: Any) -> Any:
+    """Return `difficulty * execution`, in score points; arrays and tensors alike.
+
+    Example: execution 26.5 with DD 3.8 gives 100.7.
+    Source: World Aquatics diving rules; the final score of MTL-AQA.
+    """
+    return difficulty * execution
+
+
+def disagrees_with_rule(
+    *, official: ArrayLike, judge_scores: ArrayLike, difficulty: ArrayLike, rule: str
+) -> NDArray[np.bool_]:
+    """Return which official final scores are not what the rule gives, beyond `OFFICIAL_TOLERANCE`.
+
+    Args:
+        official: official final scores (N,).
+        judge_scores: marks (N, J).
+        difficulty: degrees of difficulty (N,).
+        rule: name of the scoring rule.
+    """
+    execution = execution_score(judge_scores, rule=rule)
+    expected = final_score(execution=execution, difficulty=np.asarray(difficulty, dtype=np.float64))
+    difference = np.abs(np.asarray(official, dtype=np.float64) - expected)
+    return np.asarray(difference > OFFICIAL_TOLERANCE + 1e-6)
+
+
+def _expected_counts(judge_scores: Sequence[Sequence[float]], *, rule: str) -> list[int]:
+    """Return the numbers of marks that fit: the rule's own, else the commonest there is."""
+    counts = [len(marks) for marks in judge_scores]
+    if not counts:
+        raise ScoringError(f"scoring rule {rule!r} got no samples.")
+    if rule in _FAMILIES:
+        allowed = [count for count in counts if count in _FAMILIES[rule]]
+        return [_commonest(allowed)] if allowed else list(_FAMILIES[rule])
+    if rule not in SCORING_RULES:
+        scoring_rule(rule, num_judges=counts[0])  # raises, naming the rules there are
+    num_judges = SCORING_RULES[rule].num_judges
+    return [num_judges or max(_commonest(counts), 1)]
+
+
+def _commonest(counts: list[int]) -> int:
+    return max(sorted(set(counts)), key=counts.count)
+
+
+def _one_of(counts: Sequence[int]) -> str:
+    return " or ".join(str(count) for count in counts)
