@@ -38,25 +38,17 @@ def sum_of_elements(marks: Any) -> Any:
     return marks.sum(-1)
 
 
-def diving_five(marks: Any) -> Any:
-    """Return the execution of an individual dive before five judges: the sum of the middle three.
+def diving(marks: Any) -> Any:
+    """Return the execution of an individual dive, five or seven judges: sum of the middle three.
 
-    Example: 8.0, 7.5, 8.5, 8.0, 7.0 give 8.0 + 7.5 + 8.0 = 23.5.
-    Source: World Aquatics diving rules, individual events with five judges.
+    Example: 9.0, 8.5, 9.0, 8.0, 9.0, 8.5, 9.0 give 9.0 + 9.0 + 8.5 = 26.5, and 100.70 with DD 3.8;
+    8.0, 7.5, 8.5, 8.0, 7.0 give 8.0 + 7.5 + 8.0 = 23.5.
+    Source: World Aquatics diving rules, individual events.
     """
-    return _middle_sum(marks, num_dropped=1)
+    return _middle_sum(marks, num_dropped=(marks.shape[-1] - 3) // 2)
 
 
-def diving_seven(marks: Any) -> Any:
-    """Return the execution of an individual dive before seven judges: the sum of the middle three.
-
-    Example: 9.0, 8.5, 9.0, 8.0, 9.0, 8.5, 9.0 give 9.0 + 9.0 + 8.5 = 26.5, and 100.70 with DD 3.8.
-    Source: World Aquatics diving rules, individual events with seven judges.
-    """
-    return _middle_sum(marks, num_dropped=2)
-
-
-def synchro_nine(marks: Any) -> Any:
+def synchronised_diving_nine(marks: Any) -> Any:
     """Return the execution of a synchronised dive before nine judges.
 
     Judges 1 to 4 mark execution (two per diver), 5 to 9 synchronisation. The highest and the lowest
@@ -70,7 +62,7 @@ def synchro_nine(marks: Any) -> Any:
     return SYNCHRO_WEIGHT * (execution + _middle_sum(marks[..., 4:], num_dropped=1))
 
 
-def synchro_eleven(marks: Any) -> Any:
+def synchronised_diving_eleven(marks: Any) -> Any:
     """Return the execution of a synchronised dive before eleven judges.
 
     Judges 1 to 3 mark the first diver, 4 to 6 the second, 7 to 11 synchronisation. The highest and
@@ -87,47 +79,36 @@ def synchro_eleven(marks: Any) -> Any:
 
 @dataclass(frozen=True)
 class ScoringRule:
-    """A rule and the number of marks that it takes (None: any number from one up)."""
+    """A rule and the numbers of marks that it takes (empty: any number from one up)."""
 
     execution: Callable[[Any], Any]
-    num_judges: int | None
+    num_judges: tuple[int, ...]
 
 
 SCORING_RULES: dict[str, ScoringRule] = {
-    "diving_5": ScoringRule(execution=diving_five, num_judges=5),
-    "diving_7": ScoringRule(execution=diving_seven, num_judges=7),
-    "synchro_9": ScoringRule(execution=synchro_nine, num_judges=9),
-    "synchro_11": ScoringRule(execution=synchro_eleven, num_judges=11),
-    "sum": ScoringRule(execution=sum_of_elements, num_judges=None),
+    "diving": ScoringRule(execution=diving, num_judges=(5, 7)),
+    "synchronised_diving_9": ScoringRule(execution=synchronised_diving_nine, num_judges=(9,)),
+    "synchronised_diving_11": ScoringRule(execution=synchronised_diving_eleven, num_judges=(11,)),
+    "sum_of_elements": ScoringRule(execution=sum_of_elements, num_judges=()),
 }
-# "diving" names the family: the number of marks tells the rule.
-_FAMILIES = {"diving": {5: "diving_5", 7: "diving_7", 9: "synchro_9", 11: "synchro_11"}}
 
 
 def scoring_rule(name: str, *, num_judges: int) -> ScoringRule:
-    """Return the rule `name` ("diving" picks by the number of judges) after checking that number.
+    """Return the rule `name` after checking that it takes `num_judges` marks.
 
     Raises:
         ScoringError: there is no such rule, or it does not take `num_judges` marks.
     """
-    family = _FAMILIES.get(name)
-    if family is not None:
-        if num_judges not in family:
-            raise ScoringError(
-                f"scoring rule {name!r} takes {_one_of(list(family))} judges, got {num_judges}."
-            )
-        name = family[num_judges]
-    if name not in SCORING_RULES:
+    rule = SCORING_RULES.get(name)
+    if rule is None:
         raise ScoringError(
-            f"unknown scoring rule {name!r}; allowed: {', '.join([*SCORING_RULES, *_FAMILIES])}."
+            f"unknown scoring rule {name!r}; allowed: {', '.join(SCORING_RULES)}. "
+            "Set the dataset's scoring_rule to one of them."
         )
-    rule = SCORING_RULES[name]
-    if rule.num_judges is not None and rule.num_judges != num_judges:
+    if num_judges < 1 or (rule.num_judges and num_judges not in rule.num_judges):
         raise ScoringError(
-            f"scoring rule {name!r} takes {rule.num_judges} judges, got {num_judges}."
+            f"scoring rule {name!r} takes {_one_of(rule.num_judges)} marks, got {num_judges}."
         )
-    if num_judges < 1:
-        raise ScoringError(f"scoring rule {name!r} needs at least one mark, got {num_judges}.")
     return rule
 
 
@@ -153,11 +134,10 @@ def judge_matrix(
             f"got marks of {len(judge_scores)} samples but {len(sample_ids)} sample_ids."
         )
     problems = []
-    expected = _expected_counts(judge_scores, rule=rule)
+    expected = _expected_count(judge_scores, rule=rule)
     for sample_id, marks in zip(sample_ids, judge_scores, strict=True):
-        if len(marks) not in expected:
-            wanted = _one_of(expected)
-            problems.append(f"sample {sample_id!r}: {len(marks)} marks where {wanted} are expected")
+        if len(marks) != expected:
+            problems.append(f"sample {sample_id!r}: {len(marks)} marks, expected {expected}")
         elif not np.isfinite(np.asarray(marks, dtype=np.float64)).all():
             problems.append(f"sample {sample_id!r}: a mark is not finite: {list(marks)}")
     if problems:
@@ -177,7 +157,7 @@ def execution_score(
 
     Args:
         judge_scores: marks in judge order, (..., J), in points of a mark.
-        rule: name of the scoring rule; "diving" picks by J.
+        rule: name of the scoring rule.
         sample_ids: names of the rows for messages; row numbers where None.
 
     Returns:
@@ -205,7 +185,7 @@ def execution_score(
 def diving_execution(
     judge_scores: ArrayLike, *, sample_ids: Sequence[str] | None = None
 ) -> NDArray[np.float64]:
-    """Return the execution of dives: individual (5 or 7 judges) or synchronised (9 or 11).
+    """Return the execution of dives; J tells individual (5, 7) from synchronised ones (9, 11).
 
     Args:
         judge_scores: marks in judge order, (..., J).
@@ -214,7 +194,10 @@ def diving_execution(
     Raises:
         ScoringError: J is none of 5, 7, 9, 11, or a mark is not finite.
     """
-    return execution_score(judge_scores, rule="diving", sample_ids=sample_ids)
+    num_judges = np.shape(judge_scores)[-1] if np.ndim(judge_scores) else 0
+    synchronised = f"synchronised_diving_{num_judges}"
+    rule = synchronised if synchronised in SCORING_RULES else "diving"
+    return execution_score(judge_scores, rule=rule, sample_ids=sample_ids)
 
 
 def final_score(*, execution: Any, difficulty: Any) -> Any:
@@ -243,23 +226,19 @@ def disagrees_with_rule(
     return np.asarray(difference > OFFICIAL_TOLERANCE + 1e-6)
 
 
-def _expected_counts(judge_scores: Sequence[Sequence[float]], *, rule: str) -> list[int]:
-    """Return the numbers of marks that fit: the rule's own, else the commonest there is."""
+def _expected_count(judge_scores: Sequence[Sequence[float]], *, rule: str) -> int:
+    """Return the number of marks that most samples have, among those that the rule takes."""
     counts = [len(marks) for marks in judge_scores]
-    if not counts:
-        raise ScoringError(f"scoring rule {rule!r} got no samples.")
-    if rule in _FAMILIES:
-        allowed = [count for count in counts if count in _FAMILIES[rule]]
-        return [_commonest(allowed)] if allowed else list(_FAMILIES[rule])
-    if rule not in SCORING_RULES:
-        scoring_rule(rule, num_judges=counts[0])  # raises, naming the rules there are
-    num_judges = SCORING_RULES[rule].num_judges
-    return [num_judges or max(_commonest(counts), 1)]
-
-
-def _commonest(counts: list[int]) -> int:
-    return max(sorted(set(counts)), key=counts.count)
+    if rule not in SCORING_RULES or not counts:
+        scoring_rule(rule, num_judges=0)  # raises, saying which of the two it is
+    allowed = SCORING_RULES[rule].num_judges
+    fitting = [count for count in counts if (count in allowed if allowed else count > 0)]
+    return (
+        max(sorted(set(fitting), reverse=True), key=fitting.count)
+        if fitting
+        else max(allowed, default=1)
+    )
 
 
 def _one_of(counts: Sequence[int]) -> str:
-    return " or ".join(str(count) for count in counts)
+    return " or ".join(str(count) for count in counts) or "one or more"
