@@ -1,0 +1,305 @@
+"""The MTL-AQA release as published, read into an annotations table and checked against itself.
+
+Layout (https://github.com/ParitoshParmar/MTL-AQA, folder `MTL-AQA_dataset_release`):
+
+    Ready_2_Use/MTL-AQA_split_0_data/final_annotations_dict.pkl   frames, difficulty, score, dive
+    Ready_2_Use/MTL-AQA_split_0_data/{train,test}_split_0.pkl     the official split
+    Raw_Annotations/01.xlsx …                                     the judges' marks
+    Video_List.xlsx                                               addresses of the broadcasts
+
+Frame numbers there count from 1 and include the last one, as `ffmpeg -i 01.mp4 %06d.jpg` names the
+frames: frames S … E become the half-open range [S - 1, E) here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dae_aqa import scoring
+from dae_aqa.annotations import check_annotations, format_judge_scores
+from dae_aqa.datasets.mtl_aqa.workbooks import (
+    WorkbookDive,
+    is_plain_mark,
+    read_mark,
+    read_workbook,
+)
+from dae_aqa.datasets.rule_check import rule_notes
+from dae_aqa.datasets.safe_pickle import load_plain_pickle
+from dae_aqa.datasets.tables import Note, notes_table
+from dae_aqa.errors import AnnotationError
+
+READY_DIR = "Ready_2_Use/MTL-AQA_split_0_data"
+DICTIONARY = f"{READY_DIR}/final_annotations_dict.pkl"
+SPLITS = {"train": f"{READY_DIR}/train_split_0.pkl", "test": f"{READY_DIR}/test_split_0.pkl"}
+WORKBOOK_DIR = "Raw_Annotations"
+VIDEO_LIST = "Video_List.xlsx"
+
+Key = tuple[int, int]  # (video number, dive number), the release's own sample key
+
+_FIELDS = (
+    "start_frame",
+    "end_frame",
+    "difficulty",
+    "final_score",
+    "position",
+    "armstand",
+    "rotation_type",
+    "ss_no",
+    "tw_no",
+)
+# The release's codes, told by its workbooks: position free, pike, tuck; rotation back, forward,
+# inward, reverse. Letters and group digits as in the World Aquatics table of dives.
+_POSITION_LETTERS = {0: "D", 1: "B", 2: "C"}
+_GROUP_DIGITS = {0: 2, 1: 1, 2: 4, 3: 3}
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReleaseReport:
+    """What reading the release found.
+
+    Attributes:
+        num_train: samples of the official training split.
+        num_test: samples of the official test split.
+        notes: columns `tables.NOTE_COLUMNS`, one row per oddity.
+    """
+
+    num_train: int
+    num_test: int
+    notes: pd.DataFrame
+
+
+def video_id(video_number: int) -> str:
+    """Return the `video_id` of a broadcast, e.g. `'01'`."""
+    return f"{video_number:02d}"
+
+
+def sample_id(key: Key) -> str:
+    """Return the `sample_id` of a dive, e.g. `'01_003'` for dive 3 of broadcast 1."""
+    return f"{video_id(key[0])}_{key[1]:03d}"
+
+
+def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame, ReleaseReport]:
+    """Read the release in `release_dir` into an annotations table.
+
+    The dictionary is joined with the judges' marks of the workbooks; where the two disagree, the
+    dictionary is kept and a note says so. Final scores are the official ones even where the
+    scoring rule gives another value.
+
+    Args:
+        release_dir: folder of the release.
+        scoring_rule: name in `scoring.SCORING_RULES` for the check of the final scores.
+
+    Returns:
+        The annotations table, ordered by `sample_id`, and the report.
+
+    Raises:
+        AnnotationError: a file is missing or damaged, or the split does not fit the dictionary.
+    """
+    dives = _read_dictionary(release_dir / DICTIONARY)
+    splits = _read_splits(release_dir, dives)
+    marks, notes = _read_marks(release_dir, dives, scoring_rule=scoring_rule)
+    rows = [
+        {
+            "sample_id": sample_id(key),
+            "video_id": video_id(key[0]),
+            "start_frame": dive["start_frame"] - 1,
+            "end_frame": dive["end_frame"],
+            "final_score": float(dive["final_score"]),
+            "difficulty": float(dive["difficulty"]),
+            "judge_scores": format_judge_scores(marks.get(key, ())),
+            "action_class": dive_code(dive),
+            "split": splits[key],
+        }
+        for key, dive in sorted(dives.items())
+    ]
+    annotations = check_annotations(pd.DataFrame(rows), source=str(release_dir))
+    notes += rule_notes(annotations, rule=scoring_rule)
+    report = ReleaseReport(
+        num_train=int((annotations["split"] == "train").sum()),
+        num_test=int((annotations["split"] == "test").sum()),
+        notes=notes_table(notes),
+    )
+    _log_report(annotations, report)
+    return annotations, report
+
+
+def dive_code(dive: Mapping[str, float]) -> str:
+    """Return the dive's number in the World Aquatics table of dives, e.g. `'407C'`.
+
+    Group (1 forward, 2 back, 3 reverse, 4 inward), 0, half somersaults; with twists 5, group, half
+    somersaults, half twists; from an armstand 6, group, half somersaults and half twists, if any;
+    then the position: B pike, C tuck, D free.
+
+    Source: World Aquatics Competition Regulations, part Diving, designation of dives.
+    """
+    group = _GROUP_DIGITS[int(dive["rotation_type"])]
+    somersaults, twists = int(dive["ss_no"]), int(dive["tw_no"])
+    if dive["armstand"]:
+        number = f"6{group}{somersaults}{twists or ''}"
+    elif twists:
+        number = f"5{group}{somersaults}{twists}"
+    else:
+        number = f"{group}0{somersaults}"
+    return number + _POSITION_LETTERS[int(dive["position"])]
+
+
+def _read_dictionary(path: Path) -> dict[Key, Mapping[str, float]]:
+    """Return the ready-to-use dictionary, after checking every entry."""
+    content = load_plain_pickle(path)
+    if not isinstance(content, dict) or not content:
+        raise AnnotationError(f"{path}: expected a dictionary of dives, got {_brief(content)}.")
+    for key, dive in content.items():
+        fault = _key_fault(key) or _dive_fault(dive)
+        if fault:
+            raise AnnotationError(
+                f"{path}: entry {key!r}: {fault}. Fetch the release again from where it is published."
+            )
+    return content
+
+
+def _key_fault(key: object) -> str:
+    if isinstance(key, tuple) and len(key) == 2 and all(type(number) is int for number in key):
+        return "" if min(key) > 0 else "video and dive number must be above 0"
+    return f"expected a key (video number, dive number), got {_brief(key)}"
+
+
+def _dive_fault(dive: object) -> str:
+    if not isinstance(dive, dict):
+        return f"expected a dictionary, got {_brief(dive)}"
+    for field in _FIELDS:
+        if type(dive.get(field)) not in (int, float):
+            return f"expected a number in {field!r}, got {_brief(dive.get(field))}"
+    if not 1 <= dive["start_frame"] <= dive["end_frame"]:
+        return f"expected 1 <= start_frame <= end_frame, got {dive['start_frame']}, {dive['end_frame']}"
+    if dive["position"] not in _POSITION_LETTERS or dive["rotation_type"] not in _GROUP_DIGITS:
+        return f"unknown position {dive['position']} or rotation_type {dive['rotation_type']}"
+    return ""
+
+
+def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, str]:
+    """Return 'train' or 'test' for every dive of the dictionary."""
+    splits: dict[Key, str] = {}
+    for name, file in SPLITS.items():
+        path = release_dir / file
+        keys = load_plain_pickle(path)
+        if not isinstance(keys, list):
+            raise AnnotationError(f"{path}: expected a list of sample keys, got {_brief(keys)}.")
+        for key in keys:
+            if _key_fault(key) or key not in dives:
+                raise AnnotationError(f"{path}: {_brief(key)} is not a dive of {DICTIONARY}.")
+            if key in splits:
+                raise AnnotationError(f"{path}: {key} is listed twice; splits may not overlap.")
+            splits[key] = name
+    unlisted = sorted(key for key in dives if key not in splits)
+    if unlisted:
+        raise AnnotationError(
+            f"{release_dir}: {len(unlisted)} dive(s) of {DICTIONARY} are in neither split: "
+            f"{', '.join(map(str, unlisted[:20]))}."
+        )
+    return splits
+
+
+def _read_marks(
+    release_dir: Path, dives: Mapping[Key, Mapping[str, float]], *, scoring_rule: str
+) -> tuple[dict[Key, tuple[float, ...]], list[Note]]:
+    """Return the judges' marks of every dive that has them, and what the comparison showed."""
+    marks: dict[Key, tuple[float, ...]] = {}
+    notes: list[Note] = []
+    for video_number in sorted({key[0] for key in dives}):
+        path = release_dir / WORKBOOK_DIR / f"{video_id(video_number)}.xlsx"
+        rows = {(video_number, number): dive for number, dive in read_workbook(path).items()}
+        for key in sorted(rows.keys() - dives.keys()):
+            row = rows[key]
+            detail = (
+                f"row {row.row}, view {row.view!r}, score {row.final_score}: not in {DICTIONARY}"
+            )
+            notes.append(Note(sample_id(key), "only_in_workbook", f"{path.name} {detail}"))
+        for key in sorted(dives.keys() - rows.keys()):
+            if key[0] == video_number:
+                notes.append(Note(sample_id(key), "no_marks", f"{path.name} has no row for it"))
+        for key in sorted(rows.keys() & dives.keys()):
+            notes += _compare(key, dive=dives[key], row=rows[key], workbook=path.name)
+            mended, mark_notes = _mend_marks(
+                key, dive=dives[key], row=rows[key], workbook=path.name, rule=scoring_rule
+            )
+            marks[key] = mended
+            notes += mark_notes
+    return marks, notes
+
+
+def _compare(
+    key: Key, *, dive: Mapping[str, float], row: WorkbookDive, workbook: str
+) -> list[Note]:
+    """Return a note for each field in which dictionary and workbook disagree."""
+    typed = {
+        "start_frame": row.start_frame,
+        "end_frame": row.end_frame,
+        "difficulty": row.difficulty,
+        "final_score": row.final_score,
+    }
+    return [
+        Note(
+            sample_id(key),
+            f"{field}_differs",
+            f"{workbook} row {row.row} has {value!r}, {DICTIONARY} {dive[field]!r}; "
+            "the latter is kept",
+        )
+        for field, value in typed.items()
+        if value != dive[field]
+    ]
+
+
+def _mend_marks(
+    key: Key, *, dive: Mapping[str, float], row: WorkbookDive, workbook: str, rule: str
+) -> tuple[tuple[float, ...], list[Note]]:
+    """Return the seven marks of a row, `()` where one cannot be read, and notes on mended cells.
+
+    A mended mark counts only if the marks then give the official final score.
+    """
+    readings = [read_mark(cell) for cell in row.marks]
+    marks = tuple(mark for mark in readings if mark is not None)
+    mended = [
+        f"judge {judge}: {cell!r} read as {mark:g}"
+        for judge, (cell, mark) in enumerate(zip(row.marks, readings, strict=True), start=1)
+        if mark is not None and not is_plain_mark(cell)
+    ]
+    where = f"{workbook} row {row.row}"
+    if len(marks) < len(readings):
+        detail = f"{where}: expected marks from 0 to 10 by half points, got {list(row.marks)}"
+        return (), [Note(sample_id(key), "no_marks", detail)]
+    if not mended:
+        return marks, []
+    if scoring.disagrees_with_rule(
+        official=[dive["final_score"]],
+        judge_scores=[marks],
+        difficulty=[dive["difficulty"]],
+        rule=rule,
+    ).any():
+        detail = f"{where}: {'; '.join(mended)} does not give the official score"
+        return (), [Note(sample_id(key), "no_marks", detail)]
+    detail = f"{where}: {'; '.join(mended)}; this gives the official score {dive['final_score']:g}"
+    return marks, [Note(sample_id(key), "mark_mended", detail)]
+
+
+def _log_report(annotations: pd.DataFrame, report: ReleaseReport) -> None:
+    counts = report.notes["kind"].value_counts().sort_index()
+    _logger.info(
+        "MTL-AQA: %d samples (%d train, %d test); notes: %s",
+        len(annotations),
+        report.num_train,
+        report.num_test,
+        ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "none",
+    )
+
+
+def _brief(value: object) -> str:
+    """Return a short text of `value` for messages."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
