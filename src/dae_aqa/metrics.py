@@ -1,0 +1,173 @@
+"""Metrics of predicted scores: pure functions on NumPy arrays.
+
+`predicted` and `target` are 1-D, finite, of one length (one entry per sample, in any order) and in
+points of the score scale. Every function is unchanged when the samples are reordered. A value that
+does not exist (the rank correlation of a constant, say) raises `MetricUndefinedError`; it is never
+replaced by 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from dae_aqa.errors import EvaluationError
+
+FloatArray = npt.NDArray[np.float64]
+
+_RESAMPLES_PER_CHUNK = 512  # keeps the memory of a bootstrap flat, whatever its size
+_MAX_UNDEFINED_SHARE = 0.05  # of resamples that are constant, before the interval means nothing
+
+
+class MetricUndefinedError(EvaluationError):
+    """The metric has no value for these samples; the message is the reason, fit for a report."""
+
+
+def spearman(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return Spearman's rank correlation, in [-1, 1]; ties get their average rank.
+
+    Raises:
+        MetricUndefinedError: fewer than two samples, or one side is constant.
+
+    Source: Spearman (1904); the field's main figure since Pirsiavash et al. (ECCV 2014).
+    """
+    x, y = check_columns(predicted=predicted, target=target)
+    require(len(x) >= 2, f"a rank correlation needs at least 2 samples, got {len(x)}")
+    require(bool(np.ptp(x) > 0), "all predictions are equal, so they rank nothing")
+    require(bool(np.ptp(y) > 0), "all scores are equal, so there is nothing to rank")
+    return float(_rank_correlations(x[None, :], y[None, :])[0])
+
+
+def spearman_interval(
+    *,
+    predicted: npt.ArrayLike,
+    target: npt.ArrayLike,
+    level: float,
+    num_resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval (low, high) of Spearman's rho over the samples.
+
+    Samples are put in the order of their values first, so that their order does not matter.
+
+    Args:
+        predicted: any ranking of the samples (N,).
+        target: their scores (N,).
+        level: share of the bootstrap distribution inside, in (0, 1), e.g. 0.95.
+        num_resamples: resamples of all samples, with replacement.
+        seed: seed of the resampling.
+
+    Raises:
+        MetricUndefinedError: rho is undefined, or more than 5 % of the resamples are constant.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    """
+    check_level(level)
+    if num_resamples < 1:
+        raise EvaluationError(f"num_resamples must be at least 1, got {num_resamples}.")
+    spearman(predicted=predicted, target=target)
+    x, y = check_columns(predicted=predicted, target=target)
+    order = np.lexsort((y, x))
+    x, y = x[order], y[order]
+    rng = np.random.default_rng(seed)
+    chunks = []
+    for start in range(0, num_resamples, _RESAMPLES_PER_CHUNK):
+        rows = min(_RESAMPLES_PER_CHUNK, num_resamples - start)
+        draw = rng.integers(len(x), size=(rows, len(x)))  # (R, N)
+        chunks.append(_rank_correlations(x[draw], y[draw]))
+    rhos = np.concatenate(chunks)
+    defined = rhos[np.isfinite(rhos)]
+    require(
+        len(defined) >= (1 - _MAX_UNDEFINED_SHARE) * num_resamples,
+        f"{num_resamples - len(defined)} of {num_resamples} bootstrap resamples are constant: "
+        f"{len(x)} samples are too few or too much alike for an interval",
+    )
+    tail = (1 - level) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def relative_l2(
+    *,
+    predicted: npt.ArrayLike,
+    target: npt.ArrayLike,
+    score_range: tuple[float, float] | None,
+) -> float:
+    """Return the relative L2 distance R-l2 as a fraction: mean(((s - mu) / (max - min))^2).
+
+    Args:
+        predicted: forecasts (N,).
+        target: scores (N,).
+        score_range: (min, max) of the score scale, or None for the range of `target` itself, which
+            is what the released code of CoRe and of the works that followed divides by. Papers
+            print the value times 100.
+
+    Raises:
+        MetricUndefinedError: the range is empty.
+
+    Source: Yu et al., Group-aware Contrastive Regression for AQA (CoRe, ICCV 2021), section 4.1.
+    """
+    mu, score = check_columns(predicted=predicted, target=target)
+    low, high = score_range if score_range is not None else (float(score.min()), float(score.max()))
+    require(high > low, f"the score range [{low:g}, {high:g}] is empty")
+    return float(np.mean(((score - mu) / (high - low)) ** 2))
+
+
+def mae(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the mean absolute error, in points."""
+    mu, score = check_columns(predicted=predicted, target=target)
+    return float(np.mean(np.abs(mu - score)))
+
+
+def rmse(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the root of the mean squared error, in points."""
+    mu, score = check_columns(predicted=predicted, target=target)
+    return float(np.sqrt(np.mean((mu - score) ** 2)))
+
+
+def bias(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the mean of prediction minus score, in points; positive where the model overrates."""
+    mu, score = check_columns(predicted=predicted, target=target)
+    return float(np.mean(mu - score))
+
+
+def check_columns(**arrays: npt.ArrayLike) -> tuple[FloatArray, ...]:
+    """Return the arrays as float64 (N,), N > 0, after checking shapes and that all is finite."""
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()}
+    shapes = {name: column.shape for name, column in columns.items()}
+    if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):
+        raise EvaluationError(f"a metric needs 1-D arrays of one length, got shapes {shapes}.")
+    for name, column in columns.items():
+        require(len(column) > 0, "there are no samples")
+        bad = np.flatnonzero(~np.isfinite(column))
+        if len(bad):
+            raise EvaluationError(
+                f"{name} must be finite for every sample, got {column[bad[0]]} at position "
+                f"{bad[0]} ({len(bad)} such sample(s))."
+            )
+    return tuple(columns.values())
+
+
+def check_level(level: float) -> None:
+    """Raise `EvaluationError` unless `level` is a share strictly between 0 and 1."""
+    if not 0 < level < 1:
+        raise EvaluationError(f"level must lie between 0 and 1 (0.9 for 90 %), got {level}.")
+
+
+def require(condition: bool, reason: str) -> None:
+    """Raise `MetricUndefinedError` with `reason` unless `condition` holds."""
+    if not condition:
+        raise MetricUndefinedError(reason)
+
+
+def _rank_correlations(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return Pearson's correlation of the ranks of each row, (R, N) -> (R,); NaN where constant."""
+    ranks_x = stats.rankdata(x, axis=1)
+    ranks_y = stats.rankdata(y, axis=1)
+    ranks_x -= ranks_x.mean(axis=1, keepdims=True)
+    ranks_y -= ranks_y.mean(axis=1, keepdims=True)
+    norm = np.sqrt((ranks_x**2).sum(axis=1) * (ranks_y**2).sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        rho = (ranks_x * ranks_y).sum(axis=1) / norm
+    return np.asarray(np.clip(rho, -1.0, 1.0), dtype=np.float64)

@@ -1,0 +1,138 @@
+"""metrics.json: every promised figure, strict JSON, and a reason for what is undefined."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from dae_aqa.errors import EvaluationError
+from dae_aqa.evaluation import baselines_of, evaluate_predictions, write_metrics
+from dae_aqa.predictions import build_predictions
+
+SETTINGS = {"score_range": None, "num_bootstrap": 200, "seed": 0}
+
+
+def predictions(*, num: int = 120, truth: bool = False, point: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    difficulty = rng.choice([1.6, 2.4, 3.0, 3.6], num)
+    execution, sigma = rng.uniform(12, 28, num), rng.uniform(0.5, 3, num)
+    samples = pd.DataFrame(
+        {
+            "sample_id": [f"d{i:03d}" for i in range(num)],
+            "final_score": execution * difficulty,
+            "difficulty": difficulty,
+        }
+    )
+    return build_predictions(
+        samples=samples,
+        mu_execution=rng.normal(execution, sigma),
+        sigma_execution=None if point else sigma,
+        true_sigma_execution=sigma * rng.uniform(0.9, 1.1, num) if truth else None,
+    )
+
+
+def test_the_promised_keys_are_there_with_the_oracles_values():
+    table = predictions()
+    result = evaluate_predictions(table, **SETTINGS)
+    error = table["mu"] - table["final_score"]
+    expected = {
+        "spearman": stats.spearmanr(table["mu"], table["final_score"]).statistic,
+        "spearman_execution": stats.spearmanr(
+            table["mu_execution"], table["execution_score"]
+        ).statistic,
+        "mae": error.abs().mean(),
+        "rmse": (error**2).mean() ** 0.5,
+        "rl2_x100": 100 * (error**2).mean() / np.ptp(table["final_score"]) ** 2,
+        "nll": -stats.norm.logpdf(table["final_score"], table["mu"], table["sigma"]).mean(),
+        "coverage_50": (error.abs() < 0.67449 * table["sigma"]).mean(),
+        "coverage_90": (error.abs() < 1.64485 * table["sigma"]).mean(),
+        "num_test": 120,
+        "rl2_score_min": table["final_score"].min(),
+        "rl2_score_max": table["final_score"].max(),
+        "baseline_difficulty_only": stats.spearmanr(
+            table["difficulty"], table["final_score"]
+        ).statistic,
+    }
+    assert {key: result[key] for key in expected} == pytest.approx(expected)
+    assert result["spearman_ci95"] == [result["spearman_ci95_low"], result["spearman_ci95_high"]]
+    assert result["spearman_ci95_low"] < result["spearman"] < result["spearman_ci95_high"]
+    assert {"nll_constant_sigma", "crps", "rejection_tau", "calibration_error"} <= result.keys()
+    assert not [key for key in result if key.endswith("_reason")]
+    assert "sigma_rank_correlation" not in result
+
+
+def test_the_truth_of_a_simulated_dataset_is_compared():
+    table = predictions(truth=True)
+    result = evaluate_predictions(table, **SETTINGS)
+    for suffix in ("", "_execution"):
+        oracle = stats.spearmanr(table[f"sigma{suffix}"], table[f"true_sigma{suffix}"]).statistic
+        assert result[f"sigma_rank_correlation{suffix}"] == pytest.approx(oracle)
+
+
+def test_a_point_model_has_null_uncertainty_with_a_reason():
+    result = evaluate_predictions(predictions(point=True, truth=True), **SETTINGS)
+    for key in ("nll", "coverage_90", "crps", "rejection_tau", "sigma_rank_correlation"):
+        assert result[key] is None
+        assert result[f"{key}_reason"] == "the model predicts a point, no sigma"
+    assert result["spearman"] is not None
+    assert result["nll_constant_sigma"] is not None
+
+
+def test_constant_predictions_have_no_rho_and_never_zero():
+    table = predictions().assign(difficulty=1.0, mu=50.0, mu_execution=50.0)
+    table["execution_score"] = table["final_score"]
+    table["sigma_execution"] = table["sigma"]
+    result = evaluate_predictions(table, **SETTINGS)
+    for key in ("spearman", "spearman_ci95", "spearman_ci95_low", "spearman_execution"):
+        assert result[key] is None
+    assert "all predictions are equal" in str(result["spearman_reason"])
+    assert result["baseline_difficulty_only"] is None
+    assert "same difficulty" in str(result["baseline_difficulty_only_reason"])
+    assert result["mae"] is not None
+
+
+def test_a_fixed_score_range_replaces_that_of_the_samples():
+    result = evaluate_predictions(predictions(), **SETTINGS | {"score_range": (0.0, 104.5)})
+    assert (result["rl2_score_min"], result["rl2_score_max"]) == (0.0, 104.5)
+    assert result["rl2_x100"] == pytest.approx(100 * float(result["rmse"]) ** 2 / 104.5**2)
+
+
+def test_baselines_become_flat_keys():
+    given = {"splash": 0.71, "ceiling": None, "difficulty_only": 0.5}
+    result = evaluate_predictions(predictions(), **SETTINGS, baselines=given)
+    assert result["baseline_splash"] == 0.71
+    assert result["baseline_ceiling"] is None
+    assert baselines_of(result) == {"splash": 0.71, "difficulty_only": 0.5}
+
+
+def test_a_baseline_that_is_not_finite_is_an_error():
+    with pytest.raises(EvaluationError, match="baseline 'splash' must be a finite number"):
+        evaluate_predictions(predictions(), **SETTINGS, baselines={"splash": float("nan")})
+
+
+@pytest.mark.parametrize("num", [1, 2, 5])
+def test_tiny_test_sets_give_strict_json(num, tmp_path):
+    result = evaluate_predictions(predictions(num=num), **SETTINGS)
+    write_metrics(result, tmp_path / "metrics.json")
+
+    def refuse(token: str) -> None:
+        raise AssertionError(f"{token} is no JSON")
+
+    loaded = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
+    assert loaded == result
+    nulls = [key for key, value in loaded.items() if value is None and "ci95_" not in key]
+    assert all(loaded[f"{key}_reason"] for key in nulls)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    for name in ("a.json", "b.json"):
+        write_metrics(evaluate_predictions(predictions(), **SETTINGS), tmp_path / name)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_a_value_that_is_not_finite_is_never_written(tmp_path):
+    with pytest.raises(EvaluationError, match="nll not finite"):
+        write_metrics({"mae": 1.0, "nll": float("nan")}, tmp_path / "metrics.json")
+    assert list(tmp_path.iterdir()) == []
