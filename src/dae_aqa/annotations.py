@@ -109,7 +109,7 @@ def read_annotations(path: Path) -> pd.DataFrame:
 
 
 def write_annotations(annotations: pd.DataFrame, path: Path) -> None:
-    """Check `annotations` and write them to `path`, sorted by `sample_id`: equal tables, equal bytes."""
+    """Check `annotations` and write them to `path` by `sample_id`: equal tables, equal bytes."""
     table = check_annotations(annotations, source=str(path)).sort_values("sample_id")
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, lineterminator="\n")

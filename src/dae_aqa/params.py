@@ -157,8 +157,8 @@ class ClipsParams:
     num_frames: PositiveInt
     stride: PositiveInt
     crop_px: PositiveInt
-    crop_jitter_px: CountInt
     size_px: PositiveInt
+    jitter_px: CountInt
     flip: bool
     normalization: Literal["backbone", "imagenet", "kinetics", "half"]
     cache: bool
@@ -309,10 +309,12 @@ def _cross_check(params: Params) -> list[str]:
                 f"train.clips: the last clip ends at frame {last}, but a sample has only "
                 f"{extract.num_frames} frames (extract_frames.num_frames), counted from 0."
             )
-    if clips.crop_px + 2 * clips.crop_jitter_px > min(extract.width, extract.height):
+    padded_px = clips.crop_px * (1 + 2 * clips.jitter_px / clips.size_px)
+    if padded_px > min(extract.width, extract.height):
         problems.append(
-            f"train.clips: crop_px {clips.crop_px} with jitter {clips.crop_jitter_px} on either "
-            f"side does not fit frames of {extract.width}x{extract.height} px (extract_frames)."
+            f"train.clips: crop_px {clips.crop_px} with jitter_px {clips.jitter_px} needs a square "
+            f"of {padded_px:g} px, but frames have {extract.width}x{extract.height} "
+            "(extract_frames); lower one of the two."
         )
     return problems
 

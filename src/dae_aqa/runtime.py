@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm.contrib.logging import _TqdmLoggingHandler
+from tqdm import tqdm
 
 from dae_aqa.errors import DaeAqaError
 
@@ -47,12 +47,13 @@ def start_log(stage: str) -> Path:
     folder = project_root() / "logs" / os.environ.get("DVC_EXP_NAME", "workspace")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stage}.log"
-    terminal = _TqdmLoggingHandler()
+    terminal = _TerminalHandler()
+    terminal.setLevel(logging.INFO)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger("dae_aqa")
-    package.setLevel(logging.INFO)
+    package.setLevel(logging.DEBUG)
     package.handlers = [terminal, file]
     package.propagate = False
     return path
@@ -77,3 +78,10 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
         logger.exception("%s failed unexpectedly (log: %s)", name, log)
         sys.exit(1)
     logger.info("%s done in %.1f s", name, time.monotonic() - started)
+
+
+class _TerminalHandler(logging.Handler):
+    """Writes above the progress bars instead of through them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)

@@ -1,0 +1,1 @@
+"""From packed frames to the clips that a backbone sees."""

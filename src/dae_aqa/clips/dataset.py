@@ -1,0 +1,196 @@
+"""The torch dataset: packed samples in, uint8 frames with their augmentation out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from dae_aqa.clips.decode import decode_frames
+from dae_aqa.clips.sampling import Augmentation, ClipLayout
+from dae_aqa.errors import FrameStoreError
+from dae_aqa.frames.store import PackedSample
+
+
+@dataclass(frozen=True)
+class SampleFrames:
+    """What the dataset gives for one sample, still in uint8.
+
+    Attributes:
+        index: the sample's row.
+        frames: uint8 RGB, (F, 3, P, P): the frames of `ClipLayout.frame_indices`, scaled to side
+            P = `ClipLayout.padded_size_px`.
+        augmentation: flip and offset, to be applied on the device; the shift has been applied.
+    """
+
+    index: int
+    frames: Tensor
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Samples stacked for one step; N samples, in the order of `indices`.
+
+    Attributes:
+        indices: int64, (N,), rows of the samples.
+        frames: uint8 RGB, (N, F, 3, P, P).
+        flips: bool, (N,).
+        offsets_px: int64, (N, 2), upper left corner (y, x) of the square that is used.
+    """
+
+    indices: Tensor
+    frames: Tensor
+    flips: Tensor
+    offsets_px: Tensor
+
+    def pin_memory(self) -> FrameBatch:
+        """Return the batch in page-locked memory, for non-blocking copies to a GPU."""
+        return FrameBatch(
+            self.indices.pin_memory(),
+            self.frames.pin_memory(),
+            self.flips.pin_memory(),
+            self.offsets_px.pin_memory(),
+        )
+
+
+def collate(samples: Sequence[SampleFrames]) -> FrameBatch:
+    """Stack samples into one batch."""
+    chosen = [sample.augmentation for sample in samples]
+    return FrameBatch(
+        indices=torch.tensor([sample.index for sample in samples]),
+        frames=torch.stack([sample.frames for sample in samples]),
+        flips=torch.tensor([choice.flip for choice in chosen]),
+        offsets_px=torch.tensor([[choice.offset_y_px, choice.offset_x_px] for choice in chosen]),
+    )
+
+
+class SampleDataset(Dataset[SampleFrames]):
+    """Reads packed samples; with `cache`, decodes each once and keeps its scaled frames in memory.
+
+    Items are asked for by `(epoch, index)`.
+
+    Args:
+        sample_ids: the samples, one packed file `<sample_id>.zip` each.
+        frames_dir: folder of the packed files.
+        layout: which frames, and their size.
+        augment: whether to draw augmentations (training).
+        max_shift: temporal shift in frames, either way, where augmenting.
+        flip: whether to mirror half of the samples, where augmenting.
+        seed: of the augmentations.
+        cache: keep the scaled frames, about F * 3 * P * P bytes a sample.
+
+    Raises:
+        FrameStoreError: a packed sample is missing, damaged, or too short for the layout.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_ids: Sequence[str],
+        frames_dir: Path,
+        layout: ClipLayout,
+        augment: bool,
+        max_shift: int,
+        flip: bool,
+        seed: int,
+        cache: bool,
+    ) -> None:
+        self.sample_ids = list(sample_ids)
+        self.layout = layout
+        self.augment = augment
+        self._frames_dir = frames_dir
+        self._max_shift = max_shift if augment else 0
+        self._flip = flip
+        self._seed = seed
+        self._cache = self._decode_all() if cache else None
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def __getitem__(self, key: tuple[int, int]) -> SampleFrames:
+        # the epoch comes with the key, so that loader workers hold no state that could go stale
+        epoch, index = key
+        choice = self._augmentation(epoch, index)
+        if self._cache is not None:
+            first, frames = self._cache[index]
+            rows = torch.from_numpy(self.layout.frame_indices + choice.shift_frames - first)
+            return SampleFrames(index, frames[rows.clamp_(0, len(frames) - 1)], choice)
+        pack = self._open(index)
+        rows = self._pack_rows(pack, self.layout.frame_indices + choice.shift_frames)
+        return SampleFrames(index, self._read(pack, rows), choice)
+
+    def _augmentation(self, epoch: int, index: int) -> Augmentation:
+        if not self.augment:
+            return Augmentation.none(self.layout)
+        return Augmentation.draw(
+            self.layout,
+            flip=self._flip,
+            max_shift=self._max_shift,
+            seed=self._seed,
+            epoch=epoch,
+            index=index,
+        )
+
+    def _open(self, index: int) -> PackedSample:
+        pack = PackedSample.open(self._frames_dir / f"{self.sample_ids[index]}.zip")
+        needed = int(self.layout.frame_indices[-1]) + 1
+        if pack.meta.window_length < needed:
+            raise FrameStoreError(
+                f"{self.sample_ids[index]}: the packed sample has a window of "
+                f"{pack.meta.window_length} frames, but the clips reach to frame {needed}. "
+                "Extract again with a larger extract_frames.num_frames, or shorten train.clips."
+            )
+        return pack
+
+    def _pack_rows(self, pack: PackedSample, window_rows: np.ndarray) -> np.ndarray:
+        """Return positions in the pack of window frames; what a shift moves past its ends repeats."""
+        return np.clip(window_rows + pack.meta.window_offset, 0, pack.meta.num_frames - 1)
+
+    def _read(self, pack: PackedSample, rows: np.ndarray) -> Tensor:
+        """Decode and scale the pack's frames `rows`: uint8, (len(rows), 3, P, P)."""
+        return scale_frames(decode_frames(pack.read(rows.tolist())), self.layout)
+
+    def _decode_all(self) -> list[tuple[int, Tensor]]:
+        """Return for each sample the window frame of its first cached frame, and its frames."""
+        used = self.layout.frame_indices
+        first = int(used[0]) - self._max_shift
+        # without a shift, frames between two strides are never used, but rows stay simple
+        window_rows = np.arange(first, int(used[-1]) + self._max_shift + 1)
+
+        def decode(index: int) -> tuple[int, Tensor]:
+            pack = self._open(index)
+            return first, self._read(pack, self._pack_rows(pack, window_rows))
+
+        with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
+            decoded = pool.map(decode, range(len(self)))
+            return list(tqdm(decoded, total=len(self), desc="decode samples", unit="sample"))
+
+
+def scale_frames(frames: Tensor, layout: ClipLayout) -> Tensor:
+    """Cut the centre square and scale it.
+
+    Args:
+        frames: uint8, (T, 3, H, W), stored frames.
+        layout: gives the square and its size.
+
+    Returns:
+        uint8, (T, 3, P, P) with P = `layout.padded_size_px`; area-averaging where it shrinks.
+    """
+    side = min(layout.padded_crop_px, frames.shape[-2], frames.shape[-1])
+    top, left = (frames.shape[-2] - side) // 2, (frames.shape[-1] - side) // 2
+    square = frames[..., top : top + side, left : left + side]
+    size = layout.padded_size_px
+    if side == size:
+        return square.contiguous()
+    return functional.interpolate(
+        square, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )

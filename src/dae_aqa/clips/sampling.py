@@ -1,0 +1,93 @@
+"""Which frames of a sample make which clip, and the random choices of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ClipLayout:
+    """How a sample's window becomes clips; saved with a model, which works with this layout alone.
+
+    The published layout of DAE is ten clips of 16 frames starting at 0, 10, …, 80, 87 of 103, a
+    centre crop of 224 px out of 455x256, not scaled.
+    Source: arXiv 2111.11029, section 4.1.
+
+    Attributes:
+        starts: first frame of each clip within the window, K of them.
+        num_frames: frames per clip, T.
+        stride: window frames from one clip frame to the next.
+        crop_px: side of the centre square that is cut from a stored frame.
+        size_px: side to which that square is scaled, S.
+        jitter_px: scaled pixels by which training may move the square, either way in x and y.
+    """
+
+    starts: tuple[int, ...]
+    num_frames: int
+    stride: int
+    crop_px: int
+    size_px: int
+    jitter_px: int
+
+    @property
+    def frame_indices(self) -> np.ndarray:
+        """Window frames that any clip uses, ascending without repetition, int64 of shape (F,)."""
+        return np.unique(self._clip_frames())
+
+    @property
+    def clip_positions(self) -> np.ndarray:
+        """For each clip the positions of its frames in `frame_indices`, int64 of shape (K, T)."""
+        return np.searchsorted(self.frame_indices, self._clip_frames())
+
+    @property
+    def padded_size_px(self) -> int:
+        """Side of a scaled frame before the jitter cuts `size_px` out of it."""
+        return self.size_px + 2 * self.jitter_px
+
+    @property
+    def padded_crop_px(self) -> int:
+        """Side of the square in the stored frame that becomes `padded_size_px`."""
+        return round(self.crop_px * self.padded_size_px / self.size_px)
+
+    def _clip_frames(self) -> np.ndarray:
+        starts = np.asarray(self.starts, dtype=np.int64)
+        return starts[:, None] + self.stride * np.arange(self.num_frames, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The random choices for one sample in one epoch; `Augmentation.none` for evaluation."""
+
+    shift_frames: int
+    flip: bool
+    offset_y_px: int
+    offset_x_px: int
+
+    @classmethod
+    def none(cls, layout: ClipLayout) -> Augmentation:
+        """Return no shift, no flip and the centre of the frame."""
+        return cls(0, flip=False, offset_y_px=layout.jitter_px, offset_x_px=layout.jitter_px)
+
+    @classmethod
+    def draw(
+        cls, layout: ClipLayout, *, flip: bool, max_shift: int, seed: int, epoch: int, index: int
+    ) -> Augmentation:
+        """Return choices that depend on (seed, epoch, sample index) alone.
+
+        So they are the same for any number of loader workers, and after a resume.
+
+        Args:
+            layout: gives the range of the spatial offsets, 0 … 2 * jitter_px.
+            flip: whether half of the draws mirror the sample.
+            max_shift: the window moves by -max_shift … +max_shift frames.
+            seed: of the training run.
+            epoch: counted from 0.
+            index: of the sample in its dataset.
+        """
+        rng = np.random.default_rng([seed, epoch, index])
+        shift = int(rng.integers(-max_shift, max_shift + 1))
+        mirrored = bool(rng.random() < 0.5) and flip
+        offset_y, offset_x = rng.integers(0, 2 * layout.jitter_px + 1, size=2).tolist()
+        return cls(shift, flip=mirrored, offset_y_px=offset_y, offset_x_px=offset_x)

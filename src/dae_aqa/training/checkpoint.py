@@ -1,0 +1,108 @@
+"""Training checkpoints: written aside and renamed, checked on load, two generations kept.
+
+A checkpoint lies in a work folder outside DVC's outputs, whose name says what determines the result
+(`fingerprint`), so that a rerun of the same training finds it and any other training does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dae_aqa.errors import TrainingError
+
+CURRENT = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
+_DIGEST_BYTES = 32
+
+logger = logging.getLogger(__name__)
+
+
+def fingerprint(values: Mapping[str, object], *, files: Iterable[Path], base: Path) -> str:
+    """Return a hex digest of what determines a training: values, and files with their contents.
+
+    Args:
+        values: JSON-serialisable, e.g. the training's parameters.
+        files: data and code; their paths count relative to `base`.
+        base: the folder that all files lie in.
+    """
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for path in sorted(files):
+        digest.update(path.relative_to(base).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+def save_checkpoint(state: Mapping[str, Any], work_dir: Path) -> None:
+    """Write `state` as the current checkpoint of `work_dir`; the one before it becomes the previous.
+
+    A kill at any moment leaves at least one whole checkpoint.
+
+    Raises:
+        TrainingError: the disk is full or not writable; what was saved before stays.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    payload = buffer.getbuffer()
+    aside = work_dir / f"{CURRENT}.part"
+    try:
+        with aside.open("wb") as file:
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        if (work_dir / CURRENT).exists():
+            (work_dir / CURRENT).replace(work_dir / PREVIOUS)
+        aside.replace(work_dir / CURRENT)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{work_dir / CURRENT}: the checkpoint of epoch {state.get('epoch')} could not be "
+            f"written ({error.strerror}). The one before it is whole: free some space and run the "
+            "stage again, it goes on from there."
+        ) from error
+
+
+def load_checkpoint(work_dir: Path) -> dict[str, Any] | None:
+    """Return the newest whole checkpoint of `work_dir`, or None where there is none.
+
+    A damaged one is reported and the previous one taken.
+    """
+    for name in (CURRENT, PREVIOUS):
+        path = work_dir / name
+        if not path.exists():
+            continue
+        content = path.read_bytes()
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() == digest:
+            state: dict[str, Any] = torch.load(
+                io.BytesIO(payload), map_location="cpu", weights_only=True
+            )
+            return state
+        logger.warning("%s is damaged (its checksum does not fit) and is not used", path)
+    return None
+
+
+def mark_finished(work_dir: Path, *, model_sha256: str) -> None:
+    """Note in `work_dir` which model it ended with.
+
+    The folder itself stays until the model has been evaluated: were it removed here, a kill before
+    DVC has recorded the outputs would cost the whole training.
+    """
+    (work_dir / "finished.txt").write_text(model_sha256)
+
+
+def remove_finished(trainings_dir: Path, *, model_sha256: str) -> None:
+    """Remove the work folders of trainings that ended with this model."""
+    for marker in trainings_dir.glob("*/finished.txt"):
+        if marker.read_text() == model_sha256:
+            shutil.rmtree(marker.parent, ignore_errors=True)

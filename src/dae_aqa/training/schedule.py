@@ -1,0 +1,42 @@
+"""The optimizer and its learning rate over a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import nn
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter],
+    *,
+    name: Literal["adam", "adamw"],
+    lr: float,
+    weight_decay: float,
+) -> torch.optim.Optimizer:
+    """Return the optimizer over the parameters that are trained.
+
+    `adam` adds the decay to the gradient, as the released code has it; `adamw` decouples it.
+    """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return optimizer(trained, lr=lr, weight_decay=weight_decay, foreach=True)
+
+
+def lr_factor(
+    step: int, *, num_steps: int, num_warmup_steps: int, schedule: Literal["constant", "cosine"]
+) -> float:
+    """Return what the peak learning rate is multiplied with at `step` (counted from 0).
+
+    It rises linearly over the warm-up, then stays at 1 or falls to 0 on half a cosine.
+    Source: Loshchilov and Hutter 2017 (arXiv 1608.03983), equation 5, without restarts.
+    """
+    if step < num_warmup_steps:
+        return (step + 1) / (num_warmup_steps + 1)
+    if schedule == "constant":
+        return 1.0
+    progress = (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))

@@ -1,0 +1,34 @@
+"""Stage 1: fetch or render the dataset's videos and bring its annotations into one table."""
+
+from pathlib import Path
+
+from dae_aqa.annotations import write_annotations
+from dae_aqa.datasets import load_dataset
+from dae_aqa.params import load_params
+from dae_aqa.runtime import cache_dir, run_stage
+
+VIDEOS_DIR = Path("data/videos")
+ANNOTATIONS = Path("data/annotations.csv")
+TRUTH = Path("data/truth.csv")
+NOTES = Path("data/notes.csv")
+MISSING_VIDEOS = Path("data/missing_videos.csv")
+
+
+def main() -> None:
+    """Write the videos and the tables of the chosen dataset."""
+    params = load_params()
+    tables = load_dataset(
+        params.dataset,
+        options=params.dataset_params,
+        download=params.download,
+        videos_dir=VIDEOS_DIR,
+        cache_dir=cache_dir(f"download/{params.dataset}"),
+    )
+    write_annotations(tables.annotations, ANNOTATIONS)
+    tables.truth.to_csv(TRUTH, index=False, lineterminator="\n")
+    tables.notes.to_csv(NOTES, index=False, lineterminator="\n")
+    tables.missing_videos.to_csv(MISSING_VIDEOS, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    run_stage("download", main)

@@ -1,0 +1,35 @@
+"""Stage 3: assign samples to training, validation and test."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dae_aqa.annotations import read_annotations
+from dae_aqa.params import load_params
+from dae_aqa.runtime import run_stage
+from dae_aqa.splits import make_splits
+
+ANNOTATIONS = Path("data/annotations.csv")
+EXCLUDED = Path("data/excluded.csv")
+SPLITS = Path("data/splits.csv")
+
+
+def main() -> None:
+    """Write the split table of all samples that have frames."""
+    params = load_params()
+    annotations = read_annotations(ANNOTATIONS)
+    excluded = pd.read_csv(EXCLUDED, dtype=str)
+    section = params.make_splits
+    splits = make_splits(
+        annotations[~annotations["sample_id"].isin(excluded["sample_id"])],
+        source=section.source,
+        test_fraction=section.test_fraction,
+        val_fraction=section.val_fraction,
+        group_by=section.group_by,
+        seed=params.seed,
+    )
+    splits.to_csv(SPLITS, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    run_stage("make_splits", main)

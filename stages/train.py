@@ -1,0 +1,36 @@
+"""Stage 4: train the model; validation chooses the epoch.
+
+Resumes by itself: kill it, run `dvc repro` again, and it goes on after the last whole epoch.
+"""
+
+from pathlib import Path
+
+from dae_aqa.annotations import read_annotations
+from dae_aqa.params import load_params
+from dae_aqa.runtime import cache_dir, run_stage
+from dae_aqa.splits import read_splits
+from dae_aqa.tracked_training import train_and_track
+
+ANNOTATIONS = Path("data/annotations.csv")
+SPLITS = Path("data/splits.csv")
+FRAMES_DIR = Path("data/frames")
+MODEL = Path("models/model.pt")
+HISTORY = Path("reports/training.csv")
+
+
+def main() -> None:
+    """Write the trained model and its learning curves."""
+    train_and_track(
+        load_params(),
+        annotations=read_annotations(ANNOTATIONS),
+        splits=read_splits(SPLITS),
+        frames_dir=FRAMES_DIR,
+        trainings_dir=cache_dir("trainings"),
+        data_files=(ANNOTATIONS, SPLITS),
+        model_path=MODEL,
+        history_path=HISTORY,
+    )
+
+
+if __name__ == "__main__":
+    run_stage("train", main)
