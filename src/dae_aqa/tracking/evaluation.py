@@ -1,0 +1,96 @@
+"""Adding an evaluation to the run that trained the model."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dae_aqa.errors import TrackingError
+from dae_aqa.tracking.identity import MODEL_TAG, flat_metrics
+from dae_aqa.tracking.store import Store, explained, open_existing_store
+
+TEST_PREFIX = "test/"
+EVALUATION_FOLDER = "evaluation"
+
+log = logging.getLogger(__name__)
+
+
+def find_run_by_model(*, root: Path, experiment: str, model_sha256: str) -> str | None:
+    """Return the id of the latest run of `experiment` that logged the model, or None.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+    store = open_existing_store(root=root)
+    return None if store is None else _find_run(store, experiment, model_sha256)
+
+
+def log_evaluation(
+    *,
+    root: Path,
+    experiment: str,
+    model_sha256: str,
+    metrics: Mapping[str, object],
+    artifacts: Sequence[Path],
+) -> bool:
+    """Add an evaluation to the run that trained the model; say whether it was added.
+
+    Numbers in `metrics` become `test/<key>`, the files in `artifacts` lie under `evaluation/`.
+    Evaluating the same model again replaces the files and, where a number changed, adds it as
+    a further step, so that the latest one is shown.
+
+    Where no run is found (DVC restored the model from its cache or a colleague's remote, or the
+    store was deleted), or the store is out of reach, a message is logged and nothing else happens:
+    the reports are the result, and a run stands for one training, so none is invented here.
+    """
+    try:
+        store = open_existing_store(root=root)
+        run_id = None if store is None else _find_run(store, experiment, model_sha256)
+        if store is None or run_id is None:
+            log.info(
+                "No MLflow run trained this model (SHA-256 %s…) on this machine: the evaluation is "
+                "in the reports only. `dvc repro --force train` would train it again, tracked.",
+                model_sha256[:12],
+            )
+            return False
+        with explained(store.uri):
+            _add_metrics(store, run_id, flat_metrics(metrics))
+            for path in artifacts:
+                store.client.log_artifact(run_id, str(path), EVALUATION_FOLDER)
+    except TrackingError as error:
+        log.warning("The evaluation is in the reports only. %s", error)
+        return False
+    return True
+
+
+def _find_run(store: Store, experiment: str, model_sha256: str) -> str | None:
+    with explained(store.uri):
+        found = store.client.get_experiment_by_name(experiment)
+        if found is None:
+            return None
+        runs = store.client.search_runs(
+            [found.experiment_id],
+            filter_string=f"tags.`{MODEL_TAG}` = '{model_sha256}'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1,
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+
+def _add_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    known = store.client.get_run(run_id).data.metrics
+    now = time.time_ns() // 1_000_000
+    points = []
+    for name, value in metrics.items():
+        key = f"{TEST_PREFIX}{name}"
+        if key not in known:
+            points.append(Metric(key, value, now, 0))
+        elif known[key] != value:
+            last = max(point.step for point in store.client.get_metric_history(run_id, key))
+            points.append(Metric(key, value, now, last + 1))
+    if points:
+        store.client.log_batch(run_id, metrics=points)

@@ -1,0 +1,88 @@
+"""What a run is about: the revision of the code, the DVC experiment, the model's file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+RESUME_TAG = "dae_aqa.resume_key"
+MODEL_TAG = "dae_aqa.model_sha256"
+
+log = logging.getLogger(__name__)
+
+
+def code_tags(*, root: Path) -> dict[str, str]:
+    """Return tags for the git revision of `root` and, inside DVC, the experiment's name.
+
+    `git.dirty` ignores `params.yaml` and `dvc.lock`: each experiment changes these two, and the
+    run holds what they say.
+    """
+    tags = {}
+    revision = _git("rev-parse", "HEAD", root=root)
+    if revision is not None:
+        changes = _git(
+            *("status", "--porcelain", "--untracked-files=no", "--"),
+            *(".", ":(exclude)params.yaml", ":(exclude)dvc.lock"),
+            root=root,
+        )
+        tags["mlflow.source.git.commit"] = revision
+        tags["git.dirty"] = "true" if changes else "false"
+    for tag, variable in (
+        ("dvc.exp_name", "DVC_EXP_NAME"),
+        ("dvc.exp_baseline_rev", "DVC_EXP_BASELINE_REV"),
+    ):
+        if os.environ.get(variable):
+            tags[tag] = os.environ[variable]
+    return tags
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of the bytes of `path` as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flat_params(params: Mapping[str, object]) -> dict[str, str]:
+    """Return nested `params` as dotted keys and text: strings as they are, the rest as JSON."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, default=str)
+        for key, value in _leaves(params)
+    }
+
+
+def flat_metrics(metrics: Mapping[str, object]) -> dict[str, float]:
+    """Return the numbers in nested `metrics` under dotted keys; list items count from 0.
+
+    A value that is no number (an undefined metric is null, beside the reason) is left out.
+    """
+    numbers: dict[str, float] = {}
+    for key, value in _leaves(metrics):
+        items = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
+        for index, item in items:
+            if isinstance(item, int | float) and not isinstance(item, bool):
+                numbers[key if index == "" else f"{key}.{index}"] = float(item)
+    return numbers
+
+
+def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _git(*arguments: str, root: Path) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        log.info("No git revision for the MLflow run: `git %s` failed (%s).", arguments[0], error)
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,94 @@
+"""Starting the MLflow run of a training, or continuing the one that a kill interrupted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from dae_aqa.tracking.identity import RESUME_TAG, code_tags
+from dae_aqa.tracking.mlflow_run import MlflowTracker
+from dae_aqa.tracking.store import (
+    STORE_FOLDER,
+    Store,
+    experiment_id,
+    explained,
+    open_store,
+    repository_root,
+)
+from dae_aqa.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
+
+
+def start_training_run(
+    *,
+    root: Path,
+    experiment: str,
+    resume_key: str | None,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+) -> Tracker:
+    """Open the store and start a run, or continue the unfinished one of the same `resume_key`.
+
+    Args:
+        root: repository root (in a queued experiment its temporary copy), for the git revision;
+            the store lies at `DVC_ROOT` where DVC sets it.
+        experiment: name of the MLflow experiment.
+        resume_key: fingerprint of params, data and code: an unfinished run that carries it is the
+            same training, interrupted, and is continued unless a live process still writes it.
+            None always starts a new run.
+        params: params of the training; nested ones become dotted keys.
+        tags: further tags, such as the DVC hashes of the data.
+
+    Raises:
+        TrackingError: the store cannot be reached or written; nothing has been trained yet.
+    """
+    store = open_store(root=root)
+    identifier = experiment_id(store, name=experiment)
+    lock = None if resume_key is None else _claim(root, resume_key)
+    with explained(store.uri):
+        run = None if lock is None else _unfinished(store, identifier, str(resume_key))
+        all_tags = code_tags(root=root) | dict(tags)
+        if resume_key is not None:
+            all_tags[RESUME_TAG] = resume_key
+        if run is None:
+            run = store.client.create_run(
+                identifier, tags=all_tags, run_name=all_tags.get("dvc.exp_name")
+            )
+        else:
+            log.info("Continuing the MLflow run %s.", run.info.run_name)
+            store.client.update_run(run.info.run_id, status="RUNNING")
+    tracker = MlflowTracker(store=store, run=run, lock=lock)
+    tracker.log_params(params)
+    log.info("MLflow run %r of experiment %r.", run.info.run_name, experiment)
+    return tracker
+
+
+def _claim(root: Path, resume_key: str) -> FileLock | None:
+    """Return a lock that lasts as long as this process, or None where another one holds it."""
+    folder = repository_root(root=root) / STORE_FOLDER / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{resume_key}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("Another process trains the same params: this training gets a run of its own.")
+        return None
+    return lock
+
+
+def _unfinished(store: Store, identifier: str, resume_key: str) -> Run | None:
+    runs = store.client.search_runs(
+        [identifier],
+        filter_string=f"tags.`{RESUME_TAG}` = '{resume_key}' AND attributes.status != 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return runs[0] if runs else None

@@ -1,0 +1,223 @@
+"""The MLflow store: where it lies, how it comes into being, how it is opened.
+
+One store serves all experiments of a repository, those that DVC runs in temporary copies of it
+included. So every path here is absolute, and a store that does not exist yet is built once, under
+a lock and aside, however many workers start at the same moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import Request, urlopen
+
+from filelock import FileLock, Timeout
+
+from dae_aqa.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STORE_FOLDER = ".mlflow"
+_SQLITE = "sqlite:///"
+_LOCK_TIMEOUT_SECONDS = 180.0  # a first initialisation takes seconds; a crowd waits in line
+_BUSY_TIMEOUT_SECONDS = 20.0  # what MLflow itself grants a busy SQLite file
+_HTTP_TIMEOUT_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store.
+
+    Attributes:
+        uri: tracking URI, absolute.
+        artifact_location: absolute URI of the folder for artifacts of new experiments; None where
+            a server decides.
+        client: MLflow's client, bound to `uri`.
+    """
+
+    uri: str
+    artifact_location: str | None
+    client: MlflowClient
+
+
+def repository_root(*, root: Path) -> Path:
+    """Return the real repository root: `DVC_ROOT` where DVC sets it, else `root`.
+
+    A queued DVC experiment runs in a temporary copy that is deleted afterwards; `DVC_ROOT` names
+    the repository that the copy was made from.
+    """
+    return Path(os.environ.get("DVC_ROOT") or root).resolve()
+
+
+def store_uri(*, root: Path) -> str:
+    """Return the tracking URI: `MLFLOW_TRACKING_URI`, else `.mlflow/mlflow.db` at the root.
+
+    Args:
+        root: repository root, used where `DVC_ROOT` is not set. A relative SQLite path in
+            `MLFLOW_TRACKING_URI` is taken from the real root, not from the working directory.
+    """
+    base = repository_root(root=root)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{STORE_FOLDER}/mlflow.db"
+    return f"{_SQLITE}{base / _sqlite_path(uri)}" if uri.startswith(_SQLITE) else uri
+
+
+def public_uri(uri: str) -> str:
+    """Return `uri` without user name and password, fit for messages."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in uri else uri
+
+
+def open_store(*, root: Path) -> Store:
+    """Open the store, building it first where it does not exist; safe for many processes at once.
+
+    Raises:
+        TrackingError: the store cannot be reached, written or understood.
+    """
+    uri = store_uri(root=root)
+    with explained(uri):
+        if not uri.startswith(_SQLITE):
+            _check_server(uri)
+            artifacts = repository_root(root=root) / STORE_FOLDER / "artifacts"
+            location = None if uri.startswith("http") else artifacts.as_uri()
+            return Store(uri=uri, artifact_location=location, client=_connect(uri))
+        path = _sqlite_path(uri)
+        artifacts = path.parent / "artifacts"
+        artifacts.mkdir(parents=True, exist_ok=True)
+        # The lock also covers opening: MLflow migrates the tables of an older store right there.
+        with FileLock(path.parent / "init.lock", timeout=_LOCK_TIMEOUT_SECONDS):
+            if not path.exists() or path.stat().st_size == 0:
+                _build_sqlite(path, artifact_location=artifacts.as_uri())
+            _check_writable(path)
+            client = _connect(uri)
+        return Store(uri=uri, artifact_location=artifacts.as_uri(), client=client)
+
+
+def open_existing_store(*, root: Path) -> Store | None:
+    """Open the store as `open_store` does, but return None where a SQLite store does not exist."""
+    uri = store_uri(root=root)
+    missing = uri.startswith(_SQLITE) and not _sqlite_path(uri).exists()
+    return None if missing else open_store(root=root)
+
+
+def experiment_id(store: Store, *, name: str) -> str:
+    """Return the id of experiment `name`, creating it where it is new, reviving it where deleted.
+
+    Raises:
+        TrackingError: the store refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with explained(store.uri):
+        found = store.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return store.client.create_experiment(name, store.artifact_location)
+            except MlflowException:
+                found = store.client.get_experiment_by_name(name)  # another worker was faster
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            log.info("Restoring the deleted MLflow experiment %r.", name)
+            store.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn what a store raises into a `TrackingError` that names the store and the next step."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Timeout as error:
+        raise _store_error(uri, f"{error.lock_file} is held by another process") from error
+    except Exception as error:  # MLflow, SQLAlchemy, SQLite, HTTP, OS: no common base
+        reason = str(error).strip().splitlines()
+        raise _store_error(uri, reason[0] if reason else type(error).__name__) from error
+
+
+def quiet_mlflow() -> None:
+    """Switch MLflow's telemetry, log chatter and project detection off; a user's settings prevail.
+
+    To be called before mlflow is imported, since it reads the first of them then.
+    """
+    settings = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_UV_AUTO_DETECT": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def _store_error(uri: str, reason: str) -> TrackingError:
+    return TrackingError(
+        f"The MLflow store {public_uri(uri)} cannot be used: {reason}. Make its folder writable or "
+        "start its server, or let MLFLOW_TRACKING_URI name another store (unset: "
+        f"{STORE_FOLDER}/mlflow.db at the repository root), or set `train.tracking: false` in "
+        "params.yaml to train without tracking."
+    )
+
+
+def _sqlite_path(uri: str) -> Path:
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0])
+
+
+def _connect(uri: str) -> MlflowClient:
+    quiet_mlflow()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments(max_results=1)  # connects now, so that a fault shows at the start
+    return client
+
+
+def _build_sqlite(path: Path, *, artifact_location: str) -> None:
+    """Build the database aside and rename it, so that a kill leaves nothing half-built behind."""
+    quiet_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    aside = path.with_suffix(".new")
+    aside.unlink(missing_ok=True)
+    store: Any = SqlAlchemyStore(f"{_SQLITE}{aside}", artifact_location)  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    aside.replace(path)
+    log.info("Created the MLflow store %s.", path)
+
+
+def _check_writable(path: Path) -> None:
+    """Take and give back SQLite's write lock: MLflow itself would retry for minutes.
+
+    Raises:
+        sqlite3.Error: the file is read-only, locked for good or no database.
+    """
+    with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+def _check_server(uri: str) -> None:
+    """Raise OSError unless something answers at an http address: MLflow would retry for minutes."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        request = Request(public_uri(uri), method="HEAD")  # noqa: S310  http(s) alone, see above
+        with urlopen(request, timeout=_HTTP_TIMEOUT_SECONDS):  # noqa: S310
+            pass
+    except HTTPError:
+        pass  # it answers; whether it is MLflow and lets us in shows at the first call
+    except URLError as error:
+        raise OSError(f"no server answers ({error.reason})") from error
