@@ -15,7 +15,7 @@ from dae_aqa.errors import AnnotationError
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Builds tuples, lists, sets, dictionaries, numbers and text; refuses every class and function."""
+    """Builds tuples, lists, dictionaries, numbers and text; refuses every class and function."""
 
     def find_class(self, module_name: str, global_name: str, /) -> object:
         raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
@@ -45,6 +45,6 @@ def load_plain_pickle(path: Path) -> object:
     ) as error:
         raise AnnotationError(
             f"{path}: not a pickle of plain numbers, texts, tuples, lists and dictionaries "
-            f"({type(error).__name__}: {error}). Nothing in it was run. If you did not change this "
-            "file, it is damaged or not the official one: fetch it again from where it is published."
+            f"({type(error).__name__}: {error}). Nothing in it was run. The file is damaged or not "
+            "the official one: fetch it again from where it is published."
         ) from error

@@ -1,12 +1,5 @@
 """The MTL-AQA release as published, read into an annotations table and checked against itself.
 
-Layout (https://github.com/ParitoshParmar/MTL-AQA, folder `MTL-AQA_dataset_release`):
-
-    Ready_2_Use/MTL-AQA_split_0_data/final_annotations_dict.pkl   frames, difficulty, score, dive
-    Ready_2_Use/MTL-AQA_split_0_data/{train,test}_split_0.pkl     the official split
-    Raw_Annotations/01.xlsx …                                     the judges' marks
-    Video_List.xlsx                                               addresses of the broadcasts
-
 Frame numbers there count from 1 and include the last one, as `ffmpeg -i 01.mp4 %06d.jpg` names the
 frames: frames S … E become the half-open range [S - 1, E) here.
 """
@@ -20,26 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dae_aqa import scoring
 from dae_aqa.annotations import check_annotations, format_judge_scores
-from dae_aqa.datasets.mtl_aqa.workbooks import (
-    WorkbookDive,
-    is_plain_mark,
-    read_mark,
-    read_workbook,
-)
+from dae_aqa.datasets.mtl_aqa.layout import DICTIONARY, SPLITS, Key, sample_id, video_id
+from dae_aqa.datasets.mtl_aqa.marks import read_marks
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
-from dae_aqa.datasets.tables import Note, notes_table
+from dae_aqa.datasets.tables import notes_table
 from dae_aqa.errors import AnnotationError
-
-READY_DIR = "Ready_2_Use/MTL-AQA_split_0_data"
-DICTIONARY = f"{READY_DIR}/final_annotations_dict.pkl"
-SPLITS = {"train": f"{READY_DIR}/train_split_0.pkl", "test": f"{READY_DIR}/test_split_0.pkl"}
-WORKBOOK_DIR = "Raw_Annotations"
-VIDEO_LIST = "Video_List.xlsx"
-
-Key = tuple[int, int]  # (video number, dive number), the release's own sample key
 
 _FIELDS = (
     "start_frame",
@@ -75,16 +55,6 @@ class ReleaseReport:
     notes: pd.DataFrame
 
 
-def video_id(video_number: int) -> str:
-    """Return the `video_id` of a broadcast, e.g. `'01'`."""
-    return f"{video_number:02d}"
-
-
-def sample_id(key: Key) -> str:
-    """Return the `sample_id` of a dive, e.g. `'01_003'` for dive 3 of broadcast 1."""
-    return f"{video_id(key[0])}_{key[1]:03d}"
-
-
 def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame, ReleaseReport]:
     """Read the release in `release_dir` into an annotations table.
 
@@ -104,7 +74,7 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
     """
     dives = _read_dictionary(release_dir / DICTIONARY)
     splits = _read_splits(release_dir, dives)
-    marks, notes = _read_marks(release_dir, dives, scoring_rule=scoring_rule)
+    marks, notes = read_marks(release_dir=release_dir, dives=dives, scoring_rule=scoring_rule)
     rows = [
         {
             "sample_id": sample_id(key),
@@ -128,6 +98,15 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
     )
     _log_report(annotations, report)
     return annotations, report
+
+
+def read_video_numbers(*, release_dir: Path) -> list[int]:
+    """Return the numbers of the broadcasts that the release's dictionary names, in order.
+
+    Raises:
+        AnnotationError: the dictionary is missing or damaged.
+    """
+    return sorted({key[0] for key in _read_dictionary(release_dir / DICTIONARY)})
 
 
 def dive_code(dive: Mapping[str, float]) -> str:
@@ -159,7 +138,8 @@ def _read_dictionary(path: Path) -> dict[Key, Mapping[str, float]]:
         fault = _key_fault(key) or _dive_fault(dive)
         if fault:
             raise AnnotationError(
-                f"{path}: entry {key!r}: {fault}. Fetch the release again from where it is published."
+                f"{path}: entry {key!r}: {fault}. "
+                "Fetch the release again from where it is published."
             )
     return content
 
@@ -176,8 +156,9 @@ def _dive_fault(dive: object) -> str:
     for field in _FIELDS:
         if type(dive.get(field)) not in (int, float):
             return f"expected a number in {field!r}, got {_brief(dive.get(field))}"
-    if not 1 <= dive["start_frame"] <= dive["end_frame"]:
-        return f"expected 1 <= start_frame <= end_frame, got {dive['start_frame']}, {dive['end_frame']}"
+    start, end = dive["start_frame"], dive["end_frame"]
+    if not (1 <= start <= end and isinstance(start, int) and isinstance(end, int)):
+        return f"expected whole 1 <= start_frame <= end_frame, got {start}, {end}"
     if dive["position"] not in _POSITION_LETTERS or dive["rotation_type"] not in _GROUP_DIGITS:
         return f"unknown position {dive['position']} or rotation_type {dive['rotation_type']}"
     return ""
@@ -204,88 +185,6 @@ def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, st
             f"{', '.join(map(str, unlisted[:20]))}."
         )
     return splits
-
-
-def _read_marks(
-    release_dir: Path, dives: Mapping[Key, Mapping[str, float]], *, scoring_rule: str
-) -> tuple[dict[Key, tuple[float, ...]], list[Note]]:
-    """Return the judges' marks of every dive that has them, and what the comparison showed."""
-    marks: dict[Key, tuple[float, ...]] = {}
-    notes: list[Note] = []
-    for video_number in sorted({key[0] for key in dives}):
-        path = release_dir / WORKBOOK_DIR / f"{video_id(video_number)}.xlsx"
-        rows = {(video_number, number): dive for number, dive in read_workbook(path).items()}
-        for key in sorted(rows.keys() - dives.keys()):
-            row = rows[key]
-            detail = (
-                f"row {row.row}, view {row.view!r}, score {row.final_score}: not in {DICTIONARY}"
-            )
-            notes.append(Note(sample_id(key), "only_in_workbook", f"{path.name} {detail}"))
-        for key in sorted(dives.keys() - rows.keys()):
-            if key[0] == video_number:
-                notes.append(Note(sample_id(key), "no_marks", f"{path.name} has no row for it"))
-        for key in sorted(rows.keys() & dives.keys()):
-            notes += _compare(key, dive=dives[key], row=rows[key], workbook=path.name)
-            mended, mark_notes = _mend_marks(
-                key, dive=dives[key], row=rows[key], workbook=path.name, rule=scoring_rule
-            )
-            marks[key] = mended
-            notes += mark_notes
-    return marks, notes
-
-
-def _compare(
-    key: Key, *, dive: Mapping[str, float], row: WorkbookDive, workbook: str
-) -> list[Note]:
-    """Return a note for each field in which dictionary and workbook disagree."""
-    typed = {
-        "start_frame": row.start_frame,
-        "end_frame": row.end_frame,
-        "difficulty": row.difficulty,
-        "final_score": row.final_score,
-    }
-    return [
-        Note(
-            sample_id(key),
-            f"{field}_differs",
-            f"{workbook} row {row.row} has {value!r}, {DICTIONARY} {dive[field]!r}; "
-            "the latter is kept",
-        )
-        for field, value in typed.items()
-        if value != dive[field]
-    ]
-
-
-def _mend_marks(
-    key: Key, *, dive: Mapping[str, float], row: WorkbookDive, workbook: str, rule: str
-) -> tuple[tuple[float, ...], list[Note]]:
-    """Return the seven marks of a row, `()` where one cannot be read, and notes on mended cells.
-
-    A mended mark counts only if the marks then give the official final score.
-    """
-    readings = [read_mark(cell) for cell in row.marks]
-    marks = tuple(mark for mark in readings if mark is not None)
-    mended = [
-        f"judge {judge}: {cell!r} read as {mark:g}"
-        for judge, (cell, mark) in enumerate(zip(row.marks, readings, strict=True), start=1)
-        if mark is not None and not is_plain_mark(cell)
-    ]
-    where = f"{workbook} row {row.row}"
-    if len(marks) < len(readings):
-        detail = f"{where}: expected marks from 0 to 10 by half points, got {list(row.marks)}"
-        return (), [Note(sample_id(key), "no_marks", detail)]
-    if not mended:
-        return marks, []
-    if scoring.disagrees_with_rule(
-        official=[dive["final_score"]],
-        judge_scores=[marks],
-        difficulty=[dive["difficulty"]],
-        rule=rule,
-    ).any():
-        detail = f"{where}: {'; '.join(mended)} does not give the official score"
-        return (), [Note(sample_id(key), "no_marks", detail)]
-    detail = f"{where}: {'; '.join(mended)}; this gives the official score {dive['final_score']:g}"
-    return marks, [Note(sample_id(key), "mark_mended", detail)]
 
 
 def _log_report(annotations: pd.DataFrame, report: ReleaseReport) -> None:

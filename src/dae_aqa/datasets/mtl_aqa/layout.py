@@ -1,0 +1,33 @@
+"""Where things lie in the MTL-AQA release, and how its samples are named.
+
+Layout (https://github.com/ParitoshParmar/MTL-AQA, folder `MTL-AQA_dataset_release`):
+
+    Ready_2_Use/MTL-AQA_split_0_data/final_annotations_dict.pkl   frames, difficulty, score, dive
+    Ready_2_Use/MTL-AQA_split_0_data/{train,test}_split_0.pkl     the official split
+    Raw_Annotations/01.xlsx …                                     the judges' marks
+    Video_List.xlsx                                               addresses of the broadcasts
+"""
+
+from __future__ import annotations
+
+_READY_DIR = "Ready_2_Use/MTL-AQA_split_0_data"
+DICTIONARY = f"{_READY_DIR}/final_annotations_dict.pkl"
+SPLITS = {"train": f"{_READY_DIR}/train_split_0.pkl", "test": f"{_READY_DIR}/test_split_0.pkl"}
+VIDEO_LIST = "Video_List.xlsx"
+
+Key = tuple[int, int]  # (video number, dive number), the release's own sample key
+
+
+def video_id(video_number: int) -> str:
+    """Return the `video_id` of a broadcast, e.g. `'01'`."""
+    return f"{video_number:02d}"
+
+
+def sample_id(key: Key) -> str:
+    """Return the `sample_id` of a dive, e.g. `'01_003'` for dive 3 of broadcast 1."""
+    return f"{video_id(key[0])}_{key[1]:03d}"
+
+
+def workbook(video_number: int) -> str:
+    """Return the path of a broadcast's workbook, below the release's folder."""
+    return f"Raw_Annotations/{video_id(video_number)}.xlsx"
