@@ -1,0 +1,1 @@
+"""Adapters: every dataset becomes one annotations table."""
