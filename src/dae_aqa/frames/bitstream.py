@@ -1,0 +1,206 @@
+"""What a packet's bytes say about it: may decoding begin here, does it show a picture?
+
+Containers mark more keyframes than one can begin at (H.264 with intra refresh) and hold packets that
+show nothing (VP8 and VP9 reference frames, MPEG-4 pictures that are not coded).
+"""
+
+from __future__ import annotations
+
+# Codecs of which one packet is one picture, as far as `shows_a_picture` says so. Videos of any other
+# codec are numbered by decoding them once.
+ONE_PICTURE_PER_PACKET = frozenset(
+    "h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg gif png ffv1 prores dnxhd huffyuv rawvideo".split()
+)
+# Codecs whose non-reference pictures the decoder recognises before decoding them, so that pictures
+# nobody asked for can be passed over. HEVC is left out: there a "sub-layer non-reference" picture may
+# still be a reference for a higher temporal layer (ITU-T H.265, 7.4.2.2).
+SKIPPABLE_CODECS = frozenset(["h264", "mpeg4"])
+
+_H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
+_RECOVERY_POINT = 6  # SEI payload type, ITU-T H.264 D.1
+_HEVC_IRAP = range(16, 24)  # NAL unit types, ITU-T H.265 table 7-1
+# Bigger than any MPEG-4 picture that is marked "not coded", smaller than nearly all coded ones.
+_MAX_NOT_CODED_BYTES = 24
+
+
+def nal_length_size(extradata: bytes | None) -> int:
+    """Return how many bytes give a NAL unit's length, 0 where start codes part the units instead.
+
+    Source: ISO/IEC 14496-15, 5.3.3.1 (avcC, byte 4) and 8.3.3.1 (hvcC, byte 21).
+    """
+    if not extradata or extradata[0] != 1 or len(extradata) < 7:
+        return 0
+    if len(extradata) > 22 and extradata[4] & 0xFC != 0xFC:
+        return (extradata[21] & 3) + 1
+    return (extradata[4] & 3) + 1
+
+
+def nal_units(data: bytes, length_size: int) -> list[bytes]:
+    """Return the NAL units of a packet, without start codes or lengths."""
+    units = []
+    if length_size:
+        position = 0
+        while position + length_size < len(data):
+            size = int.from_bytes(data[position : position + length_size], "big")
+            position += length_size
+            units.append(data[position : position + size])
+            position += size
+    else:
+        units = [unit for unit in data.split(b"\x00\x00\x01")[1:] if unit]
+    return [unit for unit in units if unit]
+
+
+def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
+    """Say whether decoding from this keyframe packet gives every later picture exactly.
+
+    For H.264 the packet must hold an IDR picture or a recovery point with `recovery_frame_cnt` 0; for
+    HEVC an IRAP picture. Keyframes of the other codecs are always clean.
+    """
+    if codec == "h264":
+        units = nal_units(data, length_size)
+        return any(
+            unit[0] & 31 == _H264_IDR or (unit[0] & 31 == _H264_SEI and _recovers_at_once(unit))
+            for unit in units
+        )
+    if codec == "hevc":
+        return any((unit[0] >> 1) & 63 in _HEVC_IRAP for unit in nal_units(data, length_size))
+    return True
+
+
+def shows_a_picture(codec: str, data: memoryview) -> bool:
+    """Say whether a packet surely gives exactly one picture; False means "decode it to find out"."""
+    if len(data) == 0:
+        return False
+    if codec == "vp8":  # Source: RFC 6386, 9.1 (show_frame)
+        return bool(data[0] >> 4 & 1)
+    if codec == "vp9":  # Source: VP9 bitstream specification 0.6, 6.2 and annex B
+        is_superframe = data[-1] >> 5 == 0b110
+        profile = (data[0] >> 5 & 1) | (data[0] >> 4 & 1) << 1
+        bits = data[0] << (1 if profile == 3 else 0)
+        show_existing, show = bits >> 3 & 1, bits >> 1 & 1
+        return is_superframe or bool(show_existing or show)
+    if codec == "mpeg4":
+        return len(data) > _MAX_NOT_CODED_BYTES
+    return True
+
+
+def may_hold_fields(codec: str, extradata: bytes | None) -> bool:
+    """Say whether an H.264 stream may code the two fields of a picture apart (in two packets)."""
+    if codec != "h264":
+        return False
+    if not extradata:
+        return True
+    size = nal_length_size(extradata)
+    units = _avcc_units(extradata) if size else nal_units(extradata, 0)
+    sets = [unit for unit in units if unit[0] & 31 == _H264_SPS]
+    try:
+        return not sets or not all(_is_frames_only(unit) for unit in sets)
+    except IndexError:
+        return True
+
+
+def _avcc_units(extradata: bytes) -> list[bytes]:
+    """Return the sequence parameter sets of an avcC record (ISO/IEC 14496-15, 5.3.3.1)."""
+    units, position = [], 6
+    for _ in range(extradata[5] & 31):
+        size = int.from_bytes(extradata[position : position + 2], "big")
+        units.append(extradata[position + 2 : position + 2 + size])
+        position += 2 + size
+    return [unit for unit in units if unit]
+
+
+def _recovers_at_once(sei: bytes) -> bool:
+    """Say whether an SEI unit holds a recovery point with `recovery_frame_cnt` 0 (H.264 D.1.8)."""
+    payload = _unescape(sei)
+    position = 1
+    while position + 2 < len(payload):
+        kind = size = 0
+        while position < len(payload) and payload[position] == 0xFF:
+            kind, position = kind + 255, position + 1
+        kind, position = kind + payload[position], position + 1
+        while position < len(payload) and payload[position] == 0xFF:
+            size, position = size + 255, position + 1
+        if position >= len(payload):
+            return False
+        size, position = size + payload[position], position + 1
+        if kind == _RECOVERY_POINT and position < len(payload):
+            return bool(payload[position] & 0x80)  # ue(v) 0 is the single bit 1
+        position += size
+    return False
+
+
+def _unescape(unit: bytes) -> bytes:
+    """Return a NAL unit without emulation prevention bytes (H.264 7.4.1.1)."""
+    return unit.replace(b"\x00\x00\x03", b"\x00\x00")
+
+
+class _Bits:
+    """Reads bits and Exp-Golomb codes (H.264 9.1)."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def bit(self) -> int:
+        byte = self._data[self._position >> 3]
+        bit = byte >> (7 - (self._position & 7)) & 1
+        self._position += 1
+        return bit
+
+    def bits(self, count: int) -> int:
+        value = 0
+        for _ in range(count):
+            value = value << 1 | self.bit()
+        return value
+
+    def unsigned(self) -> int:
+        zeros = 0
+        while not self.bit():
+            zeros += 1
+        return (1 << zeros) - 1 + self.bits(zeros)
+
+    def signed(self) -> int:
+        code = self.unsigned()
+        return (code + 1) // 2 if code & 1 else -(code // 2)
+
+
+def _is_frames_only(unit: bytes) -> bool:
+    """Return `frame_mbs_only_flag` of a sequence parameter set (H.264 7.3.2.1.1)."""
+    bits = _Bits(_unescape(unit)[1:])
+    profile = bits.bits(8)
+    bits.bits(16)
+    bits.unsigned()
+    if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
+        chroma = bits.unsigned()
+        if chroma == 3:
+            bits.bit()
+        bits.unsigned()
+        bits.unsigned()
+        bits.bit()
+        if bits.bit():
+            for index in range(12 if chroma == 3 else 8):
+                if bits.bit():
+                    _skip_scaling_list(bits, 16 if index < 6 else 64)
+    bits.unsigned()
+    order_count_type = bits.unsigned()
+    if order_count_type == 0:
+        bits.unsigned()
+    elif order_count_type == 1:
+        bits.bit()
+        bits.signed()
+        bits.signed()
+        for _ in range(bits.unsigned()):
+            bits.signed()
+    bits.unsigned()
+    bits.bit()
+    bits.unsigned()
+    bits.unsigned()
+    return bool(bits.bit())
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.signed() + 256) % 256
+        last = following or last

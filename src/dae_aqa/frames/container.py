@@ -1,0 +1,83 @@
+"""Open a video safely: a file of a known video container, never a playlist, a pattern or a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.hwaccel import HWAccel
+
+from dae_aqa.errors import VideoError
+from dae_aqa.frames.ffmpeg import file_url
+
+# Demuxers that read one file and follow no reference to another. Playlists (hls, dash, concat) and
+# patterns (image2) are left out on purpose: they could be made to read any file or address.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "gif",
+    "mpegts",
+    "mpeg",
+    "mpegvideo",
+    "h264",
+    "hevc",
+    "m4v",
+    "flv",
+    "asf",
+    "ogg",
+    "ivf",
+    "nut",
+    "mxf",
+    "yuv4mpegpipe",
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+
+
+@contextmanager
+def open_video(
+    path: Path, *, num_threads: int = 1, hwaccel: str | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Open `path` and yield PyAV's container and its first video stream, ready to decode.
+
+    Args:
+        path: the video file.
+        num_threads: decoder threads.
+        hwaccel: name of a hardware decoder (`cuda`, `vaapi`, …), or None to decode in software.
+
+    Raises:
+        VideoError: no such file, no video in it, or a kind of file that is not read.
+    """
+    if not path.is_file():
+        raise VideoError(f"{path}: no such video file.")
+    device = HWAccel(device_type=hwaccel, allow_software_fallback=False) if hwaccel else None
+    try:
+        container = av.open(file_url(path), options=_OPTIONS, hwaccel=device)
+    except (av.FFmpegError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise VideoError(
+            f"{path}: cannot be opened as a video ({_reason(error)}). Expected a complete MP4, MOV, "
+            "MKV, WebM, AVI, GIF, MPEG or similar file; playlists are not read. Fetch the file again, "
+            "or convert it with ffmpeg."
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise VideoError(f"{path}: holds no video stream.")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        stream.thread_count = num_threads
+        yield container, stream
+
+
+def decode_error(path: Path, error: Exception, *, where: str) -> VideoError:
+    """Return the error to raise when PyAV failed in the middle of `path`."""
+    return VideoError(
+        f"{path}: damaged at {where} ({_reason(error)}). Fetch the file again, or set "
+        "damaged: exclude to go on without the samples that lie there."
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,256 @@
+"""Extraction: from annotations and videos to one packed sample each, resumable at any moment.
+
+Every video is indexed, the frames that its samples need are planned, and only the groups of pictures
+that hold them are decoded. Each finished sample goes to the work cache first and from there to the
+output folder, so that no later accident costs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from tqdm import tqdm
+
+from dae_aqa.errors import VideoError
+from dae_aqa.frames.cache import WorkCache, publish
+from dae_aqa.frames.encode import SampleWriter
+from dae_aqa.frames.options import ExtractOptions
+from dae_aqa.frames.plan import Exclusion, Note, SamplePlan, VideoPlan, plan_video
+from dae_aqa.frames.store import remove_leftovers, write_error
+
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+STAGE = "extract_frames"
+_EXCLUDED_COLUMNS = ["sample_id", "video_id", "stage", "reason"]
+_NOTE_COLUMNS = ["sample_id", "video_id", "note"]
+_SAMPLES_PER_TASK = 8
+_MAX_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionReport:
+    """What extraction did.
+
+    Attributes:
+        num_samples: samples in the output folder.
+        num_extracted: samples that were decoded in this run.
+        num_reused: samples that came from the work cache.
+        excluded: one row per sample left out: sample_id, video_id, stage, reason.
+        notes: one row per thing worth knowing: sample_id (empty for a whole video), video_id, note.
+    """
+
+    num_samples: int
+    num_extracted: int
+    num_reused: int
+    excluded: pd.DataFrame
+    notes: pd.DataFrame
+
+
+@dataclass
+class _Progress:
+    """What was found and done so far; the tasks add to it under the lock."""
+
+    excluded: list[Exclusion] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    num_extracted: int = 0
+    num_reused: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def extract_samples(
+    *,
+    annotations: pd.DataFrame,
+    videos_dir: Path,
+    frames_dir: Path,
+    cache_dir: Path,
+    options: ExtractOptions,
+) -> ExtractionReport:
+    """Write `frames_dir/<sample_id>.zip` for every sample of the annotations table.
+
+    Args:
+        annotations: table with the columns of `dae_aqa.annotations.COLUMNS`.
+        videos_dir: folder with one video per `video_id`.
+        frames_dir: output folder; packed samples in it that are not in the table are removed.
+        cache_dir: folder for finished work; keep it between runs.
+        options: what to extract and how.
+
+    Returns:
+        Counts, the samples left out and the notes.
+
+    Raises:
+        VideoError: after everything else is finished: videos are missing or damaged and
+            `options.damaged` is `error`.
+        FrameStoreError: the disk is full or the output cannot be written.
+    """
+    cache = WorkCache(cache_dir)
+    _prepare(frames_dir, set(annotations["sample_id"]))
+    progress = _Progress()
+    groups = [(str(video), rows) for video, rows in annotations.groupby("video_id", sort=True)]
+
+    def plan(group: tuple[str, pd.DataFrame]) -> VideoPlan:
+        return plan_video(group[0], group[1], videos_dir=videos_dir, cache=cache, options=options)
+
+    plans = _run_all(plan, groups, options.num_workers, "index videos", "video", lambda _: 1)
+    tasks: list[tuple[VideoPlan, list[SamplePlan]]] = []
+    for video in plans:
+        progress.excluded.extend(video.excluded)
+        progress.notes.extend(video.notes)
+        tasks.extend((video, samples) for samples in _parts(video))
+
+    def work(task: tuple[VideoPlan, list[SamplePlan]]) -> None:
+        _finish_samples(task[0], task[1], frames_dir, cache, options, progress)
+
+    _run_all(work, tasks, options.num_workers, "extract frames", "sample", lambda t: len(t[1]))
+    report = _report(annotations, progress)
+    _judge(report, options)
+    return report
+
+
+def _prepare(frames_dir: Path, sample_ids: set[str]) -> None:
+    """Make the output folder and remove half-written files and samples that are no longer asked for."""
+    try:
+        frames_dir.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(frames_dir)
+        for path in frames_dir.glob("*.zip"):
+            if path.stem not in sample_ids:
+                _logger.info("removing %s: not in the annotations table", path)
+                path.unlink()
+    except OSError as error:
+        raise write_error(frames_dir, error) from error
+
+
+def _parts(video: VideoPlan) -> Iterable[list[SamplePlan]]:
+    """Split the samples of a video, in order, where a seek parts them anyway."""
+    part: list[SamplePlan] = []
+    end = -1
+    index = video.index
+    for sample in sorted(video.samples, key=lambda s: (s.decoded[0], s.sample_id)):
+        is_apart = (
+            index is not None and index.is_seekable and index.seek_frame(sample.decoded[0]) > end
+        )
+        if part and is_apart and len(part) >= _SAMPLES_PER_TASK:
+            yield part
+            part = []
+        part.append(sample)
+        end = max(end, sample.decoded[-1])
+    if part:
+        yield part
+
+
+def _finish_samples(
+    video: VideoPlan,
+    samples: list[SamplePlan],
+    frames_dir: Path,
+    cache: WorkCache,
+    options: ExtractOptions,
+    progress: _Progress,
+) -> None:
+    """Bring all `samples` of one video to the output folder, from the cache or by decoding."""
+
+    def done(sample: SamplePlan, path: Path, *, is_new: bool) -> None:
+        publish(path, frames_dir / f"{sample.sample_id}.zip")
+        with progress.lock:
+            progress.num_extracted += is_new
+            progress.num_reused += not is_new
+
+    missing = []
+    for sample in samples:
+        kept = cache.find_sample(sample.key)
+        if kept is None:
+            missing.append(sample)
+        else:
+            done(sample, kept, is_new=False)
+    if not missing or video.index is None:
+        return
+    threads = max(1, (os.cpu_count() or 1) // options.num_workers)
+    writer = SampleWriter(
+        path=video.path, index=video.index, cache=cache, options=options, num_threads=threads
+    )
+    for sample, outcome in writer.write(missing):
+        if isinstance(outcome, Path):
+            done(sample, outcome, is_new=True)
+        else:
+            with progress.lock:
+                progress.excluded.append(
+                    Exclusion(
+                        sample_id=sample.sample_id, video_id=video.video_id, reason=str(outcome)
+                    )
+                )
+
+
+def _run_all(
+    work: Callable[..., _T],
+    items: Sequence[object],
+    num_workers: int,
+    title: str,
+    unit: str,
+    size: Callable[..., int],
+) -> list[_T]:
+    """Do `work` on every item with threads and a progress bar; the first error stops the rest."""
+    results: dict[int, _T] = {}
+    with (
+        tqdm(total=sum(size(item) for item in items), desc=title, unit=unit) as bar,
+        ThreadPoolExecutor(max_workers=num_workers) as pool,
+    ):
+        futures: dict[Future[_T], int] = {
+            pool.submit(work, item): i for i, item in enumerate(items)
+        }
+        pending = set(futures)
+        try:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    results[futures[future]] = future.result()
+                    bar.update(size(items[futures[future]]))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[i] for i in range(len(items))]
+
+
+def _report(annotations: pd.DataFrame, progress: _Progress) -> ExtractionReport:
+    excluded = pd.DataFrame(
+        [(e.sample_id, e.video_id, STAGE, e.reason) for e in progress.excluded],
+        columns=_EXCLUDED_COLUMNS,
+    ).sort_values("sample_id", ignore_index=True)
+    notes = pd.DataFrame(
+        [(n.sample_id, n.video_id, n.note) for n in progress.notes], columns=_NOTE_COLUMNS
+    ).sort_values(["video_id", "sample_id", "note"], ignore_index=True)
+    return ExtractionReport(
+        num_samples=len(annotations) - len(excluded),
+        num_extracted=progress.num_extracted,
+        num_reused=progress.num_reused,
+        excluded=excluded,
+        notes=notes,
+    )
+
+
+def _judge(report: ExtractionReport, options: ExtractOptions) -> None:
+    """Raise where samples are missing and the user did not allow that."""
+    if report.excluded.empty:
+        return
+    lines = []
+    for (video_id, reason), rows in report.excluded.groupby(["video_id", "reason"], sort=True):
+        ids = list(rows["sample_id"])
+        shown = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+        lines.append(f"  video {video_id!r}, {len(ids)} sample(s) ({shown}): {reason}")
+    more = f"\n  … and {len(lines) - _MAX_SHOWN} more" if len(lines) > _MAX_SHOWN else ""
+    message = (
+        f"{len(report.excluded)} of {report.num_samples + len(report.excluded)} samples cannot be "
+        f"extracted:\n" + "\n".join(lines[:_MAX_SHOWN]) + more
+    )
+    if options.damaged == "error":
+        raise VideoError(
+            f"{message}\nAll other samples are finished and kept. Repair the videos or annotations, or "
+            "set damaged: exclude to go on without these samples."
+        )
+    _logger.warning("%s", message)

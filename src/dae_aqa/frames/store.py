@@ -1,0 +1,295 @@
+"""The frame store: one packed file per sample, a stored (uncompressed) zip of numbered images.
+
+`unzip -l sample.zip` lists it and every image viewer opens what it holds. Equal content gives equal
+bytes: entry order, times and attributes are fixed. A file appears whole or not at all: it is written
+aside, read back, checked against its checksums and only then renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+
+from dae_aqa.errors import FrameStoreError
+
+FORMAT_VERSION = 1
+META_NAME = "meta.json"
+IMAGE_SUFFIXES = {"jpeg": ".jpg", "png": ".png"}
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # Source: PKWARE APPNOTE 6.3.10, section 4.3.7
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_MAX_META_BYTES = 64 << 20
+_REMAKE = "Delete it and run the extraction again; finished samples are kept."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleMeta:
+    """What a packed sample says of itself (`meta.json` in the file).
+
+    `frame_numbers[i]` is the number, in the dataset's numbering, of the frame that image `i` shows.
+    The nominal window is `window_length` images from `window_offset` on; what lies around it is the
+    margin that a temporal shift in training may use.
+    """
+
+    sample_id: str
+    video_id: str
+    video_sha256: str
+    numbering: str
+    window: str
+    frame_numbers: tuple[int, ...]
+    window_offset: int
+    window_length: int
+    num_repeated_before: int  # images at the start that repeat the first frame of the video
+    num_repeated_after: int  # images at the end that repeat the last frame of the video
+    width: int
+    height: int
+    image_format: str
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def num_frames(self) -> int:
+        """Number of images in the file, margins included."""
+        return len(self.frame_numbers)
+
+    @property
+    def first_frame(self) -> int:
+        """Number of the frame that the first image shows."""
+        return self.frame_numbers[0]
+
+    def to_json(self) -> bytes:
+        """Return the bytes of `meta.json`, equal for equal content."""
+        return (json.dumps(asdict(self), sort_keys=True, indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> SampleMeta:
+        """Return what `to_json` wrote.
+
+        Raises:
+            ValueError: the bytes are no JSON, or fields are missing, unknown or inconsistent.
+        """
+        raw = json.loads(data)
+        names = {field.name for field in fields(cls)}
+        if not isinstance(raw, dict) or set(raw) != names:
+            raise ValueError(f"its fields are not {', '.join(sorted(names))}")
+        if raw["format_version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"it has format version {raw['format_version']!r}, expected {FORMAT_VERSION}"
+            )
+        raw["frame_numbers"] = tuple(int(number) for number in raw["frame_numbers"])
+        meta = cls(**raw)
+        inside = 0 <= meta.window_offset <= meta.num_frames - meta.window_length
+        if not inside or meta.window_length < 1 or meta.image_format not in IMAGE_SUFFIXES:
+            raise ValueError("its window or its image format does not fit its frames")
+        return meta
+
+
+class PackedSample:
+    """A packed sample opened for reading; random access to single images, each checked by CRC-32.
+
+    Reads go through `os.pread`, so one object may be used by several threads.
+    """
+
+    def __init__(
+        self, *, path: Path, file_descriptor: int, entries: Sequence[tuple[int, str, int, int]]
+    ) -> None:
+        self.path = path
+        self._fd = file_descriptor
+        self._entries = entries  # (header offset, name, size in bytes, CRC-32) per image
+        self.meta: SampleMeta
+
+    @classmethod
+    def open(cls, path: Path) -> PackedSample:
+        """Open the packed sample at `path` and check its layout (not yet the images' checksums).
+
+        Raises:
+            FrameStoreError: the file is missing, damaged or of another layout.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError as error:
+            raise FrameStoreError(
+                f"{path}: cannot open the packed sample ({error.strerror}). "
+                "Run the extract_frames stage."
+            ) from error
+        try:
+            entries = _read_directory(path)
+            sample = cls(path=path, file_descriptor=descriptor, entries=entries[1:])
+            sample.meta = SampleMeta.from_json(sample._read_entry(entries[0]))
+            sample._check_names()
+        except (ValueError, KeyError, TypeError, struct.error, zipfile.BadZipFile) as error:
+            os.close(descriptor)
+            raise FrameStoreError(f"{path}: damaged packed sample: {error}. {_REMAKE}") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return sample
+
+    def read(self, indices: Sequence[int]) -> list[bytes]:
+        """Return the encoded images at `indices` (0 ≤ index < `meta.num_frames`), in that order.
+
+        Raises:
+            FrameStoreError: an image is damaged, or an index is out of range.
+        """
+        num_frames = self.meta.num_frames
+        for index in indices:
+            if not 0 <= index < num_frames:
+                raise FrameStoreError(
+                    f"{self.path}: no image {index}; it holds 0 to {num_frames - 1}."
+                )
+        return [self._read_entry(self._entries[index]) for index in indices]
+
+    def verify(self) -> None:
+        """Read all images and compare their checksums.
+
+        Raises:
+            FrameStoreError: an image is damaged.
+        """
+        for entry in self._entries:
+            self._read_entry(entry)
+
+    def close(self) -> None:
+        """Close the file. Further reads fail."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> PackedSample:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _read_entry(self, entry: tuple[int, str, int, int]) -> bytes:
+        offset, name, size, checksum = entry
+        header_size = _LOCAL_HEADER.size + len(name)
+        try:
+            block = os.pread(self._fd, header_size + size, offset)
+        except OSError as error:
+            raise FrameStoreError(f"{self.path}: cannot read {name}: {error.strerror}.") from error
+        data = block[header_size:]
+        if (
+            len(data) != size
+            or block[:4] != _LOCAL_SIGNATURE
+            or block[_LOCAL_HEADER.size : header_size] != name.encode()
+            or zlib.crc32(data) != checksum
+        ):
+            raise FrameStoreError(f"{self.path}: {name} is damaged (CRC-32 differs). {_REMAKE}")
+        return data
+
+    def _check_names(self) -> None:
+        suffix = IMAGE_SUFFIXES[self.meta.image_format]
+        expected = [f"{index:06d}{suffix}" for index in range(self.meta.num_frames)]
+        names = [name for _, name, _, _ in self._entries]
+        if names != expected:
+            raise ValueError(f"it holds {len(names)} images, expected {len(expected)}, 000000 on")
+
+
+def write_packed_sample(path: Path, *, meta: SampleMeta, images: Sequence[bytes]) -> None:
+    """Write one packed sample: aside, checked, then renamed to `path`, which it replaces if there.
+
+    Args:
+        path: where the sample shall appear.
+        meta: what the file says of itself.
+        images: one encoded image per entry of `meta.frame_numbers`.
+
+    Raises:
+        FrameStoreError: the number of images is wrong, or the disk is full or cannot be written.
+    """
+    if len(images) != meta.num_frames:
+        raise FrameStoreError(
+            f"{path}: sample {meta.sample_id!r} needs {meta.num_frames} images, got {len(images)}."
+        )
+    suffix = IMAGE_SUFFIXES[meta.image_format]
+    aside = aside_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(_entry(META_NAME), meta.to_json())
+                for index, image in enumerate(images):
+                    archive.writestr(_entry(f"{index:06d}{suffix}"), image)
+            file.flush()
+            os.fsync(file.fileno())
+        with PackedSample.open(aside) as written:
+            written.verify()
+        aside.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def aside_path(path: Path) -> Path:
+    """Return where a file is written before it is renamed to `path`: same folder, hidden, ours."""
+    owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+    return path.with_name(f".{path.name}.{owner}.tmp")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs on this machine left half-written in `folder` (not its subfolders)."""
+    host = socket.gethostname()
+    for path in folder.glob(".*.tmp"):
+        owner = path.name.removesuffix(".tmp").rsplit("-", 2)
+        if len(owner) == 3 and owner[0].endswith(f".{host}") and not _is_running(owner[1]):
+            path.unlink(missing_ok=True)
+
+
+def write_error(path: Path, error: OSError) -> FrameStoreError:
+    """Return the error to raise when `path` could not be written: a full disk gets its own advice."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FrameStoreError(
+            f"{path}: no space left on the disk. Nothing good was lost: free some space and run the "
+            "stage again, it goes on where it stopped."
+        )
+    return FrameStoreError(f"{path}: cannot write ({error.strerror or error}).")
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Return a zip entry without anything that depends on time or machine."""
+    entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
+    entry.create_system = 3  # Unix
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _read_directory(path: Path) -> list[tuple[int, str, int, int]]:
+    """Return (header offset, name, size, CRC-32) of each entry; the first one is the meta entry."""
+    entries = []
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+                raise ValueError(f"{info.filename!r} is compressed, expected stored")
+            entries.append((info.header_offset, info.filename, info.file_size, info.CRC))
+    if not entries or entries[0][1] != META_NAME or entries[0][2] > _MAX_META_BYTES:
+        raise ValueError(f"its first entry is not {META_NAME}")
+    return entries
