@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -105,7 +106,7 @@ def plan_video(index: int, options: SimDiveOptions) -> VideoPlan:
 def write_video(plan: VideoPlan, *, options: SimDiveOptions, path: Path) -> None:
     """Render `plan` and write it to `path` as H.264 in MP4.
 
-    The file appears complete or not at all; one that was made from the same plan and options is kept.
+    The file appears complete or not at all; one made from the same plan and options is kept.
     """
     digest = video_digest(plan, options=options)
     if _stored_digest(path) == digest:
@@ -128,11 +129,12 @@ def write_video(plan: VideoPlan, *, options: SimDiveOptions, path: Path) -> None
 
 def video_digest(plan: VideoPlan, *, options: SimDiveOptions) -> str:
     """Return a fingerprint of all that decides the pixels of a video."""
+    dives = [dive_in_motion(dive_index, options)[0] for dive_index in plan.ranges]
     facts = {
         "renderer": RENDERER_VERSION,
         "seed": options.seed,
         "video": plan.index,
-        "dives": sorted(plan.ranges),
+        "dives": [(dive.index, dive.kind.number, dive.faults) for dive in dives],
         "size": [options.width, options.height],
         "fps": options.fps,
         "crf": options.crf,
@@ -171,8 +173,7 @@ def _dive_shot(
     end = round((lead + end_time) * options.fps)
     num_frames = end + round(tail * options.fps)
     times = np.arange(num_frames) / options.fps - lead
-    zoom = float(rng.uniform(0.96, 1.06))
-    return Shot(dive_index=dive_index, times=times, zoom=zoom, is_replay=False), (start, end)
+    return Shot(dive_index=dive_index, times=times, zoom=1.0, is_replay=False), (start, end)
 
 
 def _replay_shot(dive_index: int, options: SimDiveOptions, rng: np.random.Generator) -> Shot:
@@ -202,7 +203,7 @@ def _video_frames(plan: VideoPlan, options: SimDiveOptions) -> Iterator[ByteImag
     for shot in plan.shots:
         for frame in _shot_frames(shot, venue, options, rng):
             if venue.mirrored:
-                frame = cv2.flip(frame, 1)
+                frame = cast(ByteImage, cv2.flip(frame, 1))
             yield _sensor(frame, venue=venue, noise=noise, rng=rng)
 
 
@@ -240,4 +241,4 @@ def _sensor(
     row, column = rng.integers(0, _NOISE_MARGIN_PX, 2)
     grain = noise[row : row + height, column : column + width]
     luma[:] = cv2.add(cv2.convertScaleAbs(luma, alpha=venue.gain), grain, dtype=cv2.CV_8U)
-    return yuv
+    return cast(ByteImage, yuv)

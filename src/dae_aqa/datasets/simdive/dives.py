@@ -28,14 +28,14 @@ from dae_aqa.datasets.simdive.options import (
 
 # Each fault's weight: relative cost of severity 1. All of them can be seen; see `motion`.
 FAULT_WEIGHTS: dict[str, float] = {
-    "entry": 3.3,  # body off the vertical at the entry (short of or past the rotation)
+    "entry": 4.0,  # body off the vertical at the entry (short of or past the rotation)
     "split": 1.8,  # legs apart in flight
     "knee": 1.6,  # knees bent in pike and at the entry
     "hip": 1.2,  # hips still bent at the entry
     "toe": 0.3,  # feet not pointed
     "loose": 1.7,  # open tuck or pike, late opening
     "distance": 0.8,  # too far from or too close to the platform
-    "splash": 4.8,  # water thrown up
+    "splash": 4.6,  # water thrown up
     "height": 0.4,  # low take-off
     "arms": 0.2,  # arms apart at the entry
 }
@@ -45,7 +45,7 @@ FAULT_WEIGHTS: dict[str, float] = {
 # The exponent makes several faults cost more than their sum, which gives the marks the long lower
 # tail of real ones.
 _BEST_MARK = 9.8
-_MARKS_PER_COST = 0.345
+_MARKS_PER_COST = 0.343
 _COST_EXPONENT = 1.35
 
 # Better divers choose harder dives: quality per point of difficulty above the usual one.
@@ -139,6 +139,6 @@ def _sample_faults(*, quality: float, rng: np.random.Generator) -> dict[str, flo
         own = 0.95 * rng.beta(0.8, 2.4) * (0.45 + 0.65 * badness)
         faults[name] = float(np.clip(common + own, 0.0, 1.0))
     # An oblique entry throws water, but so does a bad grip of the hands.
-    splash = 0.35 * faults["entry"] + 0.12 * badness + 0.70 * rng.beta(0.8, 2.8)
+    splash = 0.25 * faults["entry"] + 0.12 * badness + 0.70 * rng.beta(0.8, 2.8)
     faults["splash"] = float(np.clip(splash, 0.0, 1.0))
     return faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -66,9 +67,13 @@ def random_looks(rng: np.random.Generator) -> Looks:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Which part of the canvas is seen: `frame = (canvas - origin) * zoom`, pixels."""
+    """Which part of the canvas is seen: `frame = (canvas - origin) * zoom`, pixels.
 
-    origin: tuple[float, float]
+    The origin is a whole pixel, so that a picture at zoom 1 is a mere cut-out, far cheaper than
+    interpolating.
+    """
+
+    origin: tuple[int, int]
     zoom: float
 
     def to_frame(self, canvas_points: FloatArray) -> FloatArray:
@@ -78,13 +83,17 @@ class Camera:
 
     def shoot(self, canvas: ByteImage, *, width: int, height: int) -> ByteImage:
         """Return the seen part of `canvas`, (height, width, 3) uint8."""
+        x, y = self.origin
+        if self.zoom == 1.0:
+            return canvas[y : y + height, x : x + width].copy()
         matrix = np.array(
             [
-                [self.zoom, 0.0, -self.origin[0] * self.zoom],
-                [0.0, self.zoom, -self.origin[1] * self.zoom],
+                [self.zoom, 0.0, -x * self.zoom],
+                [0.0, self.zoom, -y * self.zoom],
             ]
         )
-        return cv2.warpAffine(canvas, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        frame = cv2.warpAffine(canvas, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        return cast(ByteImage, frame)
 
 
 def dive_frames(
@@ -111,9 +120,9 @@ def dive_frames(
     scale = venue.px_per_metre * zoom
     for index, camera in enumerate(cameras):
         frame = camera.shoot(venue.canvas, width=width, height=height)
-        waterline = int(round((venue.waterline_px - camera.origin[1]) * zoom))
+        waterline = round((venue.waterline_px - camera.origin[1]) * zoom)
         if waterline > 0:
-            empty = frame[max(waterline, 0) :].copy()
+            empty = frame[waterline:].copy()
             _draw_diver(frame, camera.to_frame(on_canvas[index]), depth[index], looks, scale)
             _sink(frame, empty, waterline)
         x, y = camera.to_frame(entry)
@@ -137,8 +146,8 @@ def empty_frames(
     span = np.array([canvas_width - width / zoom, canvas_height - height / zoom])
     begin, end = rng.uniform(0.1, 0.9, 2), rng.uniform(-0.08, 0.08, 2)
     for share in np.linspace(0.0, 1.0, num_frames):
-        x, y = (begin + share * end) * span
-        camera = Camera(origin=(float(x), float(y)), zoom=zoom)
+        x, y = ((begin + share * end) * span).astype(int).tolist()
+        camera = Camera(origin=(x, y), zoom=zoom)
         yield camera.shoot(venue.canvas, width=width, height=height)
 
 
@@ -168,11 +177,12 @@ def _follow(
     unit = venue.px_per_metre / 80
     look = targets[0] + rng.normal(0, 8, 2) * unit
     half = np.array(size) / (2 * zoom)
+    limit = np.array(venue.canvas.shape[1::-1]) - np.ceil(2 * half)
     cameras = []
     for target in targets:
         look = look + (target - look) * pull + rng.normal(0, 0.35, 2) * unit
-        x, y = look - half
-        cameras.append(Camera(origin=(float(x), float(y)), zoom=zoom))
+        x, y = np.clip(look - half, 0, limit).round().astype(int).tolist()
+        cameras.append(Camera(origin=(x, y), zoom=zoom))
     return cameras
 
 
@@ -183,7 +193,7 @@ def _draw_diver(
     at = [(int(x), int(y)) for x, y in np.round(points * _SUBPIXEL)]
 
     def capsule(start: int, end: int, thickness_m: float, colour: Colour) -> None:
-        thickness = max(1, int(round(thickness_m * scale)))
+        thickness = max(1, round(thickness_m * scale))
         cv2.line(frame, at[start], at[end], colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     segments = []
@@ -202,7 +212,7 @@ def _draw_diver(
     cv2.fillConvexPoly(frame, hull, looks.skin, cv2.LINE_AA, _SUBPIXEL_BITS)
     capsule(PELVIS, NECK, _TORSO_THICKNESS, looks.skin)
     waist = tuple((2 * a + b) // 3 for a, b in zip(at[PELVIS], at[NECK], strict=True))
-    suit_px = max(1, int(round(_SUIT_THICKNESS * scale)))
+    suit_px = max(1, round(_SUIT_THICKNESS * scale))
     cv2.line(frame, at[PELVIS], waist, looks.suit, suit_px, cv2.LINE_AA, _SUBPIXEL_BITS)
     for _, a, b, thickness, colour in segments[middle:]:
         capsule(a, b, thickness, colour)

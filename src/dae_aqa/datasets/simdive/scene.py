@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 ByteImage = npt.NDArray[np.uint8]
+FloatImage = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 
-# The canvas, in metres: x from -6 to 9, y from -3 (under water) to 13.
-LEFT_M, RIGHT_M, BOTTOM_M, TOP_M = -6.0, 9.0, -3.0, 13.0
+# The canvas, in metres: x from -6 to 9, y from -3 (under water) to 14.
+LEFT_M, RIGHT_M, BOTTOM_M, TOP_M = -6.0, 9.0, -3.0, 14.0
 REFERENCE_HEIGHT_PX = 256  # frame height for which pixels per metre are stated
 
 
@@ -48,11 +50,13 @@ class Venue:
         across = points[..., 0] * np.cos(self.yaw) + points[..., 2] * np.sin(self.yaw)
         x = (across - LEFT_M) * self.px_per_metre
         y = (TOP_M - points[..., 1]) * self.px_per_metre
-        return np.stack([x, y], axis=-1)
+        on_canvas: npt.NDArray[np.float64] = np.stack([x, y], axis=-1)
+        return on_canvas
 
     def depth(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the distance from the camera (...,), metres up to a constant; larger is farther."""
-        return -points[..., 0] * np.sin(self.yaw) + points[..., 2] * np.cos(self.yaw)
+        """Return the distance (...,) from the camera, metres up to a constant."""
+        away: npt.NDArray[np.float64] = points[..., 2] * np.cos(self.yaw)
+        return away - points[..., 0] * np.sin(self.yaw)
 
 
 def paint_venue(*, height: int, rng: np.random.Generator) -> Venue:
@@ -61,7 +65,8 @@ def paint_venue(*, height: int, rng: np.random.Generator) -> Venue:
     water: Colour = (rng.uniform(150, 210), rng.uniform(110, 160), rng.uniform(30, 80))
     canvas = _paint_wall(scale, rng)
     _paint_water(canvas, scale, water, rng)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.2 * height / REFERENCE_HEIGHT_PX + 0.1)
+    blur = 1.2 * height / REFERENCE_HEIGHT_PX + 0.1
+    canvas = cast(FloatImage, cv2.GaussianBlur(canvas, (0, 0), blur))
     _paint_tower(canvas, scale, rng)
     return Venue(
         canvas=np.clip(canvas, 0, 255).astype(np.uint8),
@@ -69,12 +74,12 @@ def paint_venue(*, height: int, rng: np.random.Generator) -> Venue:
         yaw=float(rng.uniform(-0.40, 0.40)),
         mirrored=bool(rng.random() < 0.35),
         gain=float(rng.uniform(0.88, 1.10)),
-        noise_sd=float(rng.uniform(1.5, 4.0)),
+        noise_sd=float(rng.uniform(0.8, 2.2)),
         water=water,
     )
 
 
-def _paint_wall(scale: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _paint_wall(scale: float, rng: np.random.Generator) -> FloatImage:
     """Return a dim wall with rows of spectators and a few banners, float32 (H, W, 3)."""
     rows, cols = int((TOP_M - BOTTOM_M) * scale), int((RIGHT_M - LEFT_M) * scale)
     fade = np.linspace(1.15, 0.65, rows, dtype=np.float32)[:, None, None]
@@ -82,7 +87,7 @@ def _paint_wall(scale: float, rng: np.random.Generator) -> npt.NDArray[np.float3
     image = np.ascontiguousarray(image)
     seat = max(2, int(0.11 * scale))
     crowd = rng.normal(0, 1, (rows // seat + 1, cols // seat + 1, 3)).astype(np.float32)
-    crowd = cv2.resize(crowd, (cols, rows), interpolation=cv2.INTER_NEAREST)
+    crowd = cast(FloatImage, cv2.resize(crowd, (cols, rows), interpolation=cv2.INTER_NEAREST))
     row_height = max(2, int(0.8 * scale))
     stands = (np.arange(rows) // row_height % 2).astype(np.float32)[:, None, None]
     image += crowd * stands * float(rng.uniform(2, 8))
@@ -93,18 +98,16 @@ def _paint_wall(scale: float, rng: np.random.Generator) -> npt.NDArray[np.float3
     return image
 
 
-def _paint_water(
-    canvas: npt.NDArray[np.float32], scale: float, water: Colour, rng: np.random.Generator
-) -> None:
+def _paint_water(canvas: FloatImage, scale: float, water: Colour, rng: np.random.Generator) -> None:
     line = int(TOP_M * scale)
     rows, cols = canvas.shape[0] - line, canvas.shape[1]
     cell_x, cell_y = max(2, int(0.18 * scale)), max(1, int(0.04 * scale))
     ripples = rng.normal(0, 1, (rows // cell_y + 1, cols // cell_x + 1)).astype(np.float32)
-    ripples = cv2.resize(ripples, (cols, rows))
+    ripples = cast(FloatImage, cv2.resize(ripples, (cols, rows)))
     canvas[line:] = np.array(water, np.float32) + 9 * ripples[..., None]
 
 
-def _paint_tower(canvas: npt.NDArray[np.float32], scale: float, rng: np.random.Generator) -> None:
+def _paint_tower(canvas: FloatImage, scale: float, rng: np.random.Generator) -> None:
     """Paint the 10 m platform, the lower ones and the tower that carries them."""
     concrete = float(rng.uniform(135, 165))
     tint = rng.uniform(-8, 8, 3)
@@ -121,7 +124,7 @@ def _paint_tower(canvas: npt.NDArray[np.float32], scale: float, rng: np.random.G
 
 
 def _box(
-    canvas: npt.NDArray[np.float32],
+    canvas: FloatImage,
     top_left: tuple[float, float],
     bottom_right: tuple[float, float],
     colour: tuple[float, ...],

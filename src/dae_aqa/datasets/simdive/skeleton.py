@@ -26,7 +26,7 @@ NUM_POINTS = 3 + 2 * _LIMB_POINTS
 
 # Share of the body's mass that moves with each point (trunk, neck, head, then one limb side).
 _LIMB_MASS = (0.02, 0.10, 0.06, 0.015, 0.02, 0.03, 0.02)
-_MASS = np.array((0.24, 0.20, 0.08) + _LIMB_MASS + _LIMB_MASS)
+_MASS = np.array((0.24, 0.20, 0.08, *_LIMB_MASS, *_LIMB_MASS))
 MASS_SHARE: FloatArray = _MASS / _MASS.sum()
 
 
@@ -97,7 +97,7 @@ def centre_of_mass(points: FloatArray) -> FloatArray:
 
 
 def _direction(angle: FloatArray, sideways: FloatArray) -> FloatArray:
-    """Return unit vectors (N, 3): angle 0 points down, pi/2 forward; `sideways` tilts to the left."""
+    """Return unit vectors (N, 3): angle 0 is down, pi/2 forward; `sideways` tilts to the left."""
     return np.stack(
         [np.sin(angle) * np.cos(sideways), -np.cos(angle) * np.cos(sideways), np.sin(sideways)],
         axis=1,

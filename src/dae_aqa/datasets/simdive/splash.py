@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _SUBPIXEL_BITS = 4
 _SUBPIXEL = 1 << _SUBPIXEL_BITS
-_DROP_GREY, _FOAM_COLOUR = 230, 245.0
+_DROP_GREY, _FOAM_GREY = 230, 245
 _LASTS_SECONDS = 2.5
 
 
@@ -91,7 +91,7 @@ def draw_splash(
     alpha = cv2.GaussianBlur(mask, (3, 3), 0)
     view = frame[top:bottom]
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR)
-    white = cv2.multiply(weight, (_FOAM_COLOUR,) * 4, scale=1 / 255)
+    white = cv2.convertScaleAbs(weight, alpha=_FOAM_GREY / 255)
     rest = cv2.multiply(view, cv2.bitwise_not(weight), scale=1 / 255)
     cv2.add(white, rest, dst=view)
 
