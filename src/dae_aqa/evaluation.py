@@ -56,8 +56,11 @@ def evaluate_predictions(
     rank_execution = {"predicted": table["mu_execution"], "target": table["execution_score"]}
     result: Metrics = {"num_test": len(table)}
     _put(result, "spearman", partial(metrics.spearman, **rank))
-    _put_interval(result, rank, num_bootstrap=num_bootstrap, seed=seed)
+    _put_interval(result, "spearman", rank, num_bootstrap=num_bootstrap, seed=seed)
     _put(result, "spearman_execution", partial(metrics.spearman, **rank_execution))
+    _put_interval(
+        result, "spearman_execution", rank_execution, num_bootstrap=num_bootstrap, seed=seed
+    )
     low, high = score_range if score_range is not None else (score.min(), score.max())
     result |= {"rl2_score_min": float(low), "rl2_score_max": float(high)}
     _put(
@@ -116,8 +119,15 @@ def _put(result: Metrics, key: str, metric: Callable[[], float]) -> None:
 
 
 def _put_interval(
-    result: Metrics, rank: Mapping[str, pd.Series], *, num_bootstrap: int, seed: int
+    result: Metrics,
+    key: str,
+    rank: Mapping[str, pd.Series],
+    *,
+    num_bootstrap: int,
+    seed: int,
 ) -> None:
+    """Set `<key>_ci95` to [low, high], and to two scalars, since DVC and MLflow drop lists."""
+    key = f"{key}_ci95"
     try:
         low, high = metrics.spearman_interval(
             predicted=rank["predicted"],
@@ -127,12 +137,10 @@ def _put_interval(
             seed=seed,
         )
     except MetricUndefinedError as reason:
-        result |= {"spearman_ci95": None, "spearman_ci95_reason": str(reason)}
-        result |= {"spearman_ci95_low": None, "spearman_ci95_high": None}
+        result |= {key: None, f"{key}_reason": str(reason)}
+        result |= {f"{key}_low": None, f"{key}_high": None}
         return
-    # The list is for readers, the two scalars for DVC and MLflow, which drop lists.
-    result |= {"spearman_ci95": [low, high]}
-    result |= {"spearman_ci95_low": low, "spearman_ci95_high": high}
+    result |= {key: [low, high], f"{key}_low": low, f"{key}_high": high}
 
 
 def _put_uncertainty(result: Metrics, table: pd.DataFrame) -> None:

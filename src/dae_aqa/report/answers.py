@@ -1,0 +1,215 @@
+"""The three answers at the head of the page: how good, how sure, where wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from dae_aqa.calibration import coverage_noise_interval, interval_half_width
+from dae_aqa.report.inputs import ReportInputs
+from dae_aqa.report.references import references_of
+from dae_aqa.report.slices import Slice, find_slices
+
+Verdict = Literal["good", "mixed", "poor", "unknown"]
+
+_CLEAR_TAU = 0.6  # Source: RICA2 reports +0.60 on MTL-AQA, the best calibration published there
+_CLEAR_EXCESS = 2.6  # standard errors: two-sided p = 0.01, since several groups are looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer.
+
+    Attributes:
+        question: as the reader would put it.
+        verdict: what colours the card; `label` says it in words.
+        label: the verdict in a word or two.
+        figure: the one number to remember.
+        figure_caption: what the number is.
+        sentence: the answer.
+    """
+
+    question: str
+    verdict: Verdict
+    label: str
+    figure: str
+    figure_caption: str
+    sentence: str
+
+
+def answer_all(inputs: ReportInputs, samples: pd.DataFrame) -> list[Answer]:
+    """Return the three answers, computed from the metrics and the samples."""
+    return [
+        _how_good(inputs, samples),
+        _how_sure(inputs, samples),
+        _where_wrong(samples),
+    ]
+
+
+def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
+    question = "How good is the model?"
+    rho = inputs.number("spearman")
+    miss = f"A prediction misses the judges' score by {_points(samples['abs_error'].mean())} on average"
+    if rho is None:
+        return Answer(
+            question=question,
+            verdict="unknown",
+            label="no ranking",
+            figure="–",
+            figure_caption="rank correlation ρ",
+            sentence=f"It does not rank: {inputs.metrics.get('spearman_reason')}. {miss}.",
+        )
+    verdict, label, comparison = _against_baselines(inputs)
+    low, high = inputs.number("spearman_ci95_low"), inputs.number("spearman_ci95_high")
+    interval = "" if low is None or high is None else f", 95 % interval {low:.2f} to {high:.2f}"
+    span = f"{samples['final_score'].min():.0f} to {samples['final_score'].max():.0f}"
+    return Answer(
+        question=question,
+        verdict=verdict,
+        label=label,
+        figure=f"{rho:.2f}",
+        figure_caption="rank correlation ρ with the judges (1: same order)",
+        sentence=f"It puts {len(samples)} performances that it never saw in the judges' order with "
+        f"ρ = {rho:.3f}{interval}; {comparison}. {miss}, on scores from {span}.",
+    )
+
+
+def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
+    """Return how the model stands to the hardest simple baseline of each scale."""
+    worst: tuple[Verdict, str, str] = ("good", "beats every simple baseline", "")
+    clauses = []
+    order = {"good": 0, "mixed": 1, "poor": 2}
+    for scale, key in (("final", "spearman"), ("execution", "spearman_execution")):
+        rho, low = inputs.number(key), inputs.number(f"{key}_ci95_low")
+        rivals = [
+            item for item in references_of(inputs) if item.kind == "to beat" and item.scale == scale
+        ]
+        if rho is None or not rivals:
+            continue
+        rival = max(rivals, key=lambda item: item.rho)
+        own = "" if scale == "final" else f"on execution alone it reaches {rho:.2f}, "
+        name = f"{rival.label.lower()} ({rival.rho:.2f})"
+        state: tuple[Verdict, str, str]
+        if rho <= rival.rho:
+            state = ("poor", "beaten by a simple baseline", f"{own}worse than {name}")
+        elif low is None or low <= rival.rho:
+            state = ("mixed", "not clearly above baseline", f"{own}not clearly better than {name}")
+        else:
+            state = ("good", worst[1], f"{own}clearly better than {name}")
+        clauses.append(state[2])
+        if order[state[0]] > order[worst[0]]:
+            worst = state
+    ceiling = inputs.number("baseline_ceiling")
+    if ceiling is not None:
+        clauses.append(f"the ceiling is {ceiling:.2f}")
+    if not clauses:
+        return "unknown", "nothing to compare with", "there is no baseline to compare with"
+    return worst[0], worst[1], ", ".join(clauses)
+
+
+def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
+    question = "How sure is it, and rightly so?"
+    covered = inputs.number("coverage_90")
+    if covered is None:
+        return Answer(
+            question=question,
+            verdict="unknown",
+            label="does not say",
+            figure="–",
+            figure_caption="coverage of its 90 % intervals",
+            sentence="This model predicts a point and says nothing of its doubt; train `dae` or "
+            "`dae_mt` for a forecast with σ.",
+        )
+    low, high = coverage_noise_interval(level=0.9, num_samples=len(samples))
+    half = interval_half_width(level=0.9) * samples["sigma"].mean()
+    honest = low <= covered <= high
+    if honest:
+        promise = "which is what chance allows, so its intervals can be taken at their word"
+    elif covered < low:
+        promise = f"fewer than the {low:.0%} that chance allows: it is overconfident"
+    else:
+        promise = f"more than the {high:.0%} that chance allows: it is too cautious"
+    tau = inputs.number("rejection_tau")
+    knows, knowledge = _doubt(tau)
+    verdict: Verdict = "good" if honest and knows else "mixed" if honest or knows else "poor"
+    labels = {
+        (True, True): "honest and telling",
+        (True, False): "honest, but not telling",
+        (False, True): "telling, but " + ("overconfident" if covered < low else "too cautious"),
+        (False, False): "overconfident" if covered < low else "too cautious",
+    }
+    return Answer(
+        question=question,
+        verdict=verdict,
+        label=labels[honest, knows],
+        figure=f"{covered:.0%}",
+        figure_caption="of the judged scores lie within its 90 % intervals",
+        sentence=f"Its 90 % intervals (± {_points(half)} on average) hold {covered:.1%} of the judged "
+        f"scores, {promise}. {knowledge}{_against_constant(inputs)}.",
+    )
+
+
+def _doubt(tau: float | None) -> tuple[bool, str]:
+    if tau is None:
+        return (
+            False,
+            "Its doubt does not differ enough between samples to be compared with its errors",
+        )
+    if tau >= _CLEAR_TAU:
+        return True, f"It errs more where it doubts more (τ = {tau:.2f})"
+    if tau > 0:
+        return False, f"Its doubt hints only weakly at its errors (τ = {tau:.2f})"
+    return False, f"It is no less wrong where it feels sure (τ = {tau:.2f})"
+
+
+def _against_constant(inputs: ReportInputs) -> str:
+    nll, constant = inputs.number("nll"), inputs.number("nll_constant_sigma")
+    if nll is None or constant is None:
+        return ""
+    than = "better" if nll < constant else "no better"
+    return f", and its σ fits {than} than one σ for all (NLL {nll:.2f} against {constant:.2f})"
+
+
+def _where_wrong(samples: pd.DataFrame) -> Answer:
+    worst = samples.loc[samples["abs_error"].idxmax()]
+    overall = samples["abs_error"].mean()
+    single = (
+        f"The largest single miss is {worst['sample_id']}: judged {worst['final_score']:.1f}, "
+        f"predicted {worst['mu']:.1f}"
+    )
+    group = max(find_slices(samples), key=lambda item: item.excess, default=None)
+    stands_out = group is not None and group.excess >= _CLEAR_EXCESS
+    if group is None or not stands_out:
+        where = "No group of performances stands out: the errors are spread over all of them"
+    else:
+        where = (
+            f"Most with {_describe(group)}: there it misses by {_points(group.mae)}, "
+            f"{group.mae / overall:.1f} times its mean of {overall:.1f}, and {_tendency(group)}"
+        )
+    return Answer(
+        question="Where is it wrong?",
+        verdict="mixed" if stands_out else "good",
+        label="one group stands out" if stands_out else "evenly spread",
+        figure=f"{worst['error']:+.1f}",
+        figure_caption="points, the largest single error",
+        sentence=f"{where}. {single}.",
+    )
+
+
+def _describe(group: Slice) -> str:
+    if group.by == "action class":
+        return f"action {group.label} ({group.num} samples)"
+    noun = {"score": "judged scores", "difficulty": "difficulties"}[group.by]
+    return f"{noun} of {group.label} ({group.num} samples)"
+
+
+def _tendency(group: Slice) -> str:
+    if abs(group.bias) < 0.25 * group.mae:
+        return "errs to both sides"
+    return f"{'overrates' if group.bias > 0 else 'underrates'} by {_points(abs(group.bias))}"
+
+
+def _points(value: float) -> str:
+    return f"{value:.1f} points"

@@ -1,0 +1,140 @@
+"""How the report's figures look, and how a Matplotlib figure becomes inline SVG.
+
+The figures are drawn in placeholder colours that `to_svg` turns into CSS variables of the page, and
+with real text in the page's own font, so that they follow its light, dark and print themes and can be
+searched and read aloud. The same figure gives the same bytes: no date, no random ids.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Placeholder colour -> CSS variable. Any colours do, as long as no figure uses them otherwise.
+INK = "#010101"
+MUTED = "#010102"
+GRID = "#010103"
+PREDICTION = "#010104"  # what the model says
+ALERT = "#010105"  # where it is wrong
+REFERENCE = "#010106"  # what it is compared with
+SURFACE = "#010107"
+_CSS_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PREDICTION: "var(--prediction)",
+    ALERT: "var(--alert)",
+    REFERENCE: "var(--reference)",
+    SURFACE: "var(--surface)",
+}
+
+PANEL_INCHES = (4.7, 3.45)
+WIDE_INCHES = (7.4, 3.3)
+POINTS_ID = "points"  # id of the collection whose marks get tooltips
+
+_STYLE = {
+    "font.family": "DejaVu Sans",  # ships with Matplotlib; wider than the page's font, so all fits
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "figure.facecolor": "none",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+}
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
+
+
+def new_figure(size_inches: tuple[float, float] = PANEL_INCHES) -> tuple[Figure, Axes]:
+    """Return a figure with one pair of axes in the report's style."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size_inches, layout="constrained")
+        axes = figure.add_subplot()
+    return figure, axes
+
+
+def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = ()) -> str:
+    """Return `figure` as an SVG element to stand inline in an HTML page.
+
+    Args:
+        figure: as made by `new_figure`.
+        name: unique within the page; prefixes every id.
+        label: what the figure shows, for readers who cannot see it.
+        tooltips: one text per mark of the collection whose gid is `POINTS_ID`, in its order; the
+            part before the first ':' is the id of the sample that a click leads to.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 - written just above
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for size in ("width", "height"):
+        root.attrib.pop(size, None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    _add_tooltips(root, tooltips)
+    _prefix_ids(root, f"{name}-")
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    text = ElementTree.tostring(root, encoding="unicode")
+    for placeholder, variable in _CSS_VARIABLES.items():
+        text = text.replace(placeholder, variable)
+    return text
+
+
+def _add_tooltips(root: ElementTree.Element, tooltips: Sequence[str]) -> None:
+    """Wrap each mark of the points in a link to its sample's row, with a title to hover over."""
+    if not tooltips:
+        return
+    points = next(node for node in root.iter() if node.get("id") == POINTS_ID)
+    parents = [node for node in points.iter() if node.find(f"{{{_SVG}}}use") is not None]
+    marks = [(parent, mark) for parent in parents for mark in parent.findall(f"{{{_SVG}}}use")]
+    for (parent, mark), tooltip in zip(marks, tooltips, strict=True):
+        link = ElementTree.Element(
+            f"{{{_SVG}}}a",
+            {"href": f"#sample-{tooltip.split(':', 1)[0]}", "tabindex": "-1"},
+        )
+        ElementTree.SubElement(link, f"{{{_SVG}}}title").text = tooltip
+        position = list(parent).index(mark)
+        parent.remove(mark)
+        link.append(mark)
+        parent.insert(position, link)
+
+
+def _prefix_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Make every id unique within a page that holds several figures."""
+    for node in root.iter():
+        for key, value in node.attrib.items():
+            if key == "id":
+                node.set(key, prefix + value)
+            elif key == f"{{{_XLINK}}}href":
+                node.set(key, re.sub(r"^#", f"#{prefix}", value))
+            elif "url(#" in value:
+                node.set(key, value.replace("url(#", f"url(#{prefix}"))

@@ -1,0 +1,103 @@
+"""What each figure of `metrics.json` means, in words for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dae_aqa.report.inputs import ReportInputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRow:
+    """One line of the table of figures.
+
+    Attributes:
+        group: heading that it stands under.
+        key: its key in `metrics.json`.
+        name: its name.
+        value: formatted, or a dash.
+        aside: interval, baseline, or the reason why it is undefined.
+        meaning: what it says.
+    """
+
+    group: str
+    key: str
+    name: str
+    value: str
+    aside: str
+    meaning: str
+
+
+# group, key, name, decimals, meaning
+_ROWS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("Ranking", "spearman", "Spearman's ρ, final score", ".3f",
+     "How alike the model and the judges order the performances; 1 is the same order."),
+    ("Ranking", "spearman_execution", "Spearman's ρ, execution", ".3f",
+     "The same before the difficulty is multiplied in, which the model is told."),
+    ("Error", "rl2_x100", "R-ℓ2 × 100", ".3f",
+     "Mean squared error as a share of the squared score range; smaller is better."),
+    ("Error", "mae", "Mean absolute error", ".2f", "Points by which a prediction misses."),
+    ("Error", "rmse", "Root mean squared error", ".2f",
+     "The same, but large misses weigh more."),
+    ("Error", "bias", "Bias", "+.2f", "Mean of predicted − judged: above 0 it is too generous."),
+    ("Error", "mae_execution", "Mean absolute error, execution", ".2f",
+     "Points by which the judged part is missed, before the difficulty."),
+    ("Uncertainty", "coverage_50", "Coverage of 50 % intervals", ".1%", "Should be 50 %."),
+    ("Uncertainty", "coverage_90", "Coverage of 90 % intervals", ".1%", "Should be 90 %."),
+    ("Uncertainty", "calibration_error", "Calibration error", ".1%",
+     "By how much coverage is off, on average over all interval widths."),
+    ("Uncertainty", "nll", "Negative log-likelihood", ".3f",
+     "How improbable the judged scores were to the model; smaller is better."),
+    ("Uncertainty", "nll_execution", "Negative log-likelihood, execution", ".3f",
+     "The same before the difficulty is multiplied in."),
+    ("Uncertainty", "crps", "CRPS", ".2f",
+     "Error of the whole forecast, in points; at most the mean absolute error is good."),
+    ("Uncertainty", "sharpness", "Mean σ", ".2f", "How wide the forecasts are, in points."),
+    ("Uncertainty", "rejection_tau", "Rejection τ", "+.2f",
+     "Whether the error grows from each tenth of σ to the next: 1 always, 0 no relation."),
+    ("Uncertainty", "rejection_tau_execution", "Rejection τ, execution", "+.2f",
+     "The same before the difficulty is multiplied in."),
+    ("Uncertainty", "sigma_rank_correlation", "σ against true σ", "+.2f",
+     "Rank correlation of the predicted σ with the simulated judges' own."),
+    ("Uncertainty", "sigma_rank_correlation_execution", "σ against true σ, execution", "+.2f",
+     "The same before the difficulty is multiplied in: the harder test."),
+)  # fmt: skip
+
+
+def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
+    """Return a row for every known key that the metrics hold, undefined ones included."""
+    rows = []
+    for group, key, name, form, meaning in _ROWS:
+        if key not in inputs.metrics:
+            continue
+        value = inputs.number(key)
+        rows.append(
+            MetricRow(
+                group=group,
+                key=key,
+                name=name,
+                value="–" if value is None else _percent(format(value, form)),
+                aside=_aside(inputs, key, value),
+                meaning=meaning,
+            )
+        )
+    return rows
+
+
+def _aside(inputs: ReportInputs, key: str, value: float | None) -> str:
+    if value is None:
+        return f"undefined: {inputs.metrics.get(f'{key}_reason', 'no reason given')}"
+    low, high = inputs.number(f"{key}_ci95_low"), inputs.number(f"{key}_ci95_high")
+    if low is not None and high is not None:
+        return f"95 % interval {low:.3f} to {high:.3f}"
+    if key == "rl2_x100":
+        low, high = inputs.number("rl2_score_min"), inputs.number("rl2_score_max")
+        return f"score range {low:g} to {high:g}" if low is not None and high is not None else ""
+    if key in ("nll", "nll_execution"):
+        constant = inputs.number(key.replace("nll", "nll_constant_sigma"))
+        return "" if constant is None else f"one σ for all: {constant:.3f}"
+    return ""
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", " %")

@@ -1,0 +1,24 @@
+"""One figure of the page: the drawing, what it shows, and how to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFigure:
+    """A figure with its words.
+
+    Attributes:
+        title: what it is about.
+        svg: the drawing, from `dae_aqa.report.drawing.to_svg`.
+        finding: what it shows in this case, one sentence.
+        reading: how to read such a figure, for those who never saw one.
+        is_wide: whether it takes the whole row.
+    """
+
+    title: str
+    svg: str
+    finding: str
+    reading: str
+    is_wide: bool = False

@@ -1,0 +1,231 @@
+"""Figures of how sure the model is, and whether it is right to be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from dae_aqa import calibration
+from dae_aqa.metrics import MetricUndefinedError
+from dae_aqa.report import drawing
+from dae_aqa.report.accuracy import tooltips
+from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
+from dae_aqa.report.figure import ReportFigure
+from dae_aqa.report.inputs import ReportInputs
+
+COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
+_NUM_PIT_BINS = 10
+_MEAN_ABS_NORMAL = math.sqrt(2 / math.pi)  # Source: mean of |x| of the standard normal
+
+
+def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
+    """Return the figures of the predicted sigma; none for a point model."""
+    if not inputs.has_sigma:
+        return []
+    figures = [_reliability(samples), _pit_histogram(samples)]
+    try:
+        figures.append(_error_by_sigma(inputs, samples))
+    except MetricUndefinedError:
+        pass  # the table of figures gives the reason
+    figures.append(_rejection(samples))
+    if "true_sigma_execution" in samples.columns:
+        figures.append(_sigma_against_truth(inputs, samples))
+    return figures
+
+
+def coverage_rows(samples: pd.DataFrame) -> list[dict[str, float | bool]]:
+    """Return for each level the coverage, what chance allows a calibrated model, and the width."""
+    forecast = _forecast(samples)
+    rows: list[dict[str, float | bool]] = []
+    for level in COVERAGE_LEVELS:
+        low, high = calibration.coverage_noise_interval(level=level, num_samples=len(samples))
+        observed = calibration.coverage(**forecast, level=level)
+        half = calibration.interval_half_width(level=level) * calibration.sharpness(
+            sigma=samples["sigma"]
+        )
+        rows.append(
+            {
+                "level": level,
+                "observed": observed,
+                "low": low,
+                "high": high,
+                "half_width": half,
+                "is_as_expected": low <= observed <= high,
+            }
+        )
+    return rows
+
+
+def _forecast(samples: pd.DataFrame) -> dict[str, pd.Series]:
+    return {"mu": samples["mu"], "sigma": samples["sigma"], "target": samples["final_score"]}
+
+
+def _reliability(samples: pd.DataFrame) -> ReportFigure:
+    nominal, observed = calibration.reliability_curve(**_forecast(samples))
+    bands = [
+        calibration.coverage_noise_interval(level=float(level), num_samples=len(samples))
+        for level in nominal
+    ]
+    figure, axes = drawing.new_figure()
+    axes.fill_between(
+        nominal,
+        [low for low, _ in bands],
+        [high for _, high in bands],
+        color=GRID,
+        alpha=0.8,
+        linewidth=0,
+    )
+    axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, dashes=(4, 3))
+    axes.plot(nominal, observed, color=PREDICTION, marker="o", markersize=4)
+    ticks = (0, 0.25, 0.5, 0.75, 1)
+    axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
+    axes.set_yticks(ticks, [f"{tick:.0%}" for tick in ticks])
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="interval that should hold this share", ylabel="share it holds")
+    axes.annotate("too cautious", (0.04, 0.94), color=MUTED, fontsize=8, va="top")
+    axes.annotate("overconfident", (0.96, 0.06), color=MUTED, fontsize=8, ha="right")
+    inside = sum(low <= value <= high for value, (low, high) in zip(observed, bands, strict=True))
+    return ReportFigure(
+        title="Do the intervals hold what they promise?",
+        svg=drawing.to_svg(
+            figure, name="reliability", label="Observed against nominal coverage of the intervals."
+        ),
+        finding=f"{inside} of {len(nominal)} interval widths hold as much as they should, within "
+        "chance.",
+        reading="Take the range that the model says should hold, for example, half of all scores: "
+        "how many does it hold? On the dashed line it keeps its word; below it is overconfident. "
+        "The grey band is what chance would do to a model that keeps its word.",
+    )
+
+
+def _pit_histogram(samples: pd.DataFrame) -> ReportFigure:
+    values = calibration.pit(**_forecast(samples))
+    counts, edges = np.histogram(values, bins=_NUM_PIT_BINS, range=(0, 1))
+    low, high = stats.binom.ppf([0.025, 0.975], len(values), 1 / _NUM_PIT_BINS)
+    figure, axes = drawing.new_figure()
+    axes.axhspan(low, high, color=GRID, alpha=0.8, linewidth=0)
+    axes.axhline(len(values) / _NUM_PIT_BINS, color=MUTED, linewidth=1, dashes=(4, 3))
+    colors = [PREDICTION if low <= count <= high else ALERT for count in counts]
+    axes.bar(edges[:-1] + 0.05, counts, width=0.086, color=colors, alpha=0.9)
+    axes.grid(axis="x", visible=False)
+    axes.set_xticks((0.05, 0.5, 0.95), ["far below", "as predicted", "far above"])
+    axes.set(xlim=(0, 1), xlabel="where the judged score fell in its forecast", ylabel="samples")
+    outside = int(np.sum((counts < low) | (counts > high)))
+    return ReportFigure(
+        title="Where the judged scores fall in their forecasts",
+        svg=drawing.to_svg(
+            figure, name="pit", label="Histogram of the probability integral transform."
+        ),
+        finding=_pit_finding(counts, outside),
+        reading="Each forecast is cut into ten parts that should be hit equally often (PIT histogram). "
+        "Bars high at both ends: overconfident. High in the middle: too cautious. Higher on the "
+        "right: the judges give more than predicted. The grey band is chance.",
+    )
+
+
+def _pit_finding(counts: np.ndarray, num_outside: int) -> str:
+    if num_outside <= 1:
+        return "The bars are as level as chance allows: the whole distribution fits."
+    ends, middle = counts[[0, -1]].mean(), counts[3:7].mean()
+    left, right = counts[:5].sum(), counts[5:].sum()
+    if abs(left - right) > 0.25 * (left + right):
+        side = "low: judges give more" if right > left else "high: judges give less"
+        return f"{num_outside} bars leave the band; predictions are {side} than predicted."
+    shape = "too narrow, with too many surprises at the ends" if ends > middle else "too wide"
+    return f"{num_outside} bars leave the band; the forecasts are {shape}."
+
+
+def _error_by_sigma(inputs: ReportInputs, samples: pd.DataFrame) -> ReportFigure:
+    sigma, error = calibration.uncertainty_bins(**_forecast(samples))
+    figure, axes = drawing.new_figure()
+    positions = np.arange(1, len(sigma) + 1)
+    axes.bar(positions, error, width=0.72, color=PREDICTION, alpha=0.85, label="mean |error|")
+    axes.plot(
+        positions,
+        _MEAN_ABS_NORMAL * sigma,
+        color=INK,
+        marker="D",
+        markersize=4,
+        linewidth=1.1,
+        label="expected from σ",
+    )
+    axes.grid(axis="x", visible=False)
+    axes.set_xticks(positions, [f"{value:.1f}" for value in sigma], fontsize=8)
+    axes.set(xlabel="mean σ of each tenth of the samples, points", ylabel="points")
+    axes.set_ylim(0, 1.2 * max(error.max(), (_MEAN_ABS_NORMAL * sigma).max()))
+    axes.legend(loc="upper left", ncols=2)
+    tau = inputs.number("rejection_tau")
+    return ReportFigure(
+        title="Is it wrong where it says it is unsure?",
+        svg=drawing.to_svg(
+            figure, name="sigma-error", label="Mean absolute error in ten bins of predicted sigma."
+        ),
+        finding="Kendall's τ between doubt and error: "
+        + ("undefined." if tau is None else f"{tau:+.2f} (1: perfect, 0: none)."),
+        reading="The performances in ten groups, from those that the model is surest of (left) to "
+        "those it doubts most (right). The bars should rise, and follow the diamonds, the mean "
+        "error that its σ announces.",
+    )
+
+
+def _rejection(samples: pd.DataFrame) -> ReportFigure:
+    error = samples["abs_error"].to_numpy()
+    kept, by_sigma = calibration.rejection_curve(uncertainty=samples["sigma"], error=error)
+    _, best = calibration.rejection_curve(uncertainty=error, error=error)
+    figure, axes = drawing.new_figure()
+    axes.axhline(error.mean(), color=MUTED, linewidth=1, dashes=(4, 3), label="at random")
+    axes.plot(1 - kept, best, color=REFERENCE, linewidth=1.2, label="largest errors first")
+    axes.plot(1 - kept, by_sigma, color=PREDICTION, linewidth=2, label="largest σ first")
+    ticks = (0, 0.25, 0.5, 0.75, 1)
+    axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
+    axes.set(xlim=(0, 1), xlabel="share handed to a human judge")
+    axes.set(ylabel="mean |error| of the rest, points")
+    axes.set_ylim(0, 1.3 * max(error.mean(), by_sigma[len(by_sigma) // 10 :].max()) or 1.0)
+    axes.legend(loc="upper right", ncols=3, columnspacing=1.2)
+    half = by_sigma[len(by_sigma) // 2]
+    change = 1 - half / error.mean() if error.mean() > 0 else 0.0
+    direction = "lowers" if change > 0 else "raises"
+    return ReportFigure(
+        title="What handing over the doubtful half would bring",
+        svg=drawing.to_svg(
+            figure, name="rejection", label="Mean error of the samples kept, by share handed over."
+        ),
+        finding=f"Handing over the half with the largest σ {direction} the mean error of the rest "
+        f"by {abs(change):.0%}.",
+        reading="If the performances that the model doubts most went to a human judge, how good were "
+        "the rest? The blue line should fall from left to right, between the dashed line (chosen "
+        "at random) and the violet one (chosen by an oracle that knows the errors).",
+    )
+
+
+def _sigma_against_truth(inputs: ReportInputs, samples: pd.DataFrame) -> ReportFigure:
+    true, sigma = samples["true_sigma_execution"], samples["sigma_execution"]
+    figure, axes = drawing.new_figure()
+    high = 1.06 * max(true.max(), sigma.max())
+    axes.plot((0, high), (0, high), color=MUTED, linewidth=1, dashes=(4, 3))
+    points = axes.scatter(true, sigma, s=20, c=[PREDICTION] * len(true), alpha=0.6, linewidths=0)
+    points.set_gid(drawing.POINTS_ID)
+    axes.set(xlim=(0, 1.06 * true.max()), ylim=(0, high))
+    axes.set(xlabel="judges' true σ, execution score", ylabel="predicted σ, execution score")
+    rank = inputs.number("sigma_rank_correlation_execution")
+    ratio = float((sigma / true).median())
+    return ReportFigure(
+        title="Predicted σ and the judges' true σ",
+        svg=drawing.to_svg(
+            figure,
+            name="true-sigma",
+            label="Predicted against true sigma on the execution scale.",
+            tooltips=tooltips(samples),
+        ),
+        finding=(
+            f"They rank alike at {rank:+.2f}; " if rank is not None else "No rank correlation; "
+        )
+        + f"the predicted σ is {ratio:.1f} times the true one at the median.",
+        reading="Only a simulator knows how much its judges scatter. The predicted σ also holds what "
+        "the model itself gets wrong, so dots above the dashed line are right for a model that is "
+        "not perfect. Should rise from left to right. Before the difficulty is multiplied in, so "
+        "that difficulty alone cannot make it look right.",
+    )
