@@ -26,6 +26,7 @@ def main() -> None:
         splits=read_splits(SPLITS),
         frames_dir=FRAMES_DIR,
         trainings_dir=cache_dir("trainings"),
+        features_dir=cache_dir("features"),
         data_files=(ANNOTATIONS, SPLITS),
         model_path=MODEL,
         history_path=HISTORY,

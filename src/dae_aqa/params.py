@@ -56,6 +56,7 @@ Fraction = Annotated[float, Bounds(0, 1)]
 DatasetName = Literal["simdive", "mtl_aqa", "csv"]
 ModelName = Literal["mlp", "dae", "dae_mt", "dae_judges"]
 Numbering = Literal["decoded", "reference"]
+Precision = Literal["fp32", "bf16", "fp16"]
 ScoringRule = Literal[
     "diving", "synchronised_diving_9", "synchronised_diving_11", "sum_of_elements"
 ]
@@ -75,6 +76,8 @@ class SimDiveParams:
     crf: Annotated[int, Bounds(0, 51)]
     noise_law: Literal["monotone", "mid_peak"]
     replay_probability: Fraction
+    min_gap_seconds: PositiveFloat
+    max_gap_seconds: PositiveFloat
     frame_numbering: Numbering
     scoring_rule: ScoringRule
 
@@ -86,6 +89,7 @@ class MtlAqaParams:
     annotations_source: str
     videos_dir: str | None
     video_list: str | None
+    video_format: str
     frame_numbering: Numbering
     scoring_rule: ScoringRule
 
@@ -192,7 +196,7 @@ class TrainParams:
     warmup_epochs: NonNegativeFloat
     clip_grad_norm: PositiveFloat | None
     accumulate_steps: PositiveInt
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Precision
     channels_last: bool
     compile: bool
     activation_checkpointing: bool

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,13 +11,14 @@ from tqdm import tqdm
 
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.targets import ScorePrediction
+from dae_aqa.params import Precision
 from dae_aqa.training.feeds import Feed
 
 _AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(
-    device: torch.device, precision: Literal["fp32", "bf16", "fp16"]
+    device: torch.device, precision: Precision
 ) -> AbstractContextManager[object]:
     """Return the context in which a forward pass runs; with fp32 it changes nothing."""
     return torch.autocast(
@@ -35,7 +35,7 @@ def predict(
     *,
     difficulty: Tensor,
     batch_size: int,
-    precision: Literal["fp32", "bf16", "fp16"],
+    precision: Precision,
     show_progress: bool,
 ) -> ScorePrediction:
     """Return the predictions for all samples of `feed`, in their order, on the CPU.

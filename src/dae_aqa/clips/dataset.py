@@ -152,7 +152,7 @@ class SampleDataset(Dataset[SampleFrames]):
         return pack
 
     def _pack_rows(self, pack: PackedSample, window_rows: np.ndarray) -> np.ndarray:
-        """Return positions in the pack of window frames; what a shift moves past its ends repeats."""
+        """Return the pack's images for window frames; past its ends, the first or last repeats."""
         return np.clip(window_rows + pack.meta.window_offset, 0, pack.meta.num_frames - 1)
 
     def _read(self, pack: PackedSample, rows: np.ndarray) -> Tensor:

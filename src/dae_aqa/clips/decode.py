@@ -1,4 +1,4 @@
-"""Turn the encoded images of a packed sample into a `uint8` clip tensor, with no more work than needed."""
+"""Turn the encoded images of a packed sample into a `uint8` tensor with no needless work."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ def decode_frames(
 def _decode_one(data: torch.Tensor) -> torch.Tensor:
     """Return one image as (3, H, W) uint8."""
     if data[0] == _JPEG_SIGNATURE[0] and data[1] == _JPEG_SIGNATURE[1]:
-        return decode_jpeg(data, mode=ImageReadMode.RGB)
-    return decode_image(data, mode=ImageReadMode.RGB)
+        image: torch.Tensor = decode_jpeg(data, mode=ImageReadMode.RGB)
+    else:
+        image = decode_image(data, mode=ImageReadMode.RGB)
+    return image
 
 
 def _stack_on_device(
@@ -82,7 +84,7 @@ def _check_crop(
     inside = min(top, left) >= 0 and top + crop_height <= height and left + crop_width <= width
     if not inside or min(crop_height, crop_width) < 1:
         raise FrameStoreError(
-            f"the crop (top {top}, left {left}, height {crop_height}, width {crop_width}) does not fit "
-            f"images of {height}×{width}. Lower the crop size or extract larger frames."
+            f"the crop (top {top}, left {left}, height {crop_height}, width {crop_width}) does "
+            f"not fit images of {height}×{width}. Lower the crop size or extract larger frames."
         )
     return crop

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from dae_aqa.clips.dataset import FrameBatch
 from dae_aqa.clips.sampling import ClipLayout
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """Per-channel RGB mean and standard deviation on the scale 0 … 1."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-# Source: torchvision's documentation of its ImageNet weights; the released DAE code uses these too.
-IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# Source: torchvision's documentation of its Kinetics-400 video weights.
-KINETICS = Normalization((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
-# To -1 … 1, as the original I3D release was trained.
-HALF = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-NORMALIZATIONS = {"imagenet": IMAGENET, "kinetics": KINETICS, "half": HALF}
+from dae_aqa.models.backbones.base import Normalization
 
 
 def make_clips(

@@ -1,18 +1,18 @@
 """Training checkpoints: written aside and renamed, checked on load, two generations kept.
 
-A checkpoint lies in a work folder outside DVC's outputs, whose name says what determines the result
-(`fingerprint`), so that a rerun of the same training finds it and any other training does not.
+A checkpoint lies in a work folder outside DVC's outputs, whose name says what determines the
+result (see `dae_aqa.training.fingerprint`), so that a rerun of the same training finds it and any
+other training does not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +27,8 @@ _DIGEST_BYTES = 32
 logger = logging.getLogger(__name__)
 
 
-def fingerprint(values: Mapping[str, object], *, files: Iterable[Path], base: Path) -> str:
-    """Return a hex digest of what determines a training: values, and files with their contents.
-
-    Args:
-        values: JSON-serialisable, e.g. the training's parameters.
-        files: data and code; their paths count relative to `base`.
-        base: the folder that all files lie in.
-    """
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    for path in sorted(files):
-        digest.update(path.relative_to(base).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:32]
-
-
 def save_checkpoint(state: Mapping[str, Any], work_dir: Path) -> None:
-    """Write `state` as the current checkpoint of `work_dir`; the one before it becomes the previous.
+    """Write `state` as the current checkpoint of `work_dir`; the one before becomes the previous.
 
     A kill at any moment leaves at least one whole checkpoint.
 

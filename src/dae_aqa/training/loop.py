@@ -141,9 +141,9 @@ def fit(
 
     model.load_state_dict(progress.best_state)
     if params.train.calibrate_sigma:
-        model.calibrate_sigma(
-            _predict(model, params=params, samples=val, feed=val_feed), val.targets
-        )
+        prediction = _predict(model, params=params, samples=val, feed=val_feed)
+        factor = model.fit_sigma_scale(prediction, val.targets)
+        logger.info("sigma scaled by %.3f on the validation samples", factor)
     return FitResult(model, pd.DataFrame(progress.history), progress.best_epoch)
 
 
@@ -161,7 +161,7 @@ def _train_epoch(
     model.train()
     device = next(model.parameters()).device
     order = np.random.default_rng([params.seed, epoch]).permutation(len(samples)).tolist()
-    batches = _chunks(order, params.train_batch_size)
+    batches = chunks(order, params.train_batch_size)
     warmup = epoch < params.train.loss.mse_warmup_fraction * params.num_epochs
     options = loss_options(params.train.loss)
     total_loss = 0.0
@@ -182,7 +182,7 @@ def _train_epoch(
             targets = samples.targets.take(indices).to(device)
             with autocast(device, params.train.precision):
                 output = feed.forward(model, inputs)
-            loss = model.loss(output, targets, options=options, warmup=warmup)
+            loss = model.loss(output, targets, options=options, warmup=warmup, generator=None)
             _require_finite(loss, samples=samples, indices=indices, epoch=epoch)
             # the pieces' mean losses, weighted, add up to the batch's mean loss
             scaler.scale(loss * (len(indices) / len(batch))).backward()  # type: ignore[no-untyped-call]

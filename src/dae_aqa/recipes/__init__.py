@@ -1,0 +1,81 @@
+"""Recipes: named sets of parameters, written into `params.yaml` with its comments kept.
+
+`dae-aqa recipe mtl_aqa_dae_mt` switches from the embedded dataset to published settings in one
+word; `params.yaml` stays the one file that the stages read. Every recipe sets the same keys, so that
+switching back and forth leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from dae_aqa.errors import ParamsError
+from dae_aqa.params import load_params
+
+
+def recipe_names() -> list[str]:
+    """Return the names of all recipes, in alphabetical order."""
+    folder = resources.files(__package__)
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Return what recipe `name` sets: nested keys as in `params.yaml`.
+
+    Raises:
+        ParamsError: there is no such recipe.
+    """
+    if name not in recipe_names():
+        raise ParamsError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}.")
+    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    content: dict[str, Any] = YAML(typ="safe").load(text)
+    return content
+
+
+def apply_recipe(name: str, *, path: Path) -> list[str]:
+    """Write recipe `name` into the params file at `path`; return a line for each changed key.
+
+    The file is checked first and written whole or not at all; comments stay.
+
+    Raises:
+        ParamsError: there is no such recipe, or the result would not be valid.
+    """
+    recipe = read_recipe(name)
+    load_params(path)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # never fold a line
+    document = yaml.load(path.read_text(encoding="utf-8"))
+    changes = _merge(document, recipe, prefix="")
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    aside = path.with_suffix(".yaml.part")
+    aside.write_text(buffer.getvalue(), encoding="utf-8")
+    try:
+        load_params(aside)
+    except ParamsError:
+        aside.unlink()
+        raise
+    aside.replace(path)
+    return changes
+
+
+def _merge(target: Any, source: Mapping[str, Any], *, prefix: str) -> list[str]:
+    changes = []
+    for key, value in source.items():
+        if isinstance(value, Mapping):
+            changes += _merge(target[key], value, prefix=f"{prefix}{key}.")
+        elif target[key] != value:
+            changes.append(f"{prefix}{key}: {target[key]} -> {value}")
+            target[key] = value
+    return changes

@@ -1,0 +1,242 @@
+"""The evaluate stage: test samples are predicted once, and all that is said of them is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dae_aqa import tracking
+from dae_aqa.datasets.simdive import single_fault_baselines
+from dae_aqa.device import resolve_device, set_determinism, set_threads
+from dae_aqa.evaluation import Metrics, evaluate_predictions, write_metrics
+from dae_aqa.frames.store import PackedSample
+from dae_aqa.models import ScorePrediction
+from dae_aqa.params import Params
+from dae_aqa.prediction import predict
+from dae_aqa.predictions import build_predictions, write_predictions
+from dae_aqa.report import ReportInputs, write_report
+from dae_aqa.runtime import project_root
+from dae_aqa.tracking.identity import code_tags, file_sha256
+from dae_aqa.trained_model import TrainedModel
+from dae_aqa.training.checkpoint import remove_finished
+from dae_aqa.training.features import cached_features
+from dae_aqa.training.feeds import ClipFeed, FeatureFeed
+from dae_aqa.training.samples import ScoredSamples, select_samples
+
+logger = logging.getLogger(__name__)
+_NUM_THUMBNAILS = 10
+
+
+@dataclass(frozen=True)
+class EvaluationTables:
+    """The tables that the report tells of, as the stages before wrote them."""
+
+    annotations: pd.DataFrame
+    splits: pd.DataFrame
+    truth: pd.DataFrame
+    notes: pd.DataFrame
+    extraction_notes: pd.DataFrame
+    excluded: pd.DataFrame
+    missing_videos: pd.DataFrame
+    history: pd.DataFrame
+
+
+def evaluate_and_report(
+    params: Params,
+    *,
+    tables: EvaluationTables,
+    frames_dir: Path,
+    model_path: Path,
+    reports_dir: Path,
+    trainings_dir: Path,
+    features_dir: Path,
+) -> None:
+    """Write `predictions.csv`, `metrics.json` and `index.html` to `reports_dir`.
+
+    Args:
+        params: the whole parameters.
+        tables: of the stages before.
+        frames_dir: folder of packed samples.
+        model_path: the trained model; `evaluate.checkpoint` takes its place where it is set.
+        reports_dir: where the three files go.
+        trainings_dir: work folders of trainings; the one that ended with this model is removed.
+        features_dir: cache of clip features, used where only the head was trained.
+
+    Raises:
+        DaeAqaError: tables, model or frames do not fit together.
+    """
+    set_threads(params.train.num_threads)
+    set_determinism(params.train.deterministic)
+    trained = _load(params, model_path)
+    trained.model.to(resolve_device(params.device))
+    test = select_samples(
+        tables.annotations,
+        tables.splits,
+        split="test",
+        scoring_rule=params.dataset_params.scoring_rule,
+        with_judges=False,
+    )
+    prediction = _predict(
+        trained, test, params=params, frames_dir=frames_dir, features_dir=features_dir
+    )
+    rows = tables.annotations.set_index("sample_id").loc[test.sample_ids].reset_index()
+    truth = _truth_of(tables.truth, test.sample_ids)
+    predictions = write_predictions(
+        build_predictions(
+            samples=rows,
+            mu_execution=prediction.mu_execution.numpy(),
+            sigma_execution=prediction.sigma_execution.numpy(),
+            true_sigma_execution=(
+                None if truth is None else truth["true_sigma_execution"].to_numpy(np.float64)
+            ),
+        ),
+        reports_dir / "predictions.csv",
+    )
+    metrics = evaluate_predictions(
+        predictions,
+        score_range=None,
+        num_bootstrap=params.evaluate.num_bootstrap,
+        seed=params.seed,
+        baselines=None if truth is None else single_fault_baselines(truth=truth, annotations=rows),
+    )
+    write_metrics(metrics, reports_dir / "metrics.json")
+    write_report(
+        _report_inputs(params, tables, predictions, metrics, frames_dir=frames_dir),
+        output=reports_dir / "index.html",
+    )
+    _log_to_run(params, metrics, model_path=model_path, reports_dir=reports_dir)
+    remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
+    logger.info(
+        "test: rho %.4f on the final score, %.4f on the execution score, %d samples",
+        metrics["spearman"],
+        metrics["spearman_execution"],
+        len(predictions),
+    )
+
+
+def _load(params: Params, model_path: Path) -> TrainedModel:
+    checkpoint = params.evaluate.checkpoint
+    if checkpoint is None:
+        return TrainedModel.load(model_path)
+    return TrainedModel.released(Path(checkpoint), model=params.model, clips=params.train.clips)
+
+
+def _predict(
+    trained: TrainedModel,
+    samples: ScoredSamples,
+    *,
+    params: Params,
+    frames_dir: Path,
+    features_dir: Path,
+) -> ScorePrediction:
+    device = next(trained.model.parameters()).device
+    feed: FeatureFeed | ClipFeed
+    if params.train.finetune == "head":
+        features = cached_features(
+            trained,
+            samples,
+            frames_dir=frames_dir,
+            features_dir=features_dir,
+            batch_size=params.test_batch_size,
+            num_workers=params.num_workers,
+            precision=params.train.precision,
+        )
+        feed = FeatureFeed(features, device=device)
+    else:
+        feed = trained.feed(
+            samples.sample_ids,
+            frames_dir=frames_dir,
+            num_workers=params.num_workers,
+            device=device,
+        )
+    return predict(
+        trained.model,
+        feed,
+        difficulty=samples.targets.difficulty,
+        batch_size=params.test_batch_size,
+        precision=params.train.precision,
+        show_progress=True,
+    )
+
+
+def _truth_of(truth: pd.DataFrame, sample_ids: Sequence[str]) -> pd.DataFrame | None:
+    """Return the simulator's truth of the samples, or None for a real dataset."""
+    if truth.empty:
+        return None
+    return truth.set_index("sample_id").loc[list(sample_ids)].reset_index()
+
+
+def _report_inputs(
+    params: Params,
+    tables: EvaluationTables,
+    predictions: pd.DataFrame,
+    metrics: Metrics,
+    *,
+    frames_dir: Path,
+) -> ReportInputs:
+    tags = code_tags(root=Path.cwd())
+    history = tables.history
+    provenance: dict[str, object] = {
+        "dataset": params.dataset,
+        "model": params.model,
+        "backbone": params.backbone,
+        "git_revision": tags.get("mlflow.source.git.commit", "unknown"),
+        "experiment": tags.get("dvc.exp_name", "workspace"),
+        "num_epochs": len(history),
+    }
+    if params.evaluate.checkpoint is not None:
+        provenance["checkpoint"] = params.evaluate.checkpoint
+    return ReportInputs(
+        predictions=predictions,
+        metrics=metrics,
+        annotations=tables.annotations,
+        training_curves=history if params.evaluate.checkpoint is None else None,
+        params=asdict(params),
+        provenance=provenance,
+        thumbnails=lambda sample_id: _thumbnails(frames_dir / f"{sample_id}.zip"),
+        excluded=tables.excluded,
+        truth=None if tables.truth.empty else tables.truth,
+        notes=_note_sentences(tables),
+        num_worst=params.evaluate.num_worst,
+    )
+
+
+def _thumbnails(path: Path) -> list[bytes]:
+    """Return JPEG frames evenly spread over the sample's window."""
+    pack = PackedSample.open(path)
+    offset, length = pack.meta.window_offset, pack.meta.window_length
+    return pack.read(np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist())
+
+
+def _note_sentences(tables: EvaluationTables) -> list[str]:
+    """Return one sentence per kind of note, and one for missing videos."""
+    notes = pd.concat([tables.notes, tables.extraction_notes])
+    sentences = [
+        f"{str(kind).replace('_', ' ')}: {len(rows)} sample(s), e.g. {rows['sample_id'].iloc[0]}: "
+        f"{rows['detail'].iloc[0]}"
+        for kind, rows in notes.groupby("kind")
+    ]
+    missing = tables.missing_videos["video_id"].tolist()
+    if missing:
+        sentences.append(f"{len(missing)} video(s) could not be had: {', '.join(missing)}.")
+    return sentences
+
+
+def _log_to_run(params: Params, metrics: Metrics, *, model_path: Path, reports_dir: Path) -> None:
+    """Add the evaluation to the run that trained the model, if it was tracked."""
+    if not params.train.tracking or params.evaluate.checkpoint is not None:
+        return
+    tracking.log_evaluation(
+        root=project_root(),
+        experiment=params.train.experiment,
+        model_sha256=file_sha256(model_path),
+        metrics=metrics,
+        artifacts=[
+            reports_dir / name for name in ("predictions.csv", "metrics.json", "index.html")
+        ],
+    )

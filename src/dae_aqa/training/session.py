@@ -1,0 +1,147 @@
+"""One training from tables to a trained model: device, model, feeds, loop."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dae_aqa.clips.dataset import SampleDataset
+from dae_aqa.device import resolve_device, set_determinism, set_threads
+from dae_aqa.models import build_model
+from dae_aqa.params import Params
+from dae_aqa.trained_model import TrainedModel
+from dae_aqa.training.features import cached_features
+from dae_aqa.training.feeds import ClipFeed, FeatureFeed, Feed
+from dae_aqa.training.loop import EpochCallback, FitResult, fit
+from dae_aqa.training.samples import ScoredSamples, select_samples
+
+logger = logging.getLogger(__name__)
+
+
+def train_model(
+    params: Params,
+    *,
+    annotations: pd.DataFrame,
+    splits: pd.DataFrame,
+    frames_dir: Path,
+    features_dir: Path,
+    work_dir: Path,
+    on_epoch: EpochCallback,
+) -> tuple[TrainedModel, FitResult]:
+    """Train as `params` says and return the model of the best epoch.
+
+    Args:
+        params: the whole parameters.
+        annotations: annotations table.
+        splits: split table; 'test' is not looked at.
+        frames_dir: folder of packed samples.
+        features_dir: cache of clip features, used where only the head is trained.
+        work_dir: checkpoints of this training; it goes on from them.
+        on_epoch: called after each epoch with its number and figures.
+
+    Raises:
+        DaeAqaError: data, parameters or weights do not fit, or the training cannot go on.
+    """
+    set_threads(params.train.num_threads)
+    set_determinism(params.train.deterministic)
+    torch.manual_seed(params.seed)
+    device = resolve_device(params.device)
+    train, val = (_samples(params, annotations, splits, split=split) for split in ("train", "val"))
+    logger.info(
+        "training %s on %s: %d samples, %d for validation",
+        params.model,
+        device,
+        *map(len, (train, val)),
+    )
+
+    judges = train.targets.judge_scores
+    weights = params.train.backbone_weights
+    model = build_model(
+        model=params.model,
+        backbone=params.backbone,
+        backbone_weights=None if weights is None else Path(weights),
+        pretrained=params.train.pretrained,
+        scoring_rule=params.dataset_params.scoring_rule,
+        num_judges=None if judges is None else judges.shape[1],
+        dropout=params.train.dropout,
+    )
+    model.set_bn_mode(params.train.bn)
+    model.set_finetune(params.train.finetune)
+    if params.train.loss.standardize_targets:
+        model.fit_target_scale(train.targets)
+    model.to(device)
+    if params.train.channels_last:
+        model.to(memory_format=torch.channels_last_3d)
+    trained = TrainedModel.for_training(model, params.train.clips)
+
+    def feed(samples: ScoredSamples, *, augment: bool) -> Feed:
+        if params.train.finetune == "all":
+            return _clip_feed(
+                trained, samples, params=params, frames_dir=frames_dir, augment=augment
+            )
+        features = cached_features(
+            trained,
+            samples,
+            frames_dir=frames_dir,
+            features_dir=features_dir,
+            batch_size=params.test_batch_size,
+            num_workers=params.num_workers,
+            precision=params.train.precision,
+        )
+        return FeatureFeed(features, device=device)
+
+    result = fit(
+        model,
+        params=params,
+        train=train,
+        train_feed=feed(train, augment=True),
+        val=val,
+        val_feed=feed(val, augment=False),
+        work_dir=work_dir,
+        on_epoch=on_epoch,
+    )
+    model.eval()
+    return trained, result
+
+
+def _samples(
+    params: Params, annotations: pd.DataFrame, splits: pd.DataFrame, *, split: str
+) -> ScoredSamples:
+    return select_samples(
+        annotations,
+        splits,
+        split=split,
+        scoring_rule=params.dataset_params.scoring_rule,
+        with_judges=params.model == "dae_judges",
+    )
+
+
+def _clip_feed(
+    trained: TrainedModel,
+    samples: ScoredSamples,
+    *,
+    params: Params,
+    frames_dir: Path,
+    augment: bool,
+) -> ClipFeed:
+    clips = params.train.clips
+    dataset = SampleDataset(
+        sample_ids=samples.sample_ids,
+        frames_dir=frames_dir,
+        layout=trained.layout,
+        augment=augment,
+        max_shift=params.temporal_aug,
+        flip=clips.flip,
+        seed=params.seed,
+        cache=clips.cache,
+    )
+    return ClipFeed(
+        dataset,
+        layout=trained.layout,
+        normalization=trained.normalization,
+        num_workers=0 if clips.cache else params.num_workers,
+        device=next(trained.model.parameters()).device,
+    )

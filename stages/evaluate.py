@@ -1,0 +1,43 @@
+"""Stage 5: predict the test samples once; write predictions, metrics and the report."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dae_aqa.annotations import read_annotations
+from dae_aqa.params import load_params
+from dae_aqa.runtime import cache_dir, run_stage
+from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
+from dae_aqa.splits import read_splits
+
+DATA = Path("data")
+FRAMES_DIR = DATA / "frames"
+MODEL = Path("models/model.pt")
+HISTORY = Path("reports/training.csv")
+REPORTS_DIR = Path("reports")
+
+
+def main() -> None:
+    """Write predictions.csv, metrics.json and index.html."""
+    evaluate_and_report(
+        load_params(),
+        tables=EvaluationTables(
+            annotations=read_annotations(DATA / "annotations.csv"),
+            splits=read_splits(DATA / "splits.csv"),
+            truth=pd.read_csv(DATA / "truth.csv", dtype={"sample_id": str}),
+            notes=pd.read_csv(DATA / "notes.csv", dtype=str),
+            extraction_notes=pd.read_csv(DATA / "extraction_notes.csv", dtype=str),
+            excluded=pd.read_csv(DATA / "excluded.csv", dtype=str),
+            missing_videos=pd.read_csv(DATA / "missing_videos.csv", dtype=str),
+            history=pd.read_csv(HISTORY),
+        ),
+        frames_dir=FRAMES_DIR,
+        model_path=MODEL,
+        reports_dir=REPORTS_DIR,
+        trainings_dir=cache_dir("trainings"),
+        features_dir=cache_dir("features"),
+    )
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", main)
