@@ -13,21 +13,8 @@ from tqdm import tqdm
 
 from dae_aqa.datasets.fetch import check_address, locked, short_hash
 from dae_aqa.errors import DownloadError
+from dae_aqa.frames.probe import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".flv",
-    ".wmv",
-    ".gif",
-)
 _YOUTUBE_HOSTS = ("youtube.com", "youtu.be")
 
 _logger = logging.getLogger(__name__)

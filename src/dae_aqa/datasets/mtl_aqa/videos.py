@@ -13,7 +13,6 @@ from dae_aqa.datasets.mtl_aqa.layout import video_id
 from dae_aqa.datasets.mtl_aqa.workbooks import read_video_list
 from dae_aqa.datasets.tables import MissingVideo
 from dae_aqa.datasets.video_fetch import (
-    VIDEO_SUFFIXES,
     UnreachableError,
     VideoCache,
     host_of,
@@ -21,6 +20,7 @@ from dae_aqa.datasets.video_fetch import (
     youtube_support,
 )
 from dae_aqa.errors import AnnotationError, DownloadError
+from dae_aqa.frames.probe import VIDEO_SUFFIXES
 
 _logger = logging.getLogger(__name__)
 

@@ -1,0 +1,101 @@
+"""A CSV file of samples as text: its header checked, its rows with their line numbers."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dae_aqa.errors import AnnotationError
+
+RANGE_COLUMNS = ("start_frame", "end_frame", "start_seconds", "end_seconds")
+REQUIRED_COLUMNS = ("sample_id", "video", "score")
+OPTIONAL_COLUMNS = (*RANGE_COLUMNS, "difficulty", "action", "split")
+_JUDGE_COLUMN = re.compile(r"judge_([1-9]\d*)")
+
+
+@dataclass
+class Row:
+    """One line of the table, and what is wrong with it."""
+
+    line: int
+    cells: dict[str, str]
+    problems: list[str] = field(default_factory=list)
+
+    def number(self, column: str) -> float | None:
+        """Return the number in `column`, None where the cell is empty or is no finite number."""
+        text = self.cells.get(column, "")
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            self.problems.append(f"{column} must be a number with a decimal point, got {text!r}")
+            return None
+        return value
+
+
+def read_rows(csv_path: Path) -> list[Row]:
+    """Return the rows of the table at `csv_path` that are not empty.
+
+    Raises:
+        AnnotationError: the file is missing, is no CSV table, has no rows or a wrong header.
+    """
+    try:
+        with csv_path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(header, csv_path=csv_path)
+            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except FileNotFoundError as error:
+        raise AnnotationError(
+            f"{csv_path}: no such table. Set datasets.csv.annotations_csv to your CSV file; "
+            "data/README.md describes its columns."
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(
+            f"{csv_path}: not a CSV table in UTF-8, separated by commas ({error})."
+        ) from error
+    rows = []
+    for line, cells in lines:
+        if any(cells):
+            padded = cells + [""] * (len(header) - len(cells))
+            row = Row(line=line, cells=dict(zip(header, padded, strict=False)))
+            if len(cells) > len(header):
+                row.problems.append(f"{len(cells)} cells, but the header has {len(header)}")
+            rows.append(row)
+    if not rows:
+        raise AnnotationError(f"{csv_path}: the table has no rows below its header.")
+    return rows
+
+
+def _check_header(header: Sequence[str], *, csv_path: Path) -> None:
+    known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+    problems = [f"column {name!r} is missing" for name in REQUIRED_COLUMNS if name not in header]
+    problems += [f"column {name!r} occurs twice" for name, n in Counter(header).items() if n > 1]
+    for name in header:
+        if name not in known and not _JUDGE_COLUMN.fullmatch(name):
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            problems.append(f"unknown column {name!r}{hint}")
+    judges = judge_columns(header)
+    if judges != [f"judge_{number}" for number in range(1, len(judges) + 1)]:
+        problems.append(f"judges must be numbered judge_1 … without a gap, got {judges}")
+    if problems:
+        raise AnnotationError(
+            f"{csv_path}, line 1: {'; '.join(problems)}. Known columns, separated by commas: "
+            f"{', '.join(known)}, judge_1 … judge_n. data/README.md describes them."
+        )
+
+
+def judge_columns(header: Iterable[str]) -> list[str]:
+    """Return the judges' columns in judge order."""
+    judges = [name for name in header if _JUDGE_COLUMN.fullmatch(name)]
+    return sorted(judges, key=lambda name: int(name.removeprefix("judge_")))
