@@ -1,19 +1,22 @@
 """What a packet's bytes say about it: may decoding begin here, does it show a picture?
 
-Containers mark more keyframes than one can begin at (H.264 with intra refresh) and hold packets that
-show nothing (VP8 and VP9 reference frames, MPEG-4 pictures that are not coded).
+Containers mark more keyframes than one can begin at (H.264 with intra refresh) and hold packets
+that show nothing (VP8 and VP9 reference frames, MPEG-4 pictures that are not coded).
 """
 
 from __future__ import annotations
 
-# Codecs of which one packet is one picture, as far as `shows_a_picture` says so. Videos of any other
-# codec are numbered by decoding them once.
+# Codecs of which one packet is one picture, as far as `shows_a_picture` says so. Videos of any
+# other codec are numbered by decoding them once.
 ONE_PICTURE_PER_PACKET = frozenset(
-    "h264 hevc av1 libdav1d vp8 vp9 mpeg4 mjpeg gif png ffv1 prores dnxhd huffyuv rawvideo".split()
+    [
+        *("h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "mpeg4", "mjpeg", "gif", "png"),
+        *("ffv1", "prores", "dnxhd", "huffyuv", "rawvideo"),
+    ]
 )
 # Codecs whose non-reference pictures the decoder recognises before decoding them, so that pictures
-# nobody asked for can be passed over. HEVC is left out: there a "sub-layer non-reference" picture may
-# still be a reference for a higher temporal layer (ITU-T H.265, 7.4.2.2).
+# nobody asked for can be passed over. HEVC is left out: there a "sub-layer non-reference" picture
+# may still be a reference for a higher temporal layer (ITU-T H.265, 7.4.2.2).
 SKIPPABLE_CODECS = frozenset(["h264", "mpeg4"])
 
 _H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
@@ -53,8 +56,8 @@ def nal_units(data: bytes, length_size: int) -> list[bytes]:
 def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
     """Say whether decoding from this keyframe packet gives every later picture exactly.
 
-    For H.264 the packet must hold an IDR picture or a recovery point with `recovery_frame_cnt` 0; for
-    HEVC an IRAP picture. Keyframes of the other codecs are always clean.
+    For H.264 the packet must hold an IDR picture or a recovery point with `recovery_frame_cnt` 0;
+    for HEVC an IRAP picture. Keyframes of the other codecs are always clean.
     """
     if codec == "h264":
         units = nal_units(data, length_size)
@@ -68,7 +71,7 @@ def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
 
 
 def shows_a_picture(codec: str, data: memoryview) -> bool:
-    """Say whether a packet surely gives exactly one picture; False means "decode it to find out"."""
+    """Say whether a packet surely gives one picture; False means "decode it to find out"."""
     if len(data) == 0:
         return False
     if codec == "vp8":  # Source: RFC 6386, 9.1 (show_frame)

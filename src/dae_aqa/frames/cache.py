@@ -1,8 +1,8 @@
 """Finished work that outlives a run: packed samples, indexes and content hashes of videos.
 
 DVC deletes a stage's outputs before it runs the stage; what is kept here is found again by what
-determines it. Entries are only ever renamed into place, so a kill cannot leave a half-written one, and
-each is checked when it is used. The folder may be deleted at any time.
+determines it. Entries are only ever renamed into place, so a kill cannot leave a half-written one,
+and each is checked when it is used. The folder may be deleted at any time.
 """
 
 from __future__ import annotations

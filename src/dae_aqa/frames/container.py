@@ -58,9 +58,9 @@ def open_video(
         container = av.open(file_url(path), options=_OPTIONS, hwaccel=device)
     except (av.FFmpegError, ValueError, RuntimeError, NotImplementedError) as error:
         raise VideoError(
-            f"{path}: cannot be opened as a video ({_reason(error)}). Expected a complete MP4, MOV, "
-            "MKV, WebM, AVI, GIF, MPEG or similar file; playlists are not read. Fetch the file again, "
-            "or convert it with ffmpeg."
+            f"{path}: cannot be opened as a video ({_reason(error)}). Expected a complete MP4, "
+            "MOV, MKV, WebM, AVI, GIF, MPEG or similar file; playlists are not read. Fetch the "
+            "file again, or convert it with ffmpeg."
         ) from error
     with container:
         if not container.streams.video:

@@ -1,4 +1,4 @@
-"""Read frames of a video by number: seek to the nearest clean keyframe, decode, check every step."""
+"""Read frames of a video by number: seek to a clean keyframe, decode, check every step."""
 
 from __future__ import annotations
 
@@ -113,14 +113,14 @@ def to_upright_rgb(
         interpolation=Interpolation[resize_filter.upper()] | _EXACT,
         threads=1,
     )
-    return _turn(scaled.to_ndarray(), matrix)
+    return _turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8), matrix)
 
 
 def display_matrix(frame: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return how coded axes map to shown ones, `((a, b), (c, d))` with entries -1, 0 and 1.
 
-    A coded pixel (x, y) is shown at (a·x + c·y, b·x + d·y), up to a shift. Rotations by other angles
-    than multiples of 90 degrees are rounded to the nearest.
+    A coded pixel (x, y) is shown at (a·x + c·y, b·x + d·y), up to a shift. Rotations by other
+    angles than multiples of 90 degrees are rounded to the nearest.
 
     Source: ISO/IEC 14496-12, 8.3.2.3 (matrix of the track header); libavutil/display.h.
     """
@@ -225,8 +225,8 @@ class _SegmentReader:
                 continue
             if frame.pts > following_pts:
                 raise VideoError(
-                    f"{self._path}: the decoder did not give frame {following}. The video is damaged "
-                    "there; fetch it again, or set damaged: exclude."
+                    f"{self._path}: the decoder did not give frame {following}. The video is "
+                    "damaged there; fetch it again, or set damaged: exclude."
                 )
             yield following, frame
             following = next(pending, -1)
@@ -269,10 +269,8 @@ class _SegmentReader:
     def _seek(self) -> tuple[int, Iterator[Any]]:
         """Return the keyframe's place in the file and the packets from there on."""
         pts = self._index.packet_pts
-        if self._begin == 0:
-            target = 0  # whatever precedes the first frame belongs to it
-        else:
-            target = self._places[self._begin_pts]
+        # Whatever precedes the first frame belongs to it.
+        target = self._places[self._begin_pts] if self._begin else 0
         earlier = self._index.seek_frames[self._index.seek_frames < self._begin][::-1][:2]
         tries = [self._begin_pts, *(int(self._index.frame_pts[n]) for n in earlier)]
         for timestamp in [*tries, int(pts.min()) - 1]:

@@ -37,10 +37,10 @@ class SampleWriter:
     def write(
         self, samples: Sequence[SamplePlan]
     ) -> Iterator[tuple[SamplePlan, Path | VideoError]]:
-        """Decode the frames of `samples` in one pass; yield each with its file, or what went wrong.
+        """Decode the frames of `samples` in one pass; yield each with its file or its error.
 
-        Where the pass meets damage, the samples not finished are tried one by one, so that only those
-        that touch the damage are lost.
+        Where the pass meets damage, the samples not finished are tried one by one, so that only
+        those that touch the damage are lost.
         """
         unfinished = {sample.sample_id: sample for sample in samples}
         try:

@@ -1,8 +1,8 @@
 """Extraction: from annotations and videos to one packed sample each, resumable at any moment.
 
-Every video is indexed, the frames that its samples need are planned, and only the groups of pictures
-that hold them are decoded. Each finished sample goes to the work cache first and from there to the
-output folder, so that no later accident costs it.
+Every video is indexed, the frames that its samples need are planned, and only the groups of
+pictures that hold them are decoded. Each finished sample goes to the work cache first and from
+there to the output folder, so that no later accident costs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.cache import WorkCache, publish
 from dae_aqa.frames.encode import SampleWriter
-from dae_aqa.frames.options import ExtractOptions
+from dae_aqa.frames.options import ExtractOptions as ExtractOptions
 from dae_aqa.frames.plan import Exclusion, Note, SamplePlan, VideoPlan, plan_video
 from dae_aqa.frames.store import remove_leftovers, write_error
 
@@ -116,7 +116,7 @@ def extract_samples(
 
 
 def _prepare(frames_dir: Path, sample_ids: set[str]) -> None:
-    """Make the output folder and remove half-written files and samples that are no longer asked for."""
+    """Make the output folder; remove half-written files and samples not asked for."""
     try:
         frames_dir.mkdir(parents=True, exist_ok=True)
         remove_leftovers(frames_dir)
@@ -250,7 +250,7 @@ def _judge(report: ExtractionReport, options: ExtractOptions) -> None:
     )
     if options.damaged == "error":
         raise VideoError(
-            f"{message}\nAll other samples are finished and kept. Repair the videos or annotations, or "
-            "set damaged: exclude to go on without these samples."
+            f"{message}\nAll other samples are finished and kept. Repair the videos or "
+            "annotations, or set damaged: exclude to go on without these samples."
         )
     _logger.warning("%s", message)

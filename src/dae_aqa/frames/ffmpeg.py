@@ -1,4 +1,4 @@
-"""The ffmpeg binary: only an oracle for numbering and benchmarks; extraction itself does not need it."""
+"""The ffmpeg binary: an oracle for numbering and benchmarks; extraction does not need it."""
 
 from __future__ import annotations
 

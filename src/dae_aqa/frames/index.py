@@ -1,8 +1,8 @@
 """The index of a video: its frames in presentation order, found by reading packets, not decoding.
 
 Frame `n` of the decoder is the picture with the `n`-th presentation timestamp. Where packets cannot
-tell that surely (no or doubled timestamps, packets that show nothing, fields coded apart), the index
-is made by decoding the video once, and says so. `nb_frames` of the container is never used.
+tell that surely (no or doubled timestamps, packets that show nothing, fields coded apart), the
+index is made by decoding the video once, and says so. `nb_frames` of the container is never used.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class VideoIndex:
 
 @dataclass(frozen=True, kw_only=True)
 class _Packets:
-    """What one pass over the packets found, per packet in file order; -1 for a missing timestamp."""
+    """What one pass over the packets found, per packet in file order; -1 for no timestamp."""
 
     pts: Int64Array
     durations: Int64Array
@@ -189,11 +189,11 @@ def _index_by_packets(
     shown = packets.pts[packets.is_shown]
     order = np.argsort(shown, kind="stable")
     frame_pts, durations = shown[order], packets.durations[packets.is_shown][order]
-    decoded = [pts for pts, _ in _decoded_timestamps(path, _NUM_CHECKED_FRAMES)]
-    known = set(frame_pts.tolist())
-    if not decoded or any(a is None or b is None or a >= b for a, b in pairwise(decoded)):
+    timestamps = [pts for pts, _ in _decoded_timestamps(path, _NUM_CHECKED_FRAMES)]
+    decoded = [pts for pts in timestamps if pts is not None]
+    if not decoded or len(decoded) < len(timestamps) or _is_disordered(decoded):
         return None
-    if any(pts not in known for pts in decoded):
+    if not np.isin(decoded, frame_pts).all():
         return None
     is_given = (frame_pts > decoded[-1]) | np.isin(frame_pts, decoded)
     # Only what precedes the first frame shown may be missing; a later gap needs a real count.
@@ -223,12 +223,11 @@ def _index_by_decoding(path: Path, packets: _Packets, shared: dict[str, Any]) ->
     except VideoError:
         is_truncated = True
         timestamps = list(_decoded_before_damage(path))
-    values = [pts for pts, _ in timestamps]
-    increasing = all(a is not None and b is not None and a < b for a, b in pairwise(values))
-    has_pts = increasing and None not in values
+    values = [pts for pts, _ in timestamps if pts is not None]
+    has_pts = len(values) == len(timestamps) and not _is_disordered(values)
     unique = len(packets.pts) > 0 and len(np.unique(packets.pts)) == len(packets.pts)
     step = int(1 / (shared["frame_rate"] * shared["time_base"])) or 1
-    pts = values if has_pts else [i * step for i in range(len(values))]
+    pts = values if has_pts else [i * step for i in range(len(timestamps))]
     frame_pts = np.asarray(pts, dtype=np.int64)
     is_seekable = has_pts and unique and not is_truncated
     return VideoIndex(
@@ -275,7 +274,7 @@ def _container_start(container: Any, stream: Any) -> int:
     """Return the container's start in units of the stream's time base."""
     if container.start_time is None:
         return int(stream.start_time or 0)
-    return round(Fraction(container.start_time, av.time_base) / stream.time_base)
+    return int(round(Fraction(container.start_time, av.time_base) / stream.time_base))
 
 
 def _announced_end(container: Any, stream: Any) -> int | None:
@@ -283,3 +282,7 @@ def _announced_end(container: Any, stream: Any) -> int | None:
     if stream.duration is None or container.format.name in ("mpegts", "mpeg", "gif"):
         return None
     return int((stream.start_time or 0) + stream.duration)
+
+
+def _is_disordered(timestamps: list[int]) -> bool:
+    return any(a >= b for a, b in pairwise(timestamps))

@@ -2,8 +2,8 @@
 
 `decoded`: frame `n` is the `n`-th frame that the decoder gives. `reference`: frame `n` is the image
 `n + 1` that `ffmpeg -i in.mp4 %06d.jpg` writes, a command that makes the frame rate constant by
-repeating and dropping frames; annotations made on its images count like it. Both agree on nearly all
-videos of constant rate.
+repeating and dropping frames; annotations made on its images count like it. Both agree on nearly
+all videos of constant rate.
 """
 
 from __future__ import annotations

@@ -120,8 +120,8 @@ def _plan_sample(
     start, end = frames
     if not _SAFE_ID.fullmatch(sample_id):
         raise VideoError(
-            f"sample_id {sample_id!r} may hold letters, digits, '-', '_', '.' alone, since it names "
-            "a file; correct the annotations."
+            f"sample_id {sample_id!r} may hold letters, digits, '-', '_', '.' alone, since it "
+            "names a file; correct the annotations."
         )
     if index.is_truncated and end > len(numbers):
         raise VideoError(
@@ -167,8 +167,8 @@ def _video_notes(video_id: str, index: VideoIndex, options: ExtractOptions) -> l
     if not same:
         kind = "variable" if is_variable_rate(index) else "constant"
         notes.append(
-            f"numberings differ: {index.num_frames} frames decoded, {len(reference)} in the reference "
-            f"numbering ({kind} frame rate); this run counts {options.numbering}"
+            f"numberings differ: {index.num_frames} frames decoded, {len(reference)} in the "
+            f"reference numbering ({kind} frame rate); this run counts {options.numbering}"
         )
     if index.is_truncated:
         notes.append(f"the file is cut off after frame {index.num_frames}")

@@ -17,8 +17,8 @@ from dae_aqa.frames.index import VideoIndex, build_index
 from dae_aqa.frames.numbering import Numbering, decoded_numbers
 
 VIDEO_SUFFIXES = (
-    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-    ".flv", ".wmv", ".asf", ".ogv", ".3gp", ".mxf", ".nut", ".ivf", ".y4m", ".vob",
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".mts",
+    ".m2ts", ".flv", ".wmv", ".asf", ".ogv", ".3gp", ".mxf", ".nut", ".ivf", ".y4m", ".vob",
 )  # fmt: skip
 
 # Timestamps are rounded to the container's time base; so much may a frame's time be off.
@@ -165,7 +165,8 @@ def video_index(path: Path) -> VideoIndex:
         stat = path.stat()
     except OSError as error:
         raise VideoError(f"{path}: no such video file.") from error
-    return _remembered_index(path, stat.st_size, stat.st_mtime_ns)
+    index: VideoIndex = _remembered_index(path, stat.st_size, stat.st_mtime_ns)
+    return index
 
 
 def is_variable_rate(index: VideoIndex) -> bool:

@@ -1,8 +1,8 @@
 """The frame store: one packed file per sample, a stored (uncompressed) zip of numbered images.
 
 `unzip -l sample.zip` lists it and every image viewer opens what it holds. Equal content gives equal
-bytes: entry order, times and attributes are fixed. A file appears whole or not at all: it is written
-aside, read back, checked against its checksums and only then renamed.
+bytes: entry order, times and attributes are fixed. A file appears whole or not at all: it is
+written aside, read back, checked against its checksums and only then renamed.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def aside_path(path: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs on this machine left half-written in `folder` (not its subfolders)."""
+    """Remove what killed runs on this machine left half-written in `folder` itself."""
     host = socket.gethostname()
     for path in folder.glob(".*.tmp"):
         owner = path.name.removesuffix(".tmp").rsplit("-", 2)
@@ -255,11 +255,11 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> FrameStoreError:
-    """Return the error to raise when `path` could not be written: a full disk gets its own advice."""
+    """Return the error for a `path` that cannot be written; a full disk gets its own advice."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FrameStoreError(
-            f"{path}: no space left on the disk. Nothing good was lost: free some space and run the "
-            "stage again, it goes on where it stopped."
+            f"{path}: no space left on the disk. Nothing good was lost: free some space and run "
+            "the stage again, it goes on where it stopped."
         )
     return FrameStoreError(f"{path}: cannot write ({error.strerror or error}).")
 

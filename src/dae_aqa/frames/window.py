@@ -61,8 +61,9 @@ def sample_window(
     """
     if start_frame >= num_video_frames:
         raise VideoError(
-            f"the sample begins at frame {start_frame}, but the video has {num_video_frames} frames. "
-            "Check the annotated range, the numbering (decoded or reference) and the video file."
+            f"the sample begins at frame {start_frame}, but the video has {num_video_frames} "
+            "frames. Check the annotated range, the numbering (decoded or reference) and the "
+            "video file."
         )
     if window == "uniform":
         margin, wanted = 0, _spread(start_frame, end_frame, num_frames)
@@ -73,8 +74,8 @@ def sample_window(
     if num_after == num_frames or ((num_before or num_after) and early_end == "error"):
         raise VideoError(
             f"the sample needs frames {wanted[0]} to {wanted[-1]}, but the video has frames 0 to "
-            f"{num_video_frames - 1}. Check the annotated range and the numbering, or set early_end: "
-            "repeat_last to repeat the nearest frame."
+            f"{num_video_frames - 1}. Check the annotated range and the numbering, or set "
+            "early_end: repeat_last to repeat the nearest frame."
         )
     window_numbers = [min(max(number, 0), num_video_frames - 1) for number in wanted]
     before = range(max(wanted[0] - margin, 0), max(wanted[0], 0))
@@ -89,7 +90,7 @@ def sample_window(
 
 
 def _spread(start: int, end: int, count: int) -> list[int]:
-    """Return `count` frame numbers from `start` to `end - 1`, evenly spread, halves rounded down."""
+    """Return `count` numbers from `start` to `end - 1`, evenly spread, halves rounded down."""
     if count == 1:
         return [(start + end - 1) // 2]
     steps = 2 * (count - 1)
