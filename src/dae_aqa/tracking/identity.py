@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 
 RESUME_TAG = "dae_aqa.resume_key"
@@ -17,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 def code_tags(*, root: Path) -> dict[str, str]:
-    """Return tags for the git revision of `root` and, inside DVC, the experiment's name.
+    """Return tags for the script, the git revision of `root` and, inside DVC, the experiment.
 
     `git.dirty` ignores `params.yaml` and `dvc.lock`: each experiment changes these two, and the
     run holds what they say.
     """
-    tags = {}
+    tags = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}
     revision = _git("rev-parse", "HEAD", root=root)
     if revision is not None:
         changes = _git(
@@ -64,7 +66,7 @@ def flat_metrics(metrics: Mapping[str, object]) -> dict[str, float]:
     for key, value in _leaves(metrics):
         items = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
         for index, item in items:
-            if isinstance(item, int | float) and not isinstance(item, bool):
+            if isinstance(item, Real) and not isinstance(item, bool):
                 numbers[key if index == "" else f"{key}.{index}"] = float(item)
     return numbers
 

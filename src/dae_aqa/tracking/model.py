@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from dae_aqa.tracking.served import DIFFICULTY
 from dae_aqa.tracking.store import Store
 
+if TYPE_CHECKING:
+    from mlflow.models import Model, ModelSignature
+
 MODEL_NAME = "model"
 EXAMPLE_FILE = "input_example.npz"
-# MLflow writes the example as JSON text, twice: 4 million values are 16 MB each time and seconds
-_MAX_JSON_VALUES = 4_000_000
+_MAX_JSON_VALUES = 4_000_000  # MLflow writes the example as JSON text: 16 MB at most
 _REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 
 
@@ -41,7 +44,8 @@ def log_model(
         experiment_id: the run's experiment.
         model_path: the model file, copied as it is: nothing is pickled.
         loader_module: importable module whose `_load_pyfunc(path)` gives a `ServedModel` of it.
-        input_example: uint8 RGB, (1, F, H, W, 3), one sample.
+        input_example: uint8 RGB, (1, F, H, W, 3), one sample; beyond 4 million values it goes into
+            `input_example.npz` beside the model instead of MLflow's JSON.
         step: epoch whose weights these are.
         tags: tags of the model.
     """
@@ -69,7 +73,7 @@ def log_model(
 
 def _write(
     folder: Path,
-    description: object,
+    description: Model,
     model_path: Path,
     loader_module: str,
     input_example: NDArray[np.uint8],
@@ -82,21 +86,26 @@ def _write(
         mlflow_model=description,
         loader_module=loader_module,
         data_path=str(model_path),
-        signature=_signature(input_example),
+        signature=_signature(),
         input_example=input_example if small else None,
         pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
     )
-    if not small:
+    if description.saved_input_example_info:
+        # a second copy for `mlflow models serve`, indented: five times the size of the first
+        serving_file = description.saved_input_example_info.pop("serving_input_path")
+        (folder / serving_file).unlink()
+        description.save(folder / "MLmodel")
+    else:
         np.savez_compressed(folder / EXAMPLE_FILE, frames=input_example)
 
 
-def _signature(input_example: NDArray[np.uint8]) -> object:
+def _signature() -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    shape = (-1, *input_example.shape[1:])
+    frames = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1, 3))  # (N, F, H, W, 3)
     return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]),
+        inputs=Schema([frames]),
         outputs=Schema([ColSpec(DataType.double, "mu"), ColSpec(DataType.double, "sigma")]),
         params=ParamSchema([ParamSpec(DIFFICULTY, DataType.double, [1.0], shape=(-1,))]),
     )

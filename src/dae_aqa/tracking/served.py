@@ -40,7 +40,7 @@ class ServedModel:
         """Score each sample.
 
         Args:
-            model_input: uint8 RGB, (N, F, H, W, 3), or (F, H, W, 3) for one sample.
+            model_input: uint8 RGB, (N, F, H, W, 3), the frames of N windows in order.
             params: `difficulty`, one number per sample or one for all; 1.0 where not given, which
                 makes a model of execution scores answer on the execution scale.
 
@@ -51,11 +51,10 @@ class ServedModel:
             ModelError: the frames or the difficulty have a wrong type or shape.
         """
         frames = np.asarray(model_input)
-        frames = frames[None] if frames.ndim == 4 else frames
         if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
             raise ModelError(
-                "The model takes uint8 RGB frames of shape (N, F, H, W, 3) or (F, H, W, 3), got "
-                f"{frames.dtype} of shape {np.shape(model_input)}."
+                "The model takes uint8 RGB frames of shape (N, F, H, W, 3), got "
+                f"{frames.dtype} of shape {frames.shape}."
             )
         given = np.atleast_1d(np.asarray((params or {}).get(DIFFICULTY, 1.0), dtype=np.float64))
         if (

@@ -31,6 +31,8 @@ _SQLITE = "sqlite:///"
 _LOCK_TIMEOUT_SECONDS = 180.0  # a first initialisation takes seconds; a crowd waits in line
 _BUSY_TIMEOUT_SECONDS = 20.0  # what MLflow itself grants a busy SQLite file
 _HTTP_TIMEOUT_SECONDS = 10.0
+# the UI then opens on runs and their charts; else it takes the experiment for one with prompts
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,9 @@ def experiment_id(store: Store, *, name: str) -> str:
         found = store.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return store.client.create_experiment(name, store.artifact_location)
+                return store.client.create_experiment(
+                    name, store.artifact_location, tags=_EXPERIMENT_TAGS
+                )
             except MlflowException:
                 found = store.client.get_experiment_by_name(name)  # another worker was faster
                 if found is None:
