@@ -274,7 +274,8 @@ def _container_start(container: Any, stream: Any) -> int:
     """Return the container's start in units of the stream's time base."""
     if container.start_time is None:
         return int(stream.start_time or 0)
-    return int(round(Fraction(container.start_time, av.time_base) / stream.time_base))
+    start = Fraction(container.start_time, av.time_base) / stream.time_base
+    return round(start)
 
 
 def _announced_end(container: Any, stream: Any) -> int | None:
