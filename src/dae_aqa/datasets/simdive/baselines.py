@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import spearmanr
 
 from dae_aqa.annotations import execution_scores
 from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
 from dae_aqa.errors import EvaluationError
+from dae_aqa.metrics import spearman
 
 FAULT_PREFIX = "fault_"
 
@@ -53,7 +53,8 @@ def single_fault_baselines(*, truth: pd.DataFrame, annotations: pd.DataFrame) ->
 
 
 def _rank(values: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> float:
-    return abs(float(spearmanr(values, score).statistic))
+    """Return |Spearman's rho| of two arrays (N,)."""
+    return abs(spearman(predicted=values, target=score))
 
 
 def _fit(

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dae_aqa.datasets.simdive.distractors import lay_over, paint_bug, random_bystanders
 from dae_aqa.datasets.simdive.dives import Dive, simulate_dive
 from dae_aqa.datasets.simdive.motion import DiveMotion, plan_motion
 from dae_aqa.datasets.simdive.options import (
@@ -29,7 +30,7 @@ from dae_aqa.datasets.simdive.scene import ByteImage, Venue, paint_venue
 from dae_aqa.datasets.simdive.splash import plan_splash
 
 # Raise it whenever the same options give other pixels: kept videos are then rendered anew.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 
 _LEAD_SECONDS = (1.3, 1.7)  # the diver on the platform
 _START_BEFORE_TAKE_OFF_SECONDS = (0.5, 1.0)
@@ -200,10 +201,12 @@ def _video_frames(plan: VideoPlan, options: SimDiveOptions) -> Iterator[ByteImag
     venue = paint_venue(height=options.height, rng=rng)
     margin = np.array([options.height, options.width]) + _NOISE_MARGIN_PX
     noise = rng.normal(0, venue.noise_sd, margin).round().astype(np.int16)
+    bug = paint_bug(height=options.height, rng=rng)
     for shot in plan.shots:
         for frame in _shot_frames(shot, venue, options, rng):
             if venue.mirrored:
                 frame = cast(ByteImage, cv2.flip(frame, 1))
+            lay_over(frame, bug)
             yield _sensor(frame, venue=venue, noise=noise, rng=rng)
 
 
@@ -223,6 +226,7 @@ def _shot_frames(
         motion=motion,
         splash=splash,
         looks=looks,
+        bystanders=random_bystanders(looks_rng),
         times=shot.times,
         width=width,
         height=height,

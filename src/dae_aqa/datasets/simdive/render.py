@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dae_aqa.datasets.simdive import skeleton
+from dae_aqa.datasets.simdive.distractors import Bystander, draw_bystanders
 from dae_aqa.datasets.simdive.motion import DiveMotion, world_points
-from dae_aqa.datasets.simdive.scene import ByteImage, Colour, Venue
+from dae_aqa.datasets.simdive.scene import ByteImage, Camera, Colour, Venue
 from dae_aqa.datasets.simdive.skeleton import (
     ANKLE,
     ELBOW,
@@ -65,43 +65,13 @@ def random_looks(rng: np.random.Generator) -> Looks:
     return Looks(skin=_colour(skin), suit=_colour(suit), hair=_colour(hair))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Camera:
-    """Which part of the canvas is seen: `frame = (canvas - origin) * zoom`, pixels.
-
-    The origin is a whole pixel, so that a picture at zoom 1 is a mere cut-out, far cheaper than
-    interpolating.
-    """
-
-    origin: tuple[int, int]
-    zoom: float
-
-    def to_frame(self, canvas_points: FloatArray) -> FloatArray:
-        """Return canvas points (..., 2) as frame points (..., 2), pixels."""
-        frame_points: FloatArray = (canvas_points - np.array(self.origin)) * self.zoom
-        return frame_points
-
-    def shoot(self, canvas: ByteImage, *, width: int, height: int) -> ByteImage:
-        """Return the seen part of `canvas`, (height, width, 3) uint8."""
-        x, y = self.origin
-        if self.zoom == 1.0:
-            return canvas[y : y + height, x : x + width].copy()
-        matrix = np.array(
-            [
-                [self.zoom, 0.0, -x * self.zoom],
-                [0.0, self.zoom, -y * self.zoom],
-            ]
-        )
-        frame = cv2.warpAffine(canvas, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        return cast(ByteImage, frame)
-
-
 def dive_frames(
     *,
     venue: Venue,
     motion: DiveMotion,
     splash: Splash,
     looks: Looks,
+    bystanders: tuple[Bystander, ...],
     times: FloatArray,
     width: int,
     height: int,
@@ -120,6 +90,8 @@ def dive_frames(
     scale = venue.px_per_metre * zoom
     for index, camera in enumerate(cameras):
         frame = camera.shoot(venue.canvas, width=width, height=height)
+        seconds = float(times[index])
+        draw_bystanders(frame, bystanders, venue=venue, camera=camera, seconds=seconds)
         waterline = round((venue.waterline_px - camera.origin[1]) * zoom)
         if waterline > 0:
             empty = frame[waterline:].copy()
@@ -129,7 +101,7 @@ def dive_frames(
         draw_splash(
             frame,
             splash,
-            seconds=float(times[index]) - motion.flight_seconds,
+            seconds=seconds - motion.flight_seconds,
             centre_px=(float(x), float(y)),
             px_per_metre=scale,
             foreshortening=float(np.cos(venue.yaw)),

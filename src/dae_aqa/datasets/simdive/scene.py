@@ -55,8 +55,40 @@ class Venue:
 
     def depth(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the distance (...,) from the camera, metres up to a constant."""
-        away: npt.NDArray[np.float64] = points[..., 2] * np.cos(self.yaw)
-        return away - points[..., 0] * np.sin(self.yaw)
+        depth: npt.NDArray[np.float64] = -points[..., 0] * np.sin(self.yaw)
+        depth += points[..., 2] * np.cos(self.yaw)
+        return depth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """Which part of the canvas is seen: `frame = (canvas - origin) * zoom`, pixels.
+
+    The origin is a whole pixel, so that a picture at zoom 1 is a mere cut-out, far cheaper than
+    interpolating.
+    """
+
+    origin: tuple[int, int]
+    zoom: float
+
+    def to_frame(self, canvas_points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return canvas points (..., 2) as frame points (..., 2), pixels."""
+        frame_points: npt.NDArray[np.float64] = (canvas_points - np.array(self.origin)) * self.zoom
+        return frame_points
+
+    def shoot(self, canvas: ByteImage, *, width: int, height: int) -> ByteImage:
+        """Return the seen part of `canvas`, (height, width, 3) uint8."""
+        x, y = self.origin
+        if self.zoom == 1.0:
+            return canvas[y : y + height, x : x + width].copy()
+        matrix = np.array(
+            [
+                [self.zoom, 0.0, -x * self.zoom],
+                [0.0, self.zoom, -y * self.zoom],
+            ]
+        )
+        frame = cv2.warpAffine(canvas, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        return cast(ByteImage, frame)
 
 
 def paint_venue(*, height: int, rng: np.random.Generator) -> Venue:
