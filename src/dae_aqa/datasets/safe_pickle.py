@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 
 from dae_aqa.errors import AnnotationError
@@ -32,6 +33,7 @@ def load_plain_pickle(path: Path) -> object:
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror}).") from error
     try:
+        _check_memo(content)
         return _PlainUnpickler(io.BytesIO(content)).load()
     except (
         pickle.UnpicklingError,
@@ -48,3 +50,10 @@ def load_plain_pickle(path: Path) -> object:
             f"({type(error).__name__}: {error}). Nothing in it was run. The file is damaged or not "
             "the official one: fetch it again from where it is published."
         ) from error
+
+
+def _check_memo(content: bytes) -> None:
+    """Refuse memo slots beyond the file's length: Python would clear memory for all below them."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+            raise pickle.UnpicklingError(f"it asks for {argument} memo slots")

@@ -1,0 +1,282 @@
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import mtl_release
+import openpyxl
+import pandas as pd
+import pytest
+from mtl_release import MARKS, dive, dives, row, write_pickle, write_release, write_workbook
+
+from dae_aqa.annotations import COLUMNS, parse_judge_scores
+from dae_aqa.datasets.mtl_aqa import ReleaseReport, read_release
+from dae_aqa.datasets.mtl_aqa.release import dive_code
+from dae_aqa.datasets.mtl_aqa.workbooks import read_mark, read_video_list, read_workbook
+from dae_aqa.errors import AnnotationError
+
+DICTIONARY = f"{mtl_release.READY}/final_annotations_dict.pkl"
+
+
+@pytest.fixture(scope="module")
+def official_dir(shared_dir: Path) -> Path:
+    return shared_dir / "annotations" / "mtl-aqa"
+
+
+@pytest.fixture(scope="module")
+def official(official_dir: Path) -> tuple[pd.DataFrame, ReleaseReport]:
+    return read_release(release_dir=official_dir, scoring_rule="diving")
+
+
+@pytest.fixture(scope="module")
+def augmented(official_dir: Path) -> dict[str, dict]:
+    """The dictionary with judge scores that other projects use, by our sample_id: the oracle."""
+    content = pickle.loads((official_dir / "augmented_final_annotations_dict.pkl").read_bytes())
+    return {f"{key[0]:02d}_{key[1]:03d}": entry for key, entry in content.items()}
+
+
+def kinds(report: ReleaseReport, kind: str) -> list[str]:
+    return list(report.notes.loc[report.notes["kind"] == kind, "sample_id"])
+
+
+class TestOfficialRelease:
+    def test_samples_and_split(self, official: tuple, official_dir: Path) -> None:
+        annotations, report = official
+        assert tuple(annotations.columns) == COLUMNS
+        assert len(annotations) == 1412
+        assert annotations["video_id"].nunique() == 15
+        assert (report.num_train, report.num_test) == (1059, 353)
+        assert annotations["sample_id"].is_monotonic_increasing
+        for split in ("train", "test"):
+            path = official_dir / mtl_release.READY / f"{split}_split_0.pkl"
+            expected = {f"{a:02d}_{b:03d}" for a, b in pickle.loads(path.read_bytes())}
+            assert set(annotations.loc[annotations["split"] == split, "sample_id"]) == expected
+
+    def test_values_equal_the_dictionary(self, official: tuple, augmented: dict) -> None:
+        annotations, _ = official
+        assert set(annotations["sample_id"]) == set(augmented)
+        for sample in annotations.itertuples():
+            entry = augmented[sample.sample_id]
+            assert sample.start_frame == entry["start_frame"] - 1
+            assert sample.end_frame == entry["end_frame"]
+            assert sample.final_score == entry["final_score"]
+            assert sample.difficulty == entry["difficulty"]
+
+    def test_judge_scores_equal_the_augmented_dictionary_but_for_one_typing_error(
+        self, official: tuple, augmented: dict
+    ) -> None:
+        annotations, _ = official
+        different = {
+            sample_id: (parse_judge_scores(text), tuple(augmented[sample_id]["judge_scores"]))
+            for sample_id, text in zip(
+                annotations["sample_id"], annotations["judge_scores"], strict=True
+            )
+            if parse_judge_scores(text) != tuple(augmented[sample_id]["judge_scores"])
+        }
+        # no mark is above 10: the workbook's `45` is a forgotten decimal point
+        assert different == {
+            "04_049": ((2.5, 4, 4, 4.5, 3.5, 5, 4), (2.5, 4, 4, 45, 3.5, 5, 4)),
+        }
+
+    def test_every_oddity_is_noted(self, official: tuple) -> None:
+        _, report = official
+        assert kinds(report, "mark_mended") == ["04_049", "04_100"]
+        assert kinds(report, "only_in_workbook") == ["01_064", "17_072", "17_149", "26_092"]
+        assert kinds(report, "score_rounded") == ["13_017", "13_025", "14_048"]
+        assert len(report.notes) == 2 + 4 + 3 + 27
+
+    def test_scores_that_differ_from_the_rule(self, official: tuple, augmented: dict) -> None:
+        _, report = official
+        expected = []
+        for sample_id, entry in sorted(augmented.items()):
+            middle = sorted(entry["judge_scores"])[2:5]
+            if abs(sum(middle) * entry["difficulty"] - entry["final_score"]) > 0.0501:
+                expected.append(sample_id)
+        assert len(expected) == 27
+        assert kinds(report, "score_differs_from_rule") == expected
+
+    def test_videos(self, official: tuple, official_dir: Path) -> None:
+        annotations, _ = official
+        addresses = read_video_list(official_dir / "Video_List.xlsx")
+        assert {f"{number:02d}" for number in addresses} == set(annotations["video_id"])
+        assert addresses[26] == "https://www.youtube.com/watch?v=BlHLFLNGG8A"
+
+    def test_every_workbook_is_read_whatever_its_header(self, official_dir: Path) -> None:
+        paths = sorted((official_dir / "Raw_Annotations").glob("*.xlsx"))
+        headers = {
+            tuple(
+                next(
+                    openpyxl.load_workbook(path, read_only=True)
+                    .worksheets[0]
+                    .iter_rows(values_only=True)
+                )
+            )
+            for path in paths
+        }
+        assert len(headers) > 8
+        assert sum(len(read_workbook(path)) for path in paths) == 1412 + 4
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        (dive(), "407C"),
+        (dive(rotation_type=1, position=1), "107B"),
+        (dive(rotation_type=1, position=1, ss_no=5, tw_no=6), "5156B"),
+        (dive(rotation_type=0, position=1, ss_no=5, tw_no=3), "5253B"),
+        (dive(rotation_type=0, position=0, ss_no=4, tw_no=3, armstand=1), "6243D"),
+        (dive(rotation_type=3, ss_no=6, armstand=1), "636C"),
+        (dive(rotation_type=3, position=0, ss_no=0), "300D"),
+    ],
+)
+def test_dive_code(entry: dict, code: str) -> None:
+    assert dive_code(entry) == code
+
+
+@pytest.mark.parametrize(
+    ("cell", "mark"),
+    [
+        *((8, 8.0), (8.5, 8.5), (0, 0.0), (10, 10.0), ("7.5", 7.5)),
+        *(("7..5", 7.5), ("7,5", 7.5), (45, 4.5), (100, 10.0), ("45", 4.5)),
+        *((8.3, None), (-1, None), (46, None), (1000, None), ("x", None), ("", None)),
+        *((None, None), (True, None), (float("nan"), None)),
+    ],
+)
+def test_read_mark(cell: object, mark: float | None) -> None:
+    assert read_mark(cell) == mark
+
+
+def test_small_release(tmp_path: Path) -> None:
+    annotations, report = read_release(release_dir=write_release(tmp_path), scoring_rule="diving")
+    assert list(annotations["sample_id"]) == ["01_001", "01_002", "02_001", "02_002"]
+    assert list(annotations["split"]) == ["train", "test"] * 2
+    first = annotations.iloc[0]
+    assert (first["start_frame"], first["end_frame"]) == (100, 180)
+    assert parse_judge_scores(first["judge_scores"]) == tuple(MARKS)
+    assert len(report.notes) == 0
+    assert list(report.notes.columns) == ["sample_id", "kind", "detail"]
+
+
+def rewrite(folder: Path, *rows: list) -> None:
+    write_workbook(folder / "Raw_Annotations" / "01.xlsx", list(rows))
+
+
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        ([row(1, dives()[1, 1])], [("01_002", "no_marks", "01.xlsx has no row for it")]),
+        (
+            [row(1, dives()[1, 1]), row(2, dives()[1, 2]), row(9, dive())],
+            [("01_009", "only_in_workbook", "01.xlsx row 6, view 'S', score 76.8: not in")],
+        ),
+        (
+            [row(1, dives()[1, 1], End_Frame=7), row(2, dives()[1, 2], Difficulty=3.1)],
+            [
+                ("01_001", "end_frame_differs", "01.xlsx row 2 has 7, .* 180; the latter is kept"),
+                ("01_002", "difficulty_differs", "01.xlsx row 4 has 3.1, .* 3.2; the latter"),
+            ],
+        ),
+        (
+            [row(1, dives()[1, 1], Judge_3="?"), row(2, dives()[1, 2], Judge_7=None)],
+            [
+                ("01_001", "no_marks", "row 2: expected marks from 0 to 10 by half points, got"),
+                ("01_002", "no_marks", r"row 4: expected marks .* 8.5, None\]"),
+            ],
+        ),
+        (
+            [row(1, dives()[1, 1], Judge_1=80), row(2, dives()[1, 2], Judge_7="1,0")],
+            [
+                ("01_001", "mark_mended", "judge 1: 80 read as 8; this gives the official score"),
+                ("01_002", "mark_mended", "judge 7: '1,0' read as 1; this gives the official"),
+            ],
+        ),
+        (
+            [row(1, dives()[1, 1]), row(2, dives()[1, 2], marks=[50, 5, 5, 5, 5, 5, 5])],
+            [("01_002", "no_marks", "judge 1: 50 read as 5 does not give the official score")],
+        ),
+    ],
+    ids=["no row", "more rows", "other values", "unreadable", "mended", "mended wrongly"],
+)
+def test_what_disagrees_is_noted(tmp_path: Path, rows: list, notes: list) -> None:
+    write_release(tmp_path)
+    rewrite(tmp_path, *rows)
+    annotations, report = read_release(release_dir=tmp_path, scoring_rule="diving")
+    assert len(annotations) == 4
+    assert [tuple(note)[:2] for note in report.notes.to_numpy()] == [note[:2] for note in notes]
+    for found, (_, _, pattern) in zip(report.notes["detail"], notes, strict=True):
+        assert re.search(pattern, found)
+    without_marks = set(annotations.loc[annotations["judge_scores"] == "", "sample_id"])
+    assert without_marks == set(kinds(report, "no_marks"))
+
+
+def test_the_official_score_is_kept_where_it_differs_from_the_rule(tmp_path: Path) -> None:
+    write_release(tmp_path)
+    entries = dives() | {(1, 1): dive(101, 180, final_score=70.0)}
+    entries[1, 2] = dive(201, 280, final_score=76.75)
+    write_pickle(tmp_path / DICTIONARY, entries)
+    rewrite(tmp_path, row(1, entries[1, 1]), row(2, entries[1, 2]))
+    annotations, report = read_release(release_dir=tmp_path, scoring_rule="diving")
+    assert list(annotations["final_score"][:2]) == [70.0, 76.75]
+    assert kinds(report, "score_differs_from_rule") == ["01_001"]
+    assert kinds(report, "score_rounded") == ["01_002"]
+    assert "give 76.8 with difficulty 3.2" in report.notes["detail"][0]
+
+
+def damage_dictionary(content: object) -> Callable[[Path], None]:
+    return lambda folder: write_pickle(folder / DICTIONARY, content)
+
+
+def damage_split(content: object) -> Callable[[Path], None]:
+    return lambda folder: write_pickle(folder / mtl_release.READY / "test_split_0.pkl", content)
+
+
+def header_without_difficulty(folder: Path) -> None:
+    header = ["DD" if name == "Difficulty" else name for name in mtl_release.HEADER]
+    write_workbook(folder / "Raw_Annotations" / "01.xlsx", [], header=header)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / DICTIONARY).unlink(), r"final_annotations_dict\.pkl: cannot be read"),
+        (damage_dictionary([1]), r"expected a dictionary of dives, got \[1\]"),
+        (damage_dictionary({}), r"expected a dictionary of dives, got \{\}"),
+        (damage_dictionary({"a": 1}), r"entry 'a': expected a key \(video number, dive number\)"),
+        (damage_dictionary({(0, 1): dive()}), "video and dive number must be above 0"),
+        (damage_dictionary({(1, 1): 5}), r"entry \(1, 1\): expected a dictionary, got 5"),
+        (damage_dictionary({(1, 1): dive(difficulty="3")}), "expected a number in 'difficulty'"),
+        (damage_dictionary({(1, 1): dive(40, 11)}), "start_frame <= end_frame, got 40, 11"),
+        (damage_dictionary({(1, 1): dive(0, 11)}), "start_frame <= end_frame, got 0, 11"),
+        (damage_dictionary({(1, 1): dive(1.5, 11)}), "whole 1 <= start_frame"),
+        (damage_dictionary({(1, 1): dive(position=7)}), "unknown position 7"),
+        (damage_split({(1, 2): 1}), "expected a list of sample keys"),
+        (damage_split([(1, 2), (2, 9)]), r"\(2, 9\) is not a dive of"),
+        (damage_split([(1, 2), "x"]), "'x' is not a dive of"),
+        (damage_split([(1, 2), (1, 1)]), r"\(1, 1\) is listed twice; splits may not overlap"),
+        (damage_split([(1, 2)]), r"1 dive\(s\) of .* are in neither split: \(2, 2\)"),
+        (
+            lambda d: (d / "Raw_Annotations" / "02.xlsx").unlink(),
+            r"02\.xlsx: no such file\. The release needs it",
+        ),
+        (
+            lambda d: (d / "Raw_Annotations" / "02.xlsx").write_bytes(b"PK\x03\x04 not a zip"),
+            r"02\.xlsx: not a readable \.xlsx workbook",
+        ),
+        (header_without_difficulty, r"01\.xlsx, row 1: expected one column named 'difficulty'"),
+        (
+            lambda d: rewrite(d, row(1, dive()), row(1, dive())),
+            r"01\.xlsx, row 4: expected a dive number that is whole and occurs once, got 1",
+        ),
+        (
+            lambda d: rewrite(d, row("one", dive())),
+            r"01\.xlsx, row 2: expected a dive number that is whole .* got 'one'",
+        ),
+    ],
+)
+def test_damage_names_the_file_and_the_fault(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    write_release(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(AnnotationError, match=message):
+        read_release(release_dir=tmp_path, scoring_rule="diving")
