@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from dae_aqa.calibration import coverage_noise_interval, interval_half_width
+from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import references_of
 from dae_aqa.report.slices import Slice, find_slices
@@ -51,7 +52,7 @@ def answer_all(inputs: ReportInputs, samples: pd.DataFrame) -> list[Answer]:
 def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
     question = "How good is the model?"
     rho = inputs.number("spearman")
-    miss = f"A prediction misses the judges' score by {_points(samples['abs_error'].mean())} on average"
+    miss = f"It misses the judged score by {_points(samples['abs_error'].mean())} on average"
     if rho is None:
         return Answer(
             question=question,
@@ -71,16 +72,21 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         label=label,
         figure=f"{rho:.2f}",
         figure_caption="rank correlation ρ with the judges (1: same order)",
-        sentence=f"It puts {len(samples)} performances that it never saw in the judges' order with "
-        f"ρ = {rho:.3f}{interval}; {comparison}. {miss}, on scores from {span}.",
+        sentence=f"It ranks {len(samples)} performances that it never saw at ρ = {rho:.3f}"
+        f"{interval}: {comparison}. {miss}, on scores from {span}.",
     )
 
 
 def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
-    """Return how the model stands to the hardest simple baseline of each scale."""
-    worst: tuple[Verdict, str, str] = ("good", "beats every simple baseline", "")
+    """Return how the model stands to the hardest simple baseline of each scale: the worst case."""
+    order: list[Verdict] = ["good", "mixed", "poor"]
+    labels = {
+        "good": "beats every simple baseline",
+        "mixed": "not clearly above a baseline",
+        "poor": "beaten by a simple baseline",
+    }
+    verdict: Verdict = "good"
     clauses = []
-    order = {"good": 0, "mixed": 1, "poor": 2}
     for scale, key in (("final", "spearman"), ("execution", "spearman_execution")):
         rho, low = inputs.number(key), inputs.number(f"{key}_ci95_low")
         rivals = [
@@ -89,24 +95,17 @@ def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
         if rho is None or not rivals:
             continue
         rival = max(rivals, key=lambda item: item.rho)
-        own = "" if scale == "final" else f"on execution alone it reaches {rho:.2f}, "
-        name = f"{rival.label.lower()} ({rival.rho:.2f})"
-        state: tuple[Verdict, str, str]
-        if rho <= rival.rho:
-            state = ("poor", "beaten by a simple baseline", f"{own}worse than {name}")
-        elif low is None or low <= rival.rho:
-            state = ("mixed", "not clearly above baseline", f"{own}not clearly better than {name}")
-        else:
-            state = ("good", worst[1], f"{own}clearly better than {name}")
-        clauses.append(state[2])
-        if order[state[0]] > order[worst[0]]:
-            worst = state
-    ceiling = inputs.number("baseline_ceiling")
-    if ceiling is not None:
-        clauses.append(f"the ceiling is {ceiling:.2f}")
+        state: Verdict = "good" if low is not None and low > rival.rho else "mixed"
+        state = "poor" if rho <= rival.rho else state
+        than = {"good": "clearly better", "mixed": "not clearly better", "poor": "no better"}[state]
+        against = f"{than} than {rival.label.lower()} ({rival.rho:.2f})"
+        clauses.append(against if scale == "final" else f"on execution {rho:.2f}, {against}")
+        verdict = max(verdict, state, key=order.index)
     if not clauses:
-        return "unknown", "nothing to compare with", "there is no baseline to compare with"
-    return worst[0], worst[1], ", ".join(clauses)
+        return "unknown", "nothing to compare with", "this dataset has no baseline"
+    ceiling = inputs.number("baseline_ceiling")
+    limit = "" if ceiling is None else f"; knowing the true quality would give {ceiling:.2f}"
+    return verdict, labels[verdict], "; ".join(clauses) + limit
 
 
 def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
@@ -128,9 +127,9 @@ def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
     if honest:
         promise = "which is what chance allows, so its intervals can be taken at their word"
     elif covered < low:
-        promise = f"fewer than the {low:.0%} that chance allows: it is overconfident"
+        promise = f"fewer than the {_percent(low, 0)} that chance allows: it is overconfident"
     else:
-        promise = f"more than the {high:.0%} that chance allows: it is too cautious"
+        promise = f"more than the {_percent(high, 0)} that chance allows: it is too cautious"
     tau = inputs.number("rejection_tau")
     knows, knowledge = _doubt(tau)
     verdict: Verdict = "good" if honest and knows else "mixed" if honest or knows else "poor"
@@ -144,10 +143,10 @@ def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         question=question,
         verdict=verdict,
         label=labels[honest, knows],
-        figure=f"{covered:.0%}",
+        figure=_percent(covered, 0),
         figure_caption="of the judged scores lie within its 90 % intervals",
-        sentence=f"Its 90 % intervals (± {_points(half)} on average) hold {covered:.1%} of the judged "
-        f"scores, {promise}. {knowledge}{_against_constant(inputs)}.",
+        sentence=f"Its 90 % intervals (± {_points(half)} on average) hold {_percent(covered)} of "
+        f"the judged scores, {promise}. {knowledge}{_against_constant(inputs)}.",
     )
 
 
@@ -158,10 +157,10 @@ def _doubt(tau: float | None) -> tuple[bool, str]:
             "Its doubt does not differ enough between samples to be compared with its errors",
         )
     if tau >= _CLEAR_TAU:
-        return True, f"It errs more where it doubts more (τ = {tau:.2f})"
+        return True, f"It errs more where it doubts more (τ = {signed(tau, 2)})"
     if tau > 0:
-        return False, f"Its doubt hints only weakly at its errors (τ = {tau:.2f})"
-    return False, f"It is no less wrong where it feels sure (τ = {tau:.2f})"
+        return False, f"Its doubt hints only weakly at its errors (τ = {signed(tau, 2)})"
+    return False, f"It is no less wrong where it feels sure (τ = {signed(tau, 2)})"
 
 
 def _against_constant(inputs: ReportInputs) -> str:
@@ -173,7 +172,7 @@ def _against_constant(inputs: ReportInputs) -> str:
 
 
 def _where_wrong(samples: pd.DataFrame) -> Answer:
-    worst = samples.loc[samples["abs_error"].idxmax()]
+    worst = samples.iloc[int(samples["abs_error"].argmax())]
     overall = samples["abs_error"].mean()
     single = (
         f"The largest single miss is {worst['sample_id']}: judged {worst['final_score']:.1f}, "
@@ -192,9 +191,23 @@ def _where_wrong(samples: pd.DataFrame) -> Answer:
         question="Where is it wrong?",
         verdict="mixed" if stands_out else "good",
         label="one group stands out" if stands_out else "evenly spread",
-        figure=f"{worst['error']:+.1f}",
+        figure=signed(worst["error"], 1),
         figure_caption="points, the largest single error",
-        sentence=f"{where}. {single}.",
+        sentence=f"{where}. {_pull_to_the_middle(samples)}{single}.",
+    )
+
+
+def _pull_to_the_middle(samples: pd.DataFrame) -> str:
+    """Return what happens to the extremes of the judged score, where it is plain."""
+    groups = [group for group in find_slices(samples) if group.by == "score"]
+    if (
+        len(groups) < 2
+        or min(groups[0].bias, -groups[-1].bias) < 0.25 * samples["abs_error"].mean()
+    ):
+        return ""
+    return (
+        f"The lowest scores are overrated by {_points(groups[0].bias)}, the highest underrated by "
+        f"{_points(-groups[-1].bias)}, as cautious forecasts do. "
     )
 
 
@@ -209,6 +222,10 @@ def _tendency(group: Slice) -> str:
     if abs(group.bias) < 0.25 * group.mae:
         return "errs to both sides"
     return f"{'overrates' if group.bias > 0 else 'underrates'} by {_points(abs(group.bias))}"
+
+
+def _percent(share: float, decimals: int = 1) -> str:
+    return f"{100 * share:.{decimals}f} %"
 
 
 def _points(value: float) -> str:

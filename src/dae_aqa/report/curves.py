@@ -49,8 +49,8 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
                 name="rank",
                 title="Rank correlation on the validation samples",
                 ylabel="Spearman's rho",
-                reading="Measured after each epoch on samples carved from the training set, never on "
-                "the test samples. The marked epoch is the one that is evaluated here.",
+                reading="Measured after each epoch on samples carved from the training set, never "
+                "on the test samples. The marked epoch is the one that is evaluated here.",
             )
         )
     return figures
@@ -74,7 +74,7 @@ def _curve(
         _mark_epoch(axes, best_epoch)
     axes.set(xlabel="epoch", ylabel=ylabel)
     axes.margins(x=0.02)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=len(shown))
+    drawing.add_legend(axes, num_columns=len(shown))
     last = ", ".join(
         f"{label} {curves[column].iloc[-1]:.3f}" for column, (label, _) in shown.items()
     )

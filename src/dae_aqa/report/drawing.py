@@ -1,8 +1,8 @@
 """How the report's figures look, and how a Matplotlib figure becomes inline SVG.
 
 The figures are drawn in placeholder colours that `to_svg` turns into CSS variables of the page, and
-with real text in the page's own font, so that they follow its light, dark and print themes and can be
-searched and read aloud. The same figure gives the same bytes: no date, no random ids.
+with real text in the page's own font, so that they follow its light, dark and print themes and can
+be searched and read aloud. The same figure gives the same bytes: no date, no random ids.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,9 +39,11 @@ _CSS_VARIABLES = {
 
 PANEL_INCHES = (4.7, 3.45)
 WIDE_INCHES = (7.4, 3.3)
+HINT: dict[str, Any] = {"color": MUTED, "fontsize": 8}  # words within a figure
+_MARK_AREA = 20.0  # square points
 POINTS_ID = "points"  # id of the collection whose marks get tooltips
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with Matplotlib; wider than the page's font, so all fits
     "font.size": 9,
     "axes.titlesize": 9,
@@ -77,6 +82,35 @@ def new_figure(size_inches: tuple[float, float] = PANEL_INCHES) -> tuple[Figure,
         figure = Figure(figsize=size_inches, layout="constrained")
         axes = figure.add_subplot()
     return figure, axes
+
+
+def add_legend(axes: Axes, *, num_columns: int) -> None:
+    """Name the labelled lines above the axes."""
+    with mpl.rc_context(_STYLE):
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=num_columns, borderpad=0.2)
+
+
+def tooltips(samples: pd.DataFrame) -> list[str]:
+    """Return one line per sample: its id, what was judged and what was predicted."""
+    return [
+        f"{sample_id}: judged {score:.1f}, predicted {mu:.1f}"
+        + ("" if np.isnan(sigma) else f" ± {sigma:.1f}")
+        for sample_id, score, mu, sigma in zip(
+            samples["sample_id"],
+            samples["final_score"],
+            samples["mu"],
+            samples["sigma"],
+            strict=True,
+        )
+    ]
+
+
+def add_points(
+    axes: Axes, x: np.ndarray, y: np.ndarray, *, colors: np.ndarray, alpha: float = 0.85
+) -> None:
+    """Draw the samples, in their order, as the marks that get the tooltips of `to_svg`."""
+    collection = axes.scatter(x, y, s=_MARK_AREA, c=list(colors), alpha=alpha, linewidths=0)
+    collection.set_gid(POINTS_ID)
 
 
 def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = ()) -> str:

@@ -76,7 +76,7 @@ def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
                 group=group,
                 key=key,
                 name=name,
-                value="–" if value is None else _percent(format(value, form)),
+                value="–" if value is None else _typeset(format(value, form)),
                 aside=_aside(inputs, key, value),
                 meaning=meaning,
             )
@@ -99,5 +99,5 @@ def _aside(inputs: ReportInputs, key: str, value: float | None) -> str:
     return ""
 
 
-def _percent(text: str) -> str:
-    return text.replace("%", " %")
+def _typeset(text: str) -> str:
+    return text.replace("%", " %").replace("-", "\N{MINUS SIGN}")

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def signed(value: float, decimals: int) -> str:
+    """Return `value` with its sign, minus as the minus sign: `+0.37`, `−0.37`."""
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportFigure:
     """A figure with its words.

@@ -32,8 +32,8 @@ class ReportInputs:
         thumbnails: gives JPEG frames of a sample in time order for its film strip; None for no
             strips.
         excluded: samples left out, `sample_id`, `reason` and any further columns.
-        truth: what a simulator knows of each sample: `sample_id` and fault severities in [0, 1];
-            None or empty for a real dataset.
+        truth: what a simulator knows of each sample: `sample_id` and columns `fault_<name>`, the
+            severities in [0, 1]; others are ignored; None or empty for a real dataset.
         notes: further sentences that a reader should know, e.g. rows whose official score differs
             from the rule.
         num_worst: samples shown with film strips among the worst and among the most surprising.
@@ -85,8 +85,8 @@ class ReportInputs:
         unknown = [name for name in table["sample_id"] if name not in details.index]
         if unknown:
             raise EvaluationError(
-                f"{len(unknown)} predicted sample(s) are not in the annotations table, the first is "
-                f"{unknown[0]!r}: predictions and annotations come from different datasets. Run "
+                f"{len(unknown)} predicted sample(s) are not in the annotations table, the first "
+                f"is {unknown[0]!r}: predictions and annotations come from different datasets. Run "
                 "`dvc repro` to bring them together."
             )
         names = ["action_class", "judge_scores", "video_id", "start_frame", "end_frame"]

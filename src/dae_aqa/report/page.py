@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -17,12 +18,14 @@ from markupsafe import Markup
 from dae_aqa.annotations import parse_judge_scores
 from dae_aqa.calibration import interval_half_width
 from dae_aqa.errors import EvaluationError
-from dae_aqa.report.accuracy import accuracy_figures, error_figures
+from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
 from dae_aqa.report.curves import training_figures
 from dae_aqa.report.explanations import metric_rows
+from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import references_of
+from dae_aqa.report.residuals import error_figures
 from dae_aqa.report.uncertainty import coverage_rows, uncertainty_figures
 
 _FOLDER = Path(__file__).parent
@@ -59,6 +62,7 @@ def render_report(inputs: ReportInputs) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["signed"] = signed
     worst = samples.sort_values(["abs_error", "sample_id"], ascending=[False, True])
     worst = worst.head(inputs.num_worst)
     surprising = samples.iloc[:0]
@@ -84,8 +88,11 @@ def render_report(inputs: ReportInputs) -> str:
         coverage_rows=coverage_rows(samples) if inputs.has_sigma else [],
         references=[item for item in references_of(inputs) if item.source],
         worst=_cards(inputs, samples, worst),
-        surprising=_cards(inputs, samples, surprising),
-        also_worst=set(worst["sample_id"]) & set(surprising["sample_id"]),
+        surprising=_cards(
+            inputs, samples, surprising[~surprising["sample_id"].isin(worst["sample_id"])]
+        ),
+        also_worst=[name for name in surprising["sample_id"] if name in set(worst["sample_id"])],
+        num_surprising=len(surprising),
         has_sigma=inputs.has_sigma,
         rows=_rows(samples),
         has_classes=bool((samples["action_class"] != "").any()),
@@ -117,7 +124,7 @@ def _rows(samples: pd.DataFrame) -> list[dict[str, object]]:
 def _cards(
     inputs: ReportInputs, samples: pd.DataFrame, chosen: pd.DataFrame
 ) -> list[dict[str, object]]:
-    """Return what the page shows of single performances: facts, interval on the scale, film strip."""
+    """Return what the page shows of single performances: facts, interval, film strip."""
     half = interval_half_width(level=_LEVEL)
     reach = samples["sigma"].fillna(0.0).to_numpy() * half
     low = float(min(samples["final_score"].min(), (samples["mu"] - reach).min()))
@@ -159,7 +166,7 @@ def _film_strip(inputs: ReportInputs, sample_id: str) -> list[str]:
     return [f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}" for frame in frames]
 
 
-def _excluded(excluded: pd.DataFrame) -> dict[str, list[object]] | None:
+def _excluded(excluded: pd.DataFrame) -> dict[str, list[Any]] | None:
     if excluded.empty:
         return None
     table = excluded.sort_values(str(excluded.columns[0]), kind="stable").fillna("")

@@ -9,7 +9,7 @@ from dae_aqa.evaluation import baselines_of
 from dae_aqa.report.inputs import ReportInputs
 
 Scale = Literal["final", "execution"]
-Kind = Literal["to beat", "limit", "published"]
+Kind = Literal["to beat", "shortcut", "limit", "published"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class Reference:
         label: how the page names it.
         rho: its Spearman correlation with the judged score.
         scale: the score that it is about, which is the one of the model's to compare with.
-        kind: `to beat` takes next to no insight, `limit` knows what no model can know,
+        kind: `to beat` takes next to no insight; `shortcut` knows some true faults exactly, which
+            shows how far a model could get with those alone; `limit` knows what no model can know;
             `published` is another's result.
         source: of a published figure.
     """
@@ -32,11 +33,13 @@ class Reference:
     source: str = ""
 
 
+_FAULT_PREFIX = "fault_"  # of the baselines that know a single true fault
 _BASELINES: dict[str, tuple[str, Scale, Kind]] = {
     "difficulty_only": ("Difficulty alone", "final", "to beat"),
+    "difficulty": ("Difficulty alone, of the execution", "execution", "to beat"),
     "splash": ("Splash alone", "execution", "to beat"),
-    "splash_entry": ("Splash and entry angle", "execution", "to beat"),
-    "all_faults": ("All faults known, weighed linearly", "execution", "limit"),
+    "splash_entry": ("Splash and entry angle", "execution", "shortcut"),
+    "all_faults": ("All faults", "execution", "limit"),
     "ceiling": ("True quality: the ceiling", "execution", "limit"),
 }
 _PUBLISHED = {
@@ -67,13 +70,23 @@ _PUBLISHED = {
 
 
 def references_of(inputs: ReportInputs) -> list[Reference]:
-    """Return the baselines among the metrics, in a fixed order, then what is published."""
+    """Return the baselines among the metrics, in a fixed order, then what is published.
+
+    Of the single faults only the one that ranks best stands for all of them.
+    """
     values = baselines_of(inputs.metrics)
+    faults = {name: values.pop(name) for name in list(values) if name.startswith(_FAULT_PREFIX)}
     references = [
         Reference(label=label, rho=values[name], scale=scale, kind=kind)
         for name, (label, scale, kind) in _BASELINES.items()
         if name in values
     ]
+    if faults:
+        best = max(faults, key=lambda name: (faults[name], name))
+        label = f"{best.removeprefix(_FAULT_PREFIX).capitalize()} alone"
+        references.append(
+            Reference(label=label, rho=faults[best], scale="execution", kind="to beat")
+        )
     references += [
         Reference(label=name.replace("_", " "), rho=rho, scale="execution", kind="to beat")
         for name, rho in values.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
@@ -11,13 +12,13 @@ from scipy import stats
 from dae_aqa import calibration
 from dae_aqa.metrics import MetricUndefinedError
 from dae_aqa.report import drawing
-from dae_aqa.report.accuracy import tooltips
 from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
-from dae_aqa.report.figure import ReportFigure
+from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
 
 COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
 _NUM_PIT_BINS = 10
+_MIN_KEPT_SHARE = 0.05
 _MEAN_ABS_NORMAL = math.sqrt(2 / math.pi)  # Source: mean of |x| of the standard normal
 
 
@@ -26,10 +27,8 @@ def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[Rep
     if not inputs.has_sigma:
         return []
     figures = [_reliability(samples), _pit_histogram(samples)]
-    try:
+    with contextlib.suppress(MetricUndefinedError):  # the table of figures gives the reason
         figures.append(_error_by_sigma(inputs, samples))
-    except MetricUndefinedError:
-        pass  # the table of figures gives the reason
     figures.append(_rejection(samples))
     if "true_sigma_execution" in samples.columns:
         figures.append(_sigma_against_truth(inputs, samples))
@@ -120,9 +119,9 @@ def _pit_histogram(samples: pd.DataFrame) -> ReportFigure:
             figure, name="pit", label="Histogram of the probability integral transform."
         ),
         finding=_pit_finding(counts, outside),
-        reading="Each forecast is cut into ten parts that should be hit equally often (PIT histogram). "
-        "Bars high at both ends: overconfident. High in the middle: too cautious. Higher on the "
-        "right: the judges give more than predicted. The grey band is chance.",
+        reading="Each forecast is cut into ten parts that should be hit equally often (a PIT "
+        "histogram). Bars high at both ends: overconfident. High in the middle: too cautious. "
+        "Higher on the right: the judges give more than predicted. The grey band is chance.",
     )
 
 
@@ -132,8 +131,8 @@ def _pit_finding(counts: np.ndarray, num_outside: int) -> str:
     ends, middle = counts[[0, -1]].mean(), counts[3:7].mean()
     left, right = counts[:5].sum(), counts[5:].sum()
     if abs(left - right) > 0.25 * (left + right):
-        side = "low: judges give more" if right > left else "high: judges give less"
-        return f"{num_outside} bars leave the band; predictions are {side} than predicted."
+        side = "too low" if right > left else "too high"
+        return f"{num_outside} bars leave the band; the predictions are {side} on the whole."
     shape = "too narrow, with too many surprises at the ends" if ends > middle else "too wide"
     return f"{num_outside} bars leave the band; the forecasts are {shape}."
 
@@ -156,7 +155,7 @@ def _error_by_sigma(inputs: ReportInputs, samples: pd.DataFrame) -> ReportFigure
     axes.set_xticks(positions, [f"{value:.1f}" for value in sigma], fontsize=8)
     axes.set(xlabel="mean σ of each tenth of the samples, points", ylabel="points")
     axes.set_ylim(0, 1.2 * max(error.max(), (_MEAN_ABS_NORMAL * sigma).max()))
-    axes.legend(loc="upper left", ncols=2)
+    drawing.add_legend(axes, num_columns=2)
     tau = inputs.number("rejection_tau")
     return ReportFigure(
         title="Is it wrong where it says it is unsure?",
@@ -164,7 +163,7 @@ def _error_by_sigma(inputs: ReportInputs, samples: pd.DataFrame) -> ReportFigure
             figure, name="sigma-error", label="Mean absolute error in ten bins of predicted sigma."
         ),
         finding="Kendall's τ between doubt and error: "
-        + ("undefined." if tau is None else f"{tau:+.2f} (1: perfect, 0: none)."),
+        + ("undefined." if tau is None else f"{signed(tau, 2)} (1: perfect, 0: none)."),
         reading="The performances in ten groups, from those that the model is surest of (left) to "
         "those it doubts most (right). The bars should rise, and follow the diamonds, the mean "
         "error that its σ announces.",
@@ -177,14 +176,15 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
     _, best = calibration.rejection_curve(uncertainty=error, error=error)
     figure, axes = drawing.new_figure()
     axes.axhline(error.mean(), color=MUTED, linewidth=1, dashes=(4, 3), label="at random")
-    axes.plot(1 - kept, best, color=REFERENCE, linewidth=1.2, label="largest errors first")
-    axes.plot(1 - kept, by_sigma, color=PREDICTION, linewidth=2, label="largest σ first")
+    shown = kept >= max(_MIN_KEPT_SHARE, 5 / len(kept))  # the mean of fewer is noise
+    axes.plot(1 - kept[shown], best[shown], color=REFERENCE, linewidth=1.2, label="by true error")
+    axes.plot(1 - kept[shown], by_sigma[shown], color=PREDICTION, linewidth=2, label="by σ")
     ticks = (0, 0.25, 0.5, 0.75, 1)
     axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
     axes.set(xlim=(0, 1), xlabel="share handed to a human judge")
     axes.set(ylabel="mean |error| of the rest, points")
-    axes.set_ylim(0, 1.3 * max(error.mean(), by_sigma[len(by_sigma) // 10 :].max()) or 1.0)
-    axes.legend(loc="upper right", ncols=3, columnspacing=1.2)
+    axes.set_ylim(0, 1.1 * max(error.mean(), by_sigma[shown].max(initial=0.0)) or 1.0)
+    drawing.add_legend(axes, num_columns=3)
     half = by_sigma[len(by_sigma) // 2]
     change = 1 - half / error.mean() if error.mean() > 0 else 0.0
     direction = "lowers" if change > 0 else "raises"
@@ -194,9 +194,9 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
             figure, name="rejection", label="Mean error of the samples kept, by share handed over."
         ),
         finding=f"Handing over the half with the largest σ {direction} the mean error of the rest "
-        f"by {abs(change):.0%}.",
-        reading="If the performances that the model doubts most went to a human judge, how good were "
-        "the rest? The blue line should fall from left to right, between the dashed line (chosen "
+        f"by {100 * abs(change):.0f} %.",
+        reading="If the performances that the model doubts most went to a human judge, how good "
+        "were the rest? The blue line should fall from left to right, between the dashed line (chosen "
         "at random) and the violet one (chosen by an oracle that knows the errors).",
     )
 
@@ -206,8 +206,8 @@ def _sigma_against_truth(inputs: ReportInputs, samples: pd.DataFrame) -> ReportF
     figure, axes = drawing.new_figure()
     high = 1.06 * max(true.max(), sigma.max())
     axes.plot((0, high), (0, high), color=MUTED, linewidth=1, dashes=(4, 3))
-    points = axes.scatter(true, sigma, s=20, c=[PREDICTION] * len(true), alpha=0.6, linewidths=0)
-    points.set_gid(drawing.POINTS_ID)
+    colors = np.full(len(samples), PREDICTION)
+    drawing.add_points(axes, true.to_numpy(), sigma.to_numpy(), colors=colors, alpha=0.6)
     axes.set(xlim=(0, 1.06 * true.max()), ylim=(0, high))
     axes.set(xlabel="judges' true σ, execution score", ylabel="predicted σ, execution score")
     rank = inputs.number("sigma_rank_correlation_execution")
@@ -218,14 +218,16 @@ def _sigma_against_truth(inputs: ReportInputs, samples: pd.DataFrame) -> ReportF
             figure,
             name="true-sigma",
             label="Predicted against true sigma on the execution scale.",
-            tooltips=tooltips(samples),
+            tooltips=drawing.tooltips(samples),
         ),
         finding=(
-            f"They rank alike at {rank:+.2f}; " if rank is not None else "No rank correlation; "
+            f"They rank alike at {signed(rank, 2)}; "
+            if rank is not None
+            else "No rank correlation; "
         )
         + f"the predicted σ is {ratio:.1f} times the true one at the median.",
-        reading="Only a simulator knows how much its judges scatter. The predicted σ also holds what "
-        "the model itself gets wrong, so dots above the dashed line are right for a model that is "
+        reading="Only a simulator knows how much its judges scatter. The predicted σ also holds "
+        "what the model itself gets wrong, so dots above the dashed line are right for a model that is "
         "not perfect. Should rise from left to right. Before the difficulty is multiplied in, so "
         "that difficulty alone cannot make it look right.",
     )
