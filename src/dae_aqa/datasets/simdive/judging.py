@@ -12,6 +12,7 @@ is each judge's. Both depend on the true mark by a noise law:
 from __future__ import annotations
 
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,9 @@ _MONOTONE_JUDGE_SD = (0.49, 0.235)
 
 # The mid-score peak: a bell over the true mark, in marks.
 _PEAK_CENTRE, _PEAK_WIDTH = 7.0, 0.8
-_PEAK_PANEL_SD = (0.05, 0.36)  # far from the peak, added on top of it
-_PEAK_JUDGE_SD = (0.20, 0.12)
+# Noise that is small against half a point would turn rounding into a bias; hence the lower ends.
+_PEAK_PANEL_SD = (0.07, 0.31)  # far from the peak, added on top of it
+_PEAK_JUDGE_SD = (0.25, 0.07)
 
 _SIGMA_GRID_STEP = 0.1
 _SIGMA_PANELS = 8192
@@ -107,9 +109,14 @@ def true_sigma_execution(true_marks: FloatArray, *, law: NoiseLaw) -> FloatArray
 
 @cache
 def _sigma_table(law: NoiseLaw) -> tuple[FloatArray, FloatArray]:
-    """Return (true marks, sigma) by simulation; the same panels at each mark keep it smooth."""
+    """Return (true marks, sigma) by simulation with the same panels at each mark.
+
+    The panel error, the larger part, runs through evenly spaced quantiles instead of random
+    numbers, which leaves the table less than about 1 % off.
+    """
     rng = np.random.default_rng(0)
-    panel_noise = rng.standard_normal(_SIGMA_PANELS)
+    quantiles = (np.arange(_SIGMA_PANELS) + 0.5) / _SIGMA_PANELS
+    panel_noise = np.array([NormalDist().inv_cdf(quantile) for quantile in quantiles])
     judge_noise = rng.standard_normal((_SIGMA_PANELS, NUM_JUDGES))
     grid = np.arange(0.0, MAX_MARK + _SIGMA_GRID_STEP / 2, _SIGMA_GRID_STEP)
     sigma = [
