@@ -55,5 +55,5 @@ def load_plain_pickle(path: Path) -> object:
 def _check_memo(content: bytes) -> None:
     """Refuse memo slots beyond the file's length: Python would clear memory for all below them."""
     for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
             raise pickle.UnpicklingError(f"it asks for {argument} memo slots")

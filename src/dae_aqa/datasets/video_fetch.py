@@ -83,7 +83,7 @@ class VideoCache:
 
         stage = "look-up"
         with tqdm(desc=label, unit="B", unit_scale=True, disable=None) as bar:
-            options = self._options(name=name, bar=bar)
+            options = self._options(address, name=name, bar=bar)
             try:
                 with yt_dlp.YoutubeDL(options) as client:
                     info = client.extract_info(address, download=False)
@@ -104,7 +104,7 @@ class VideoCache:
             raise DownloadError(f"{address}: yt-dlp left no video file in {self._partial}.")
         return path
 
-    def _options(self, *, name: str, bar: Any) -> dict[str, Any]:
+    def _options(self, address: str, *, name: str, bar: Any) -> dict[str, Any]:
         def show(progress: Mapping[str, Any]) -> None:
             bar.total = progress.get("total_bytes") or progress.get("total_bytes_estimate")
             bar.update(max(0, (progress.get("downloaded_bytes") or 0) - bar.n))
@@ -127,7 +127,7 @@ class VideoCache:
             "noprogress": True,
             "logger": _DebugLog(),
             "progress_hooks": [show],
-            "js_runtimes": {runtime: {} for runtime in find_js_runtimes()} or {"deno": {}},
+            "js_runtimes": {name: {} for name in find_js_runtimes()} if is_youtube(address) else {},
         }
 
 
