@@ -59,7 +59,7 @@ class Project:
 
     def list_videos(self, addresses: dict[int, str]) -> None:
         lines = [f"{number},{address}\n" for number, address in addresses.items()]
-        self.list.write_text("video,address\n" + "".join(lines))
+        self.list.write_text("video_id,url\n" + "".join(lines))
 
     def own_video(self, name: str, content: bytes) -> Path:
         self.own.mkdir(exist_ok=True)
@@ -279,7 +279,7 @@ def test_a_name_from_outside_is_never_used(two_videos: Project, server: Server, 
 class TestLists:
     def test_bad_rows_are_all_named(self, tmp_path: Path) -> None:
         path = tmp_path / "list.csv"
-        path.write_text("video,address\n1,http://h/a\nx,http://h/b\n3,file:///etc/passwd\n4\n")
+        path.write_text("video_id,url\n1,http://h/a\nx,http://h/b\n3,file:///etc/passwd\n4\n")
         with pytest.raises(AnnotationError, match=r"list\.csv: 3 bad row\(s\)") as caught:
             read_addresses(video_list=path)
         assert "line 3: expected a video number, got 'x'" in str(caught.value)
@@ -289,7 +289,7 @@ class TestLists:
     def test_wrong_header(self, tmp_path: Path) -> None:
         (tmp_path / "list.csv").write_text("number;url\n1;http://h/a\n")
         with pytest.raises(
-            AnnotationError, match=r"expected the columns video,address, got number"
+            AnnotationError, match=r"expected the columns video_id,url, got number;url"
         ):
             read_addresses(video_list=tmp_path / "list.csv")
 

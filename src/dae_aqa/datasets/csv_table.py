@@ -17,12 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dae_aqa import scoring
-from dae_aqa.annotations import (
-    COLUMNS,
-    OFFICIAL_SPLITS,
-    check_annotations,
-    format_judge_scores,
-)
+from dae_aqa.annotations import COLUMNS, OFFICIAL_SPLITS, check_annotations, format_judge_scores
 from dae_aqa.datasets.csv_file import RANGE_COLUMNS, Row, judge_columns, read_rows
 from dae_aqa.datasets.fetch import copy_file
 from dae_aqa.datasets.rule_check import rule_notes
@@ -156,9 +151,10 @@ def import_csv_dataset(
 def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) -> dict[str, _Video]:
     """Return every file that the table names, with its number of frames or its fault."""
     names = sorted({row.cells["video"] for row in rows})
+    plain = [name for name in names if PurePath(name).name == name]
     videos: dict[str, _Video] = {}
     for name in tqdm(names, desc="checking videos", disable=None):
-        same_stem = [other for other in names if PurePath(other).stem == PurePath(name).stem]
+        same_stem = [other for other in plain if PurePath(other).stem == PurePath(name).stem]
         fault = _name_fault(name, folder=folder, same_stem=same_stem)
         if fault:
             videos[name] = _Video(folder / name, fault=fault)

@@ -37,8 +37,8 @@ def read_addresses(*, video_list: Path) -> dict[int, str]:
     """Return the address of each broadcast by its number.
 
     Args:
-        video_list: the release's `Video_List.xlsx`, or a .csv file with the columns `video` (the
-            number) and `address`.
+        video_list: the release's `Video_List.xlsx`, or a .csv file with the columns `video_id` (the
+            number) and `url`.
 
     Raises:
         AnnotationError: the file is missing or is neither; every bad row of a .csv is named.
@@ -52,13 +52,13 @@ def read_addresses(*, video_list: Path) -> dict[int, str]:
             header = reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(f"{video_list}: not a readable list of videos ({error}).") from error
-    if list(header) != ["video", "address"]:
+    if list(header) != ["video_id", "url"]:
         raise AnnotationError(
-            f"{video_list}, line 1: expected the columns video,address, got {','.join(header)}."
+            f"{video_list}, line 1: expected the columns video_id,url, got {','.join(header)}."
         )
     addresses, problems = {}, []
     for line, row in rows:
-        number, address = row["video"], row["address"]
+        number, address = row["video_id"], row["url"]
         try:
             addresses[int(number)] = check_address(address or "")
         except (ValueError, TypeError):

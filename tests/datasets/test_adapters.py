@@ -1,0 +1,145 @@
+import dataclasses
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from mtl_release import write_release
+from test_csv_table import write_video
+
+from dae_aqa.annotations import COLUMNS
+from dae_aqa.datasets import ADAPTERS, adapters, load_dataset, simdive
+from dae_aqa.errors import DownloadError
+from dae_aqa.params import (
+    CsvParams,
+    DatasetName,
+    DownloadParams,
+    MtlAqaParams,
+    SimDiveParams,
+)
+
+DOWNLOAD = DownloadParams(num_workers=1, num_retries=0, timeout_seconds=5.0, allow_missing=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository root that a queued experiment, running elsewhere, belongs to."""
+    root = tmp_path / "root"
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (root, elsewhere):
+        folder.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.chdir(elsewhere)
+    return root
+
+
+def load(name: str, options: object, root: Path) -> tuple:
+    tables = load_dataset(
+        name,
+        options=options,
+        download=DOWNLOAD,
+        videos_dir=Path("videos"),
+        cache_dir=root / ".cache",
+    )
+    return tables, sorted(path.name for path in Path("videos").iterdir())
+
+
+def test_every_dataset_of_the_params_has_an_adapter() -> None:
+    assert set(ADAPTERS) == set(get_args(DatasetName))
+
+
+def test_csv(project: Path) -> None:
+    write_video(project / "own" / "a.mp4", num_frames=12)
+    (project / "scores.csv").write_text("sample_id,video,score\nx,a.mp4,7.5\n")
+    options = CsvParams(
+        annotations_csv="scores.csv",
+        videos_dir="own",
+        min_score=0,
+        max_score=10,
+        frame_numbering="decoded",
+        scoring_rule=None,
+    )
+    tables, videos = load("csv", options, project)
+    assert tuple(tables.annotations.iloc[0])[:5] == ("x", "a", 0, 12, 7.5)
+    assert videos == ["a.mp4"]
+
+
+def test_mtl_aqa(project: Path) -> None:
+    write_release(project / "release")
+    (project / "own").mkdir()
+    for name in ("1.mp4", "2.mp4"):
+        (project / "own" / name).write_bytes(name.encode())
+    options = MtlAqaParams(
+        annotations_source="release",
+        videos_dir="own",
+        video_list=None,
+        video_format="best",
+        frame_numbering="reference",
+        scoring_rule="diving",
+    )
+    tables, videos = load("mtl_aqa", options, project)
+    assert tuple(tables.annotations.columns) == COLUMNS
+    assert len(tables.annotations) == 4
+    assert videos == ["01.mp4", "02.mp4"]
+    (project / "own" / "1.mp4").unlink()
+    with pytest.raises(DownloadError, match="1 of 2 videos are missing"):
+        load("mtl_aqa", options, project)
+
+
+SIMDIVE = SimDiveParams(
+    num_dives=2,
+    dives_per_video=1,
+    test_fraction=0.5,
+    seed=3,
+    width=64,
+    height=64,
+    fps=10,
+    crf=30,
+    noise_law="monotone",
+    replay_probability=0.25,
+    min_gap_seconds=0.1,
+    max_gap_seconds=0.2,
+    frame_numbering="decoded",
+    scoring_rule="diving",
+)
+
+
+@pytest.fixture
+def folders(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Replace the rendering, which has its own tests; give the folders that it wrote to."""
+    used: list[Path] = []
+
+    def generate(*, options: Any, videos_dir: Path, num_workers: int, progress: Any) -> tuple:
+        assert num_workers == DOWNLOAD.num_workers
+        assert (options.seed, options.replay_probability) == (SIMDIVE.seed, 0.25)
+        annotations, truth = simdive.tables(options=options)
+        videos_dir.mkdir(parents=True, exist_ok=True)
+        for count, name in enumerate(annotations["video_id"], start=1):
+            (videos_dir / f"{name}.mp4").write_bytes(b"rendered")
+            progress(count, 2)
+        used.append(videos_dir)
+        return annotations, truth
+
+    monkeypatch.setattr(simdive, "generate", generate)
+    return used
+
+
+def test_simdive(project: Path, folders: list[Path]) -> None:
+    tables, videos = load("simdive", SIMDIVE, project)
+    assert videos == [f"{name}.mp4" for name in sorted(tables.annotations["video_id"])]
+    assert len(videos) == 2
+    assert set(tables.truth["sample_id"]) == set(tables.annotations["sample_id"])
+    assert len(tables.notes) == len(tables.missing_videos) == 0
+
+
+def test_simdive_keeps_what_it_rendered_apart_by_options_and_code(
+    project: Path, folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("simdive", SIMDIVE, project)
+    load("simdive", SIMDIVE, project)
+    load("simdive", dataclasses.replace(SIMDIVE, crf=31), project)
+    monkeypatch.setattr(adapters, "_source_code", lambda _: "changed")
+    load("simdive", SIMDIVE, project)
+    assert all(project / ".cache" in folder.parents for folder in folders)
+    first, again, other_options, other_code = folders
+    assert again == first
+    assert len({first, other_options, other_code}) == 3

@@ -1,0 +1,291 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from dae_aqa.annotations import COLUMNS
+from dae_aqa.datasets.csv_table import import_csv_dataset, read_csv_dataset
+from dae_aqa.errors import AnnotationError
+
+HEADER = "sample_id,video,start_frame,end_frame,start_seconds,end_seconds,score,difficulty"
+NUM_FRAMES, FPS = 60, 10
+
+
+def write_video(path: Path, *, num_frames: int = NUM_FRAMES, fps: int = FPS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for index in range(num_frames):
+            picture = np.full((32, 32, 3), 4 * index % 256, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    write_video(folder / "final.mp4")
+    write_video(folder / "cleo.mp4", num_frames=17)
+    (folder / "broken.mp4").write_bytes(b"no video at all")
+    return folder
+
+
+class Table:
+    """A CSV file and how it is read."""
+
+    def __init__(self, folder: Path, videos: Path) -> None:
+        self.path, self.videos, self.target = folder / "scores.csv", videos, folder / "videos"
+
+    def write(self, *lines: str, encoding: str = "utf-8") -> "Table":
+        self.path.write_text("\n".join(lines) + "\n", encoding=encoding)
+        return self
+
+    def arguments(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "csv_path": self.path,
+            "source_videos_dir": self.videos,
+            "min_score": 0.0,
+            "max_score": 110.0,
+            "numbering": "decoded",
+            "scoring_rule": None,
+        } | changes
+
+    def read(self, **changes: Any) -> list[tuple]:
+        table = read_csv_dataset(**self.arguments(**changes))
+        assert tuple(table.columns) == COLUMNS
+        return list(table.itertuples(index=False, name=None))
+
+    def import_all(self, **changes: Any) -> Any:
+        return import_csv_dataset(videos_dir=self.target, **self.arguments(**changes))
+
+    def problems(self, **changes: Any) -> list[str]:
+        """Return the lines of the error that name a row."""
+        with pytest.raises(AnnotationError, match=r"row\(s\) are bad") as caught:
+            self.import_all(**changes)
+        assert not self.target.exists(), "nothing may be written when a row is bad"
+        return [line.strip() for line in str(caught.value).splitlines() if "  line " in line]
+
+
+@pytest.fixture
+def table(tmp_path: Path, videos: Path) -> Table:
+    return Table(tmp_path, videos)
+
+
+def readme_blocks(repo_root: Path, language: str) -> list[str]:
+    text = (repo_root / "data" / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [content for name, content in blocks if name == language]
+
+
+def test_the_worked_example_of_the_data_page(table: Table, repo_root: Path) -> None:
+    (example,) = readme_blocks(repo_root, "csv")
+    table.write(example.rstrip())
+    assert table.read(scoring_rule="diving") == [
+        ("final_anna", "final", 10, 25, 76.8, 3.2, "8;8;8.5;8;7.5", "407C", "train"),
+        ("final_bea", "final", 35, 50, 67.2, 2.8, "8;8;8;8.5;7.5", "back, 2½ somersaults", "train"),
+        ("training_cleo", "cleo", 0, 17, 42.5, 1.0, "", "", "test"),
+    ]
+    tables = table.import_all(scoring_rule="diving")
+    assert len(tables.notes) == 0
+    assert sorted(path.name for path in table.target.iterdir()) == ["cleo.mp4", "final.mp4"]
+
+
+def test_the_error_on_the_data_page_is_the_real_one(table: Table, repo_root: Path) -> None:
+    (example,) = readme_blocks(repo_root, "csv")
+    wrong = example.replace(",10,25,", ",10,900,").replace(",3.5,5.0,", ",3.5,3.0,")
+    wrong = wrong.replace("cleo.mp4", "clea.mp4").replace("42.50", "425")
+    (shown,) = readme_blocks(repo_root, "")
+    expected = [line.strip() for line in shown.splitlines() if "  line " in line]
+    real = [
+        problem.replace(str(table.videos), "my_data/videos").replace("clea", "cleo")
+        for problem in table.write(wrong.rstrip()).problems()
+    ]
+    assert real == expected
+
+
+def test_columns_stand_in_any_order_and_may_be_left_out(table: Table) -> None:
+    table.write("score,video,sample_id", "50,final.mp4,a", "", "60.5, cleo.mp4 ,b")
+    assert table.read() == [
+        ("a", "final", 0, 60, 50.0, 1.0, "", "", ""),
+        ("b", "cleo", 0, 17, 60.5, 1.0, "", "", ""),
+    ]
+
+
+def test_a_table_from_excel_with_a_byte_order_mark(table: Table) -> None:
+    table.write("sample_id,video,score", "a,final.mp4,50", encoding="utf-8-sig")
+    assert table.read()[0][0] == "a"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(0, 6, (0, 60)), (0.1, 0.3, (1, 3)), (2.5, 2.6, (25, 26)), (5.9, 6.0, (59, 60))],
+)
+def test_seconds_become_frames(
+    table: Table, start: float, end: float, expected: tuple[int, int]
+) -> None:
+    table.write(HEADER, f"a,final.mp4,,,{start},{end},50,")
+    assert table.read()[0][2:4] == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("a,none.mp4,,,,,50,", r"no video 'none\.mp4' in"),
+        ("a,,,,,,50,", "video is empty"),
+        ("a,../final.mp4,,,,,50,", r"video must be a plain file name, got '\.\./final\.mp4'"),
+        ("a,/etc/passwd,,,,,50,", "video must be a plain file name, got '/etc/passwd'"),
+        ("a,x\\y.mp4,,,,,50,", "video must be a plain file name"),
+        ("a,broken.mp4,,,,,50,", r"broken\.mp4"),
+        ("a,final.mp4,30,20,,,50,", r"end_frame \(20\) must be above start_frame \(30\)"),
+        ("a,final.mp4,20,20,,,50,", r"end_frame \(20\) must be above start_frame \(20\)"),
+        ("a,final.mp4,,,3,2,50,", r"end_seconds \(2\) must be above start_seconds \(3\)"),
+        ("a,final.mp4,-1,20,,,50,", "start_frame must be 0 or more, got -1"),
+        ("a,final.mp4,,,-1,2,50,", "start_seconds must be 0 or more, got -1"),
+        ("a,final.mp4,0,61,,,50,", r"end_frame 61 lies past the end of final\.mp4, .* 60 frames"),
+        ("a,final.mp4,,,0,6.2,50,", r"end_seconds 6\.2 lies past the end of final\.mp4"),
+        ("a,final.mp4,,,0.11,0.12,50,", "no frame lies between 0.11 and 0.12 seconds"),
+        ("a,final.mp4,0,20.5,,,50,", "frames must be whole numbers, got 0 and 20.5"),
+        ("a,final.mp4,1,,,,50,", "give both start_frame and end_frame, or both"),
+        ("a,final.mp4,1,2,1,2,50,", "give both start_frame and end_frame, or both"),
+        ("a,final.mp4,one,2,,,50,", "start_frame must be a number with a decimal point, got 'one'"),
+        ("a,final.mp4,,,,,110.5,", r"score 110\.5 is out of range; datasets\.csv allows 0 to 110"),
+        ("a,final.mp4,,,,,-0.5,", r"score -0\.5 is out of range"),
+        ("a,final.mp4,,,,,nan,", "score must be a number with a decimal point, got 'nan'"),
+        ('a,final.mp4,,,,,"50,5",', "score must be a number with a decimal point, got '50,5'"),
+        ("a,final.mp4,,,,,,", "score is empty"),
+        ("a,final.mp4,,,,,50,0", "difficulty must be above 0, got 0"),
+        ("a,final.mp4,,,,,50,inf", "difficulty must be a number"),
+        ("a/b,final.mp4,,,,,50,", "sample_id may hold letters"),
+        ("..,final.mp4,,,,,50,", "sample_id may hold letters"),
+        (",final.mp4,,,,,50,", "sample_id may hold letters"),
+        ("a,final.mp4,,,,,50,1,9,9", "10 cells, but the header has 8"),
+    ],
+)
+def test_each_fault_is_named(table: Table, row: str, problem: str) -> None:
+    table.write(HEADER, "good,final.mp4,0,20,,,50,3.2", row)
+    (found,) = table.problems()
+    assert found.startswith("line 3 (sample_id ")
+    assert re.search(problem, found)
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        ("8,,8,8,8,train", "judge_2 empty before the last judge given"),
+        ("8,x,8,8,8,train", "judge_2 must be a number"),
+        ("8,8,8,8,,train", "scoring rule 'diving' takes 5 or 7 marks, got 4"),
+        ("8,8,8,8,8,val", "split must be 'train', 'test' or empty, got 'val'"),
+    ],
+)
+def test_faults_of_marks_and_split(table: Table, cells: str, problem: str) -> None:
+    header = "sample_id,video,score,judge_1,judge_2,judge_3,judge_4,judge_5,split"
+    table.write(header, f"a,final.mp4,50,{cells}")
+    (found,) = table.problems(scoring_rule="diving")
+    assert problem in found
+
+
+def test_all_faults_of_all_rows_come_at_once(table: Table) -> None:
+    table.write(
+        HEADER,
+        "a,none.mp4,0,20,,,50,",
+        "b,final.mp4,30,20,,,500,-1",
+        "good,final.mp4,0,20,,,50,",
+        "c,final.mp4,0,20,,,50,",
+        "c,cleo.mp4,0,18,,,50,",
+    )
+    first, second, third, fourth = table.problems()
+    assert first.startswith("line 2 (sample_id 'a'): no video 'none.mp4'")
+    assert second == (
+        "line 3 (sample_id 'b'): end_frame (20) must be above start_frame (30); score 500 is out "
+        "of range; datasets.csv allows 0 to 110; difficulty must be above 0, got -1"
+    )
+    assert third == "line 5 (sample_id 'c'): sample_id occurs 2 times"
+    assert fourth.startswith("line 6 (sample_id 'c'): end_frame 18 lies past the end of cleo.mp4")
+    assert fourth.endswith("sample_id occurs 2 times")
+
+
+def test_two_videos_of_one_stem_are_no_choice(table: Table, tmp_path: Path) -> None:
+    table.videos = tmp_path / "own"
+    write_video(table.videos / "final.mp4")
+    write_video(table.videos / "final.avi")
+    table.write("sample_id,video,score", "a,final.mp4,50", "b,final.avi,50")
+    problems = table.problems()
+    assert len(problems) == 2
+    assert all("final.avi and final.mp4 differ in their suffix alone" in p for p in problems)
+
+
+def test_a_file_that_is_no_video_by_its_suffix(table: Table, tmp_path: Path) -> None:
+    table.videos = tmp_path / "own"
+    write_video(table.videos / "final.mp4").rename(table.videos / "final.dat")
+    table.write("sample_id,video,score", "a,final.dat,50")
+    assert "video 'final.dat' needs one of the suffixes .mp4" in table.problems()[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("sample_id,video", "column 'score' is missing"),
+        ("sample_id;video;score", "column 'sample_id' is missing.*separated by commas"),
+        ("sample_id,video,score,skore", r"unknown column 'skore' \(did you mean 'score'\?\)"),
+        ("sample_id,video,score,score", "column 'score' occurs twice"),
+        ("sample_id,video,score,judge_1,judge_3", "numbered judge_1 … without a gap"),
+        ("sample_id,video,score,judge_0", "unknown column 'judge_0'"),
+    ],
+)
+def test_faults_of_the_header(table: Table, header: str, message: str) -> None:
+    table.write(header, "a,final.mp4,50,1,1")
+    with pytest.raises(AnnotationError, match=rf"scores\.csv, line 1: .*{message}"):
+        table.read()
+
+
+def test_tables_that_are_none(table: Table) -> None:
+    with pytest.raises(AnnotationError, match=r"scores\.csv: no such table\. Set datasets\.csv"):
+        table.read()
+    table.path.write_bytes(b"sample_id,video,score\n\xff\xfe,b,c\n")
+    with pytest.raises(AnnotationError, match="not a CSV table in UTF-8"):
+        table.read()
+    table.write("sample_id,video,score", 'a,"final.mp4,50')
+    with pytest.raises(AnnotationError, match="not a CSV table in UTF-8"):
+        table.read()
+    with pytest.raises(AnnotationError, match="has no rows below its header"):
+        table.write("sample_id,video,score", "", ",,").read()
+    table.write("sample_id,video,score", "a,final.mp4,50")
+    with pytest.raises(AnnotationError, match="videos_dir: no folder '/none'"):
+        table.read(source_videos_dir=Path("/none"))
+
+
+def test_scores_that_differ_from_the_rule_are_kept_and_noted(table: Table) -> None:
+    header = "sample_id,video,score,difficulty,judge_1,judge_2,judge_3,judge_4,judge_5"
+    table.write(
+        header, "a,final.mp4,70,3,8,8,8,8,8", "b,final.mp4,72,3,8,8,8,8,8", "c,cleo.mp4,1,,"
+    )
+    tables = table.import_all(scoring_rule="diving")
+    assert list(tables.annotations["final_score"]) == [70.0, 72.0, 1.0]
+    assert list(tables.notes["sample_id"]) == ["a"]
+    assert "the marks 8;8;8;8;8 give 72 with difficulty 3" in tables.notes["detail"][0]
+
+
+def test_videos_are_copied_not_linked(table: Table) -> None:
+    table.write("sample_id,video,score", "a,final.mp4,50")
+    table.import_all()
+    copied, own = table.target / "final.mp4", table.videos / "final.mp4"
+    assert copied.read_bytes() == own.read_bytes()
+    assert copied.stat().st_ino != own.stat().st_ino
+    assert not copied.is_symlink()
+
+
+def test_the_example_broadcasts(table: Table, shared_dir: Path) -> None:
+    """The numbers of frames were counted by decoding (see the frames' own tests)."""
+    table.write(
+        HEADER,
+        "a,demo_h264.mp4,0,280,,,50,",
+        "b,demo_h264.mp4,0,281,,,50,",
+        "c,skiing_h264.mp4,,,,,50,",
+    )
+    (found,) = table.problems(source_videos_dir=shared_dir / "videos")
+    assert "line 3 (sample_id 'b'): end_frame 281 lies past the end of demo_h264.mp4" in found
