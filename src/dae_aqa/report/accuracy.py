@@ -19,8 +19,11 @@ _LEVEL = 0.9
 
 
 def accuracy_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
-    """Return predicted against judged, and the model beside its baselines."""
-    return [_predicted_against_judged(samples), _against_references(inputs)]
+    """Return predicted against judged, and the model beside its references where there are any."""
+    figures = [_predicted_against_judged(samples)]
+    if references_of(inputs):
+        figures.append(_against_references(inputs))
+    return figures
 
 
 def _predicted_against_judged(samples: pd.DataFrame) -> ReportFigure:
@@ -83,8 +86,8 @@ def _against_references(inputs: ReportInputs) -> ReportFigure:
         finding=_reference_finding(inputs, references),
         reading="How well each ranks the performances: 1 is the judges' own order, 0 is chance. "
         "Round: this model, with its 95 % interval. Grey diamonds: what takes little insight and "
-        "must be beaten. Violet diamonds: what others published, or, in a simulation, how far one would "
-        "get who knows some of the truth exactly. "
+        "must be beaten. Violet diamonds: what others published, or, in a simulation, how far one "
+        "would get who knows some of the truth exactly. "
         "Final scores are compared with final scores, execution scores (before the difficulty is "
         "multiplied in) with execution scores.",
     )

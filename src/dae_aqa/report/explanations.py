@@ -65,10 +65,15 @@ _ROWS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
-    """Return a row for every known key that the metrics hold, undefined ones included."""
+    """Return a row for every known key that the metrics hold, undefined ones included.
+
+    Where the sport has no difficulty, the figures of the execution repeat those of the final score
+    and are left out.
+    """
     rows = []
+    has_difficulty = bool((inputs.predictions["difficulty"] != 1.0).any())
     for group, key, name, form, meaning in _ROWS:
-        if key not in inputs.metrics:
+        if key not in inputs.metrics or (key.endswith("_execution") and not has_difficulty):
             continue
         value = inputs.number(key)
         rows.append(

@@ -69,6 +69,8 @@ def render_report(inputs: ReportInputs) -> str:
     if inputs.has_sigma:
         surprising = samples.sort_values(["surprise", "sample_id"], ascending=[False, True])
         surprising = surprising.head(inputs.num_worst)
+    new = surprising[~surprising["sample_id"].isin(worst["sample_id"])]
+    worst_cards, surprising_cards = (_cards(inputs, samples, chosen) for chosen in (worst, new))
     return environment.get_template("template.html.j2").render(
         dataset=inputs.dataset,
         model=str(inputs.provenance["model"]),
@@ -87,10 +89,8 @@ def render_report(inputs: ReportInputs) -> str:
         ],
         coverage_rows=coverage_rows(samples) if inputs.has_sigma else [],
         references=[item for item in references_of(inputs) if item.source],
-        worst=_cards(inputs, samples, worst),
-        surprising=_cards(
-            inputs, samples, surprising[~surprising["sample_id"].isin(worst["sample_id"])]
-        ),
+        worst=worst_cards,
+        surprising=surprising_cards,
         also_worst=[name for name in surprising["sample_id"] if name in set(worst["sample_id"])],
         num_surprising=len(surprising),
         has_sigma=inputs.has_sigma,

@@ -196,8 +196,8 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
         finding=f"Handing over the half with the largest σ {direction} the mean error of the rest "
         f"by {100 * abs(change):.0f} %.",
         reading="If the performances that the model doubts most went to a human judge, how good "
-        "were the rest? The blue line should fall from left to right, between the dashed line (chosen "
-        "at random) and the violet one (chosen by an oracle that knows the errors).",
+        "were the rest? The blue line should fall from left to right, between the dashed line "
+        "(chosen at random) and the violet one (chosen by an oracle that knows the errors).",
     )
 
 
@@ -227,7 +227,7 @@ def _sigma_against_truth(inputs: ReportInputs, samples: pd.DataFrame) -> ReportF
         )
         + f"the predicted σ is {ratio:.1f} times the true one at the median.",
         reading="Only a simulator knows how much its judges scatter. The predicted σ also holds "
-        "what the model itself gets wrong, so dots above the dashed line are right for a model that is "
-        "not perfect. Should rise from left to right. Before the difficulty is multiplied in, so "
-        "that difficulty alone cannot make it look right.",
+        "what the model itself gets wrong, so dots above the dashed line are right for a model "
+        "that is not perfect. They should rise from left to right. All before the difficulty is "
+        "multiplied in, so that difficulty alone cannot make σ look right.",
     )
