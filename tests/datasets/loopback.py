@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Answer:
-    """One answer: `announced` bytes of `body`, of which `sent` really are sent (None: all)."""
+    """One answer: `body`, of which `sent` bytes are sent (None: all); status 0 hangs up at once."""
 
     body: bytes = b""
     status: int = 200
@@ -52,6 +52,9 @@ def serve() -> Iterator[Server]:
             answer = server.answers.get(self.path, Answer(status=404))
             if callable(answer):
                 answer = answer(dict(self.headers), server.count(self.path))
+            if not answer.status:
+                self.close_connection = True  # hang up without a word
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

@@ -161,6 +161,8 @@ def test_samples_of_missing_videos_are_excluded_and_counted(
     with caplog.at_level(logging.WARNING, logger="dae_aqa"):
         tables = two_videos.download(allow_missing=True)
     assert "1 of 2 videos are missing" in caplog.text
+    assert "Their samples are left out" in caplog.text
+    assert "set download.allow_missing" not in caplog.text
     assert list(tables.annotations["sample_id"]) == ["01_001", "01_002"]
     assert list(tables.notes["sample_id"]) == ["02_001", "02_002"]
     assert set(tables.notes["kind"]) == {"excluded_video_missing"}
@@ -234,6 +236,19 @@ def test_a_host_that_does_not_answer_is_asked_once(
     assert asked == ["http://127.0.0.1:9/1.mp4"]
     assert "Connection refused" in str(caught.value)
     assert "127.0.0.1:9 does not answer, as seen with an earlier video" in str(caught.value)
+
+
+def test_a_look_up_that_breaks_off_is_tried_again(
+    two_videos: Project, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = video(FIRST)
+    drop = Answer(status=0)
+    server.answers["/a.mp4"] = lambda headers, n: drop if n < 3 else whole(headers, n)
+    with pytest.raises(DownloadError, match=r"a\.mp4: .* (reset|aborted|closed)"):
+        two_videos.download(num_retries=0)
+    server.requests.clear()
+    two_videos.download(num_retries=2)
+    assert two_videos.listing() == {"01.mp4": FIRST, "02.mp4": SECOND}
 
 
 def test_two_own_files_for_one_video_are_no_choice(project: Project) -> None:

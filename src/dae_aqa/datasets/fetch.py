@@ -89,7 +89,12 @@ def fetch_file(*, address: str, path: Path, num_retries: int, timeout_seconds: f
                 "Check the address and the connection, and run the stage again."
             )
         _logger.info("%s: %s; trying again", address, reason)
-        time.sleep(_FIRST_WAIT_SECONDS * 2**num_failures)
+        pause(num_failures=num_failures)
+
+
+def pause(*, num_failures: int) -> None:
+    """Wait before the next try, twice as long after each failure."""
+    time.sleep(_FIRST_WAIT_SECONDS * 2**num_failures)
 
 
 def copy_file(*, source: Path, target: Path) -> None:

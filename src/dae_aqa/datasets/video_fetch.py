@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from dae_aqa.datasets.fetch import check_address, locked, short_hash
+from dae_aqa.datasets.fetch import check_address, locked, pause, short_hash
 from dae_aqa.errors import DownloadError
 from dae_aqa.frames.probe import VIDEO_SUFFIXES
 
@@ -69,12 +69,22 @@ class VideoCache:
             cached = _video_named(self.folder, name)
             if cached is not None:
                 return cached
-            partial = self._download(address, name=name, label=f"video {video_id}")
+            partial = self._try_download(address, name=name, label=f"video {video_id}")
             target = self.folder / f"{name}{partial.suffix.lower()}"
             return partial.replace(target)
 
     def _name(self, video_id: str, address: str) -> str:
         return f"{video_id}-{short_hash(address, self._video_format)}"
+
+    def _try_download(self, address: str, *, name: str, label: str) -> Path:
+        """Download; yt-dlp itself tries again once it has found the video, but not before."""
+        for num_failures in range(self._num_retries):
+            try:
+                return self._download(address, name=name, label=label)
+            except UnreachableError as error:
+                _logger.info("%s; trying again", error)
+                pause(num_failures=num_failures)
+        return self._download(address, name=name, label=label)
 
     def _download(self, address: str, *, name: str, label: str) -> Path:
         """Download to the folder of partial files, and return the whole file."""

@@ -85,9 +85,13 @@ def download(
     )
     if found.missing:
         message = _missing_message(found.missing, num_videos=len(counts), cache_dir=cache_dir)
-        if not allow_missing or not found.paths:
+        if not found.paths:
             raise DownloadError(message)
-        _logger.warning(message)
+        if not allow_missing:
+            raise DownloadError(
+                f"{message}\nTo go on without their samples, set download.allow_missing to true."
+            )
+        _logger.warning("%s\nTheir samples are left out, see notes.csv.", message)
     for number, path in tqdm(sorted(found.paths.items()), desc="copying videos", disable=None):
         copy_file(source=path, target=videos_dir / f"{video_id(number)}{path.suffix.lower()}")
     return _without_missing(annotations, report.notes, found.missing)
@@ -132,8 +136,7 @@ def _missing_message(missing: Sequence[MissingVideo], *, num_videos: int, cache_
             *lines,
             f"What was downloaded is kept in {cache_dir} and not fetched again. To supply the "
             f"others, put your own files into a folder, named by video number ({names}, …; any "
-            "usual video suffix), set datasets.mtl_aqa.videos_dir to it, and run the stage again. "
-            "To go on without their samples, set download.allow_missing to true.",
+            "usual video suffix), set datasets.mtl_aqa.videos_dir to it, and run the stage again.",
             *([hint] if hint else []),
         ]
     )
