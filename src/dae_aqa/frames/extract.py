@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +27,8 @@ from dae_aqa.frames.plan import Exclusion, Note, SamplePlan, VideoPlan, plan_vid
 from dae_aqa.frames.store import remove_leftovers, write_error
 
 _logger = logging.getLogger(__name__)
-_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 STAGE = "extract_frames"
 _EXCLUDED_COLUMNS = ["sample_id", "video_id", "stage", "reason"]
@@ -64,6 +65,7 @@ class _Progress:
     num_extracted: int = 0
     num_reused: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def extract_samples(
@@ -99,17 +101,19 @@ def extract_samples(
     def plan(group: tuple[str, pd.DataFrame]) -> VideoPlan:
         return plan_video(group[0], group[1], videos_dir=videos_dir, cache=cache, options=options)
 
-    plans = _run_all(plan, groups, options.num_workers, "index videos", "video", lambda _: 1)
+    def work(task: tuple[VideoPlan, list[SamplePlan]]) -> None:
+        if progress.stop.is_set():
+            return
+        _finish_samples(task[0], task[1], frames_dir, cache, options, progress)
+
+    pool = _Pool(num_workers=options.num_workers, stop=progress.stop)
+    plans = pool.run(plan, groups, title="index videos", unit="video", size=lambda _: 1)
     tasks: list[tuple[VideoPlan, list[SamplePlan]]] = []
     for video in plans:
         progress.excluded.extend(video.excluded)
         progress.notes.extend(video.notes)
         tasks.extend((video, samples) for samples in _parts(video))
-
-    def work(task: tuple[VideoPlan, list[SamplePlan]]) -> None:
-        _finish_samples(task[0], task[1], frames_dir, cache, options, progress)
-
-    _run_all(work, tasks, options.num_workers, "extract frames", "sample", lambda t: len(t[1]))
+    pool.run(work, tasks, title="extract frames", unit="sample", size=lambda task: len(task[1]))
     report = _report(annotations, progress)
     _judge(report, options)
     return report
@@ -178,6 +182,8 @@ def _finish_samples(
     for sample, outcome in writer.write(missing):
         if isinstance(outcome, Path):
             done(sample, outcome, is_new=True)
+            if progress.stop.is_set():
+                return
         else:
             with progress.lock:
                 progress.excluded.append(
@@ -187,34 +193,39 @@ def _finish_samples(
                 )
 
 
-def _run_all(
-    work: Callable[..., _T],
-    items: Sequence[object],
-    num_workers: int,
-    title: str,
-    unit: str,
-    size: Callable[..., int],
-) -> list[_T]:
-    """Do `work` on every item with threads and a progress bar; the first error stops the rest."""
-    results: dict[int, _T] = {}
-    with (
-        tqdm(total=sum(size(item) for item in items), desc=title, unit=unit) as bar,
-        ThreadPoolExecutor(max_workers=num_workers) as pool,
-    ):
-        futures: dict[Future[_T], int] = {
-            pool.submit(work, item): i for i, item in enumerate(items)
-        }
-        pending = set(futures)
-        try:
-            while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    results[futures[future]] = future.result()
-                    bar.update(size(items[futures[future]]))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [results[i] for i in range(len(items))]
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """Threads with a progress bar. The first error, or Ctrl-C, sets `stop` and ends the rest."""
+
+    num_workers: int
+    stop: threading.Event
+
+    def run(
+        self,
+        work: Callable[[_Item], _Result],
+        items: Sequence[_Item],
+        *,
+        title: str,
+        unit: str,
+        size: Callable[[_Item], int],
+    ) -> list[_Result]:
+        """Return `work(item)` for every item, in order."""
+        results: dict[int, _Result] = {}
+        with (
+            tqdm(total=sum(size(item) for item in items), desc=title, unit=unit) as bar,
+            ThreadPoolExecutor(max_workers=self.num_workers) as pool,
+        ):
+            futures = {pool.submit(work, item): place for place, item in enumerate(items)}
+            try:
+                for future in as_completed(futures):
+                    place = futures[future]
+                    results[place] = future.result()
+                    bar.update(size(items[place]))
+            except BaseException:
+                self.stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [results[place] for place in range(len(items))]
 
 
 def _report(annotations: pd.DataFrame, progress: _Progress) -> ExtractionReport:

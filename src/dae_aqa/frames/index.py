@@ -35,6 +35,7 @@ INDEX_VERSION = 1
 # So many frames are decoded at the beginning to learn which of the first packets show nothing
 # (pictures that refer to something before the cut).
 _NUM_CHECKED_FRAMES = 32
+_MAX_ROUNDING_SECONDS = 1e-3
 # A container that announces this much more than it holds was cut off.
 _TRUNCATION_SECONDS = 1.0
 
@@ -53,6 +54,7 @@ class VideoIndex:
         frame_rate: the rate that ffmpeg guesses for the stream, frames per second.
         container_start: start of the earliest stream, which players and ffmpeg call time 0.
         num_streams: streams of any kind in the container.
+        container: PyAV's name of the container format.
         is_seekable: whether frames can be identified by timestamp after a seek.
         is_truncated: whether the container announces notably more than it holds, or damage ended
             a count made by decoding.
@@ -68,6 +70,7 @@ class VideoIndex:
     frame_rate: Fraction
     container_start: int
     num_streams: int
+    container: str
     is_seekable: bool
     is_truncated: bool
     counted_by: str
@@ -76,6 +79,13 @@ class VideoIndex:
     def num_frames(self) -> int:
         """Number of frames that the decoder gives."""
         return len(self.frame_pts)
+
+    @property
+    def is_variable_rate(self) -> bool:
+        """Whether the frames are not evenly spaced, rounding to the time base aside."""
+        gaps = np.diff(self.frame_pts)
+        rounding = max(1.0, _MAX_ROUNDING_SECONDS / float(self.time_base))
+        return len(gaps) > 0 and int(gaps.max() - gaps.min()) > rounding
 
     def seek_frame(self, number: int) -> int:
         """Return the last frame at or before `number` at which decoding may begin; 0 if none."""
@@ -108,6 +118,7 @@ def build_index(path: Path) -> VideoIndex:
             "frame_rate": Fraction(stream.guessed_rate or stream.average_rate or 25),
             "container_start": _container_start(container, stream),
             "num_streams": len(container.streams),
+            "container": container.format.name,
         }
         announced = _announced_end(container, stream)
     index = _index_by_packets(path, packets, shared, announced) if packets.is_countable else None

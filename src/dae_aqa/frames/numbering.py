@@ -9,6 +9,7 @@ all videos of constant rate.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -27,13 +28,28 @@ def decoded_numbers(index: VideoIndex, numbering: Numbering) -> Int64Array:
     """Return the decoded frame that each frame number means, non-decreasing; (num_numbers,) int64.
 
     Raises:
-        VideoError: `numbering` is unknown.
+        VideoError: `numbering` is unknown, or not known for this video.
     """
     if numbering == "decoded":
         return np.arange(index.num_frames, dtype=np.int64)
     if numbering == "reference":
+        if not has_reference(index):
+            raise VideoError(
+                "its frame rate varies and it is an MPEG transport or program stream, for which "
+                "the reference numbering is not known. Set numbering: decoded, or convert it to "
+                "MP4 and annotate that."
+            )
         return reference_numbers(index)
     raise VideoError(f"unknown numbering {numbering!r}; expected {' or '.join(NUMBERINGS)}.")
+
+
+def has_reference(index: VideoIndex) -> bool:
+    """Say whether the reference numbering of a video is known.
+
+    It is not for MPEG streams of variable rate: they carry no frame durations, and what ffmpeg
+    makes up for them depends on its version.
+    """
+    return not (index.container in ("mpegts", "mpeg") and index.is_variable_rate)
 
 
 def reference_numbers(index: VideoIndex) -> Int64Array:
@@ -42,14 +58,13 @@ def reference_numbers(index: VideoIndex) -> Int64Array:
     Source: FFmpeg 7.1, fftools/ffmpeg_filter.c, `video_sync_process` (methods cfr and vscfr) and
     fftools/ffmpeg_mux_init.c (cfr for image files, vscfr where the video is the only stream).
     """
-    scale = float(index.time_base * index.frame_rate)  # output frames per unit of time
-    pts = (index.frame_pts - index.container_start) * scale
-    durations = _durations(index) * scale
+    pts = _output_times(index)
+    durations = index.frame_durations * float(index.time_base * index.frame_rate)
     keeps_start = index.num_streams == 1  # vscfr: a late first frame is not repeated
     numbers: list[int] = []
     history = [0, 0, 0]
     next_pts = 0
-    for frame, (time, duration) in enumerate(zip(pts.tolist(), durations.tolist(), strict=True)):
+    for frame, (time, duration) in enumerate(zip(pts, durations.tolist(), strict=True)):
         drift = time - next_pts
         end = drift + duration
         if drift < 0 < end:
@@ -73,18 +88,21 @@ def reference_numbers(index: VideoIndex) -> Int64Array:
     return np.asarray(numbers, dtype=np.int64)
 
 
-def _durations(index: VideoIndex) -> Int64Array:
-    """Return what ffmpeg takes for the frames' durations, in units of the time base."""
-    durations = index.frame_durations.copy()
-    gaps = np.diff(index.frame_pts, prepend=index.frame_pts[:1] - 1)
-    guessed = 1 / float(index.frame_rate * index.time_base)
-    # A duration of one unit before a longer gap is made up by the demuxer.
-    unknown = (durations <= 0) | ((durations == 1) & (gaps > 2))
-    gaps[0] = max(1, math.floor(guessed))
-    durations[unknown] = gaps[unknown]
-    return durations
+def _output_times(index: VideoIndex) -> list[float]:
+    """Return the frames' times in output frames, rounded as `adjust_frame_pts_to_encoder_tb` "
+    "does."""
+    rate = index.frame_rate
+    extra_bits = min(max(29 - (rate.numerator.bit_length() - 1), 0), 16)
+    scale = index.time_base * rate * (1 << extra_bits)
+    times = []
+    for pts in (index.frame_pts - index.container_start).tolist():
+        time = math.floor(abs(pts) * scale + Fraction(1, 2)) / (1 << extra_bits)
+        if time != round(time):  # ffmpeg steps off the exact middle between two frames
+            time += 1 / (1 << 17)
+        times.append(math.copysign(time, pts))
+    return times
 
 
 def _round(value: float) -> int:
-    """Round like `lrintf`: halves to even."""
-    return round(value)
+    """Round like `lrintf`: halves to even, in single precision."""
+    return round(float(np.float32(value)))

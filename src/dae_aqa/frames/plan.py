@@ -12,9 +12,9 @@ import pandas as pd
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.cache import WorkCache, content_key
 from dae_aqa.frames.index import Int64Array, VideoIndex
-from dae_aqa.frames.numbering import decoded_numbers
+from dae_aqa.frames.numbering import decoded_numbers, has_reference, reference_numbers
 from dae_aqa.frames.options import ExtractOptions
-from dae_aqa.frames.probe import find_video, is_variable_rate
+from dae_aqa.frames.probe import find_video
 from dae_aqa.frames.store import SampleMeta
 from dae_aqa.frames.window import sample_window
 
@@ -80,12 +80,12 @@ def plan_video(
         path = find_video(videos_dir, video_id)
         sha256 = cache.video_sha256(path)
         index = cache.index(path, sha256)
+        numbers = decoded_numbers(index, options.numbering)
     except (VideoError, OSError) as error:
         lost = [Exclusion(sample_id=i, video_id=video_id, reason=str(error)) for i in ids]
         return VideoPlan(
             video_id=video_id, path=videos_dir, index=None, samples=[], excluded=lost, notes=[]
         )
-    numbers = decoded_numbers(index, options.numbering)
     plan = VideoPlan(
         video_id=video_id,
         path=path,
@@ -160,12 +160,11 @@ def _plan_sample(
 
 def _video_notes(video_id: str, index: VideoIndex, options: ExtractOptions) -> list[Note]:
     notes = []
-    reference = decoded_numbers(index, "reference")
-    same = len(reference) == index.num_frames and bool(
-        np.array_equal(reference, np.arange(index.num_frames))
-    )
-    if not same:
-        kind = "variable" if is_variable_rate(index) else "constant"
+    reference = reference_numbers(index)
+    if not has_reference(index):
+        notes.append("its reference numbering is not known; this run counts decoded frames")
+    elif not np.array_equal(reference, np.arange(index.num_frames)):
+        kind = "variable" if index.is_variable_rate else "constant"
         notes.append(
             f"numberings differ: {index.num_frames} frames decoded, {len(reference)} in the "
             f"reference numbering ({kind} frame rate); this run counts {options.numbering}"

@@ -14,7 +14,12 @@ from dae_aqa.errors import VideoError
 from dae_aqa.frames.container import decode_error, open_video
 from dae_aqa.frames.decode import display_matrix
 from dae_aqa.frames.index import VideoIndex, build_index
-from dae_aqa.frames.numbering import Numbering, decoded_numbers
+from dae_aqa.frames.numbering import (
+    Numbering,
+    decoded_numbers,
+    has_reference,
+    reference_numbers,
+)
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".mts",
@@ -39,7 +44,8 @@ class VideoInfo:
         frame_rate: frames per second that ffmpeg guesses for the stream.
         time_base: seconds per timestamp unit.
         num_frames: frames that the decoder gives.
-        num_reference_frames: images that `ffmpeg -i in.mp4 %06d.jpg` writes.
+        num_reference_frames: images that `ffmpeg -i in.mp4 %06d.jpg` writes; None where that is
+            not known, see `dae_aqa.frames.numbering.has_reference`.
         is_variable_rate: whether the frames are not evenly spaced.
         duration_seconds: from the first frame's begin to the last frame's end.
     """
@@ -53,7 +59,7 @@ class VideoInfo:
     frame_rate: Fraction
     time_base: Fraction
     num_frames: int
-    num_reference_frames: int
+    num_reference_frames: int | None
     is_variable_rate: bool
     duration_seconds: float
 
@@ -84,8 +90,8 @@ def probe_video(path: Path) -> VideoInfo:
             frame_rate=index.frame_rate,
             time_base=index.time_base,
             num_frames=index.num_frames,
-            num_reference_frames=len(decoded_numbers(index, "reference")),
-            is_variable_rate=is_variable_rate(index),
+            num_reference_frames=len(reference_numbers(index)) if has_reference(index) else None,
+            is_variable_rate=index.is_variable_rate,
             duration_seconds=float((_end(index) - index.frame_pts[0]) * index.time_base),
         )
 
@@ -167,12 +173,6 @@ def video_index(path: Path) -> VideoIndex:
         raise VideoError(f"{path}: no such video file.") from error
     index: VideoIndex = _remembered_index(path, stat.st_size, stat.st_mtime_ns)
     return index
-
-
-def is_variable_rate(index: VideoIndex) -> bool:
-    """Say whether the frames are not evenly spaced (rounding to the time base aside)."""
-    gaps = np.diff(index.frame_pts)
-    return bool(len(gaps)) and int(gaps.max() - gaps.min()) > max(1, 1e-3 / float(index.time_base))
 
 
 @lru_cache(maxsize=16)
