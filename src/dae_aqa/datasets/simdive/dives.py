@@ -14,7 +14,6 @@ from dae_aqa.datasets.simdive.catalogue import DIVE_KINDS, DIVE_PROBABILITIES, D
 from dae_aqa.datasets.simdive.judging import (
     MAX_MARK,
     NUM_JUDGES,
-    execution_score,
     judge_marks,
     true_sigma_execution,
 )
@@ -25,6 +24,7 @@ from dae_aqa.datasets.simdive.options import (
     SimDiveOptions,
     random_stream,
 )
+from dae_aqa.scoring import diving
 
 # Each fault's weight: relative cost of severity 1. All of them can be seen; see `motion`.
 FAULT_WEIGHTS: dict[str, float] = {
@@ -120,7 +120,7 @@ def simulate_dive(*, index: int, seed: int, noise_law: NoiseLaw) -> Dive:
         true_mark=true_mark,
         true_sigma_execution=float(true_sigma_execution(np.array([true_mark]), law=noise_law)[0]),
         judge_scores=tuple(float(mark) for mark in marks[0]),
-        execution_score=float(execution_score(marks)[0]),
+        execution_score=float(diving(marks)[0]),
     )
 
 

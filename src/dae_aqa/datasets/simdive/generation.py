@@ -113,7 +113,7 @@ def _render(plan: VideoPlan, options: SimDiveOptions, videos_dir: Path) -> str:
 def _test_videos(options: SimDiveOptions) -> set[int]:
     """Return the videos of the official test split: whole ones, as in a real protocol."""
     num_test = round(options.test_fraction * options.num_videos)
-    num_test = min(max(num_test, 1), max(options.num_videos - 1, 1))
+    num_test = min(max(num_test, 1), options.num_videos - 1)
     rng = random_stream(seed=options.seed, purpose=STREAM_SPLIT, index=0)
     order = rng.permutation(options.num_videos)
     return {int(index) for index in np.sort(order[:num_test])}

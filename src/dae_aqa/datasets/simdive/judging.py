@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dae_aqa.datasets.simdive.options import NoiseLaw
+from dae_aqa.scoring import diving
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,8 +37,8 @@ _PEAK_CENTRE, _PEAK_WIDTH = 7.0, 0.8
 _PEAK_PANEL_SD = (0.07, 0.31)  # far from the peak, added on top of it
 _PEAK_JUDGE_SD = (0.25, 0.07)
 
-_SIGMA_GRID_STEP = 0.1
-_SIGMA_PANELS = 8192
+_SIGMA_GRID_STEP = 0.05
+_SIGMA_PANELS = 4096
 
 
 def noise_sd(true_marks: FloatArray, *, law: NoiseLaw) -> tuple[FloatArray, FloatArray]:
@@ -80,16 +81,6 @@ def judge_marks(
     return np.clip(np.round(marks * _HALF_POINTS_PER_POINT) / _HALF_POINTS_PER_POINT, 0.0, MAX_MARK)
 
 
-def execution_score(marks: FloatArray) -> FloatArray:
-    """Return the sum of the middle three of seven marks, shape (N, 7) -> (N,), 0 to 30.
-
-    Source: World Aquatics, Competition Regulations, diving: with seven judges the two highest and
-    the two lowest marks are cancelled.
-    """
-    middle: FloatArray = np.sort(marks, axis=1)[:, 2:5].sum(axis=1)
-    return middle
-
-
 def true_sigma_execution(true_marks: FloatArray, *, law: NoiseLaw) -> FloatArray:
     """Return the standard deviation of the execution score, given the true mark.
 
@@ -120,7 +111,7 @@ def _sigma_table(law: NoiseLaw) -> tuple[FloatArray, FloatArray]:
     judge_noise = rng.standard_normal((_SIGMA_PANELS, NUM_JUDGES))
     grid = np.arange(0.0, MAX_MARK + _SIGMA_GRID_STEP / 2, _SIGMA_GRID_STEP)
     sigma = [
-        execution_score(
+        diving(
             judge_marks(
                 np.full(_SIGMA_PANELS, mark),
                 law=law,

@@ -24,7 +24,7 @@ class SimDiveOptions:
 
     Attributes:
         num_dives: number of dives, >= 2.
-        dives_per_video: dives in one video (the last one may hold fewer), >= 1.
+        dives_per_video: dives in one video (the last one may hold fewer), 1 to num_dives - 1.
         test_fraction: share of the videos that form the official test split, in (0, 1).
         seed: seed of everything, >= 0.
         width: frame width in pixels, even.
@@ -57,29 +57,32 @@ class SimDiveOptions:
             ParamsError: a value is out of range.
         """
         checks = {
-            "num_dives": (self.num_dives >= 2, "at least 2"),
-            "dives_per_video": (self.dives_per_video >= 1, "at least 1"),
-            "test_fraction": (0 < self.test_fraction < 1, "between 0 and 1, both excluded"),
-            "seed": (self.seed >= 0, "at least 0"),
-            "width": (self.width >= self.height and self.width % 2 == 0, "even and >= height"),
+            "num_dives": (self.num_dives >= 2, "be at least 2"),
+            "dives_per_video": (
+                1 <= self.dives_per_video < self.num_dives,
+                "leave at least two videos, one of them for the test split (1 to num_dives - 1)",
+            ),
+            "test_fraction": (0 < self.test_fraction < 1, "be between 0 and 1, both excluded"),
+            "seed": (self.seed >= 0, "be at least 0"),
+            "width": (self.width >= self.height and self.width % 2 == 0, "be even and >= height"),
             "height": (
                 self.height >= _MIN_HEIGHT_PX and self.height % 2 == 0,
-                f"even and >= {_MIN_HEIGHT_PX}",
+                f"be even and >= {_MIN_HEIGHT_PX}",
             ),
-            "fps": (5 <= self.fps <= 120, "5 to 120"),
-            "crf": (0 <= self.crf <= 51, "0 to 51"),
-            "noise_law": (self.noise_law in NOISE_LAWS, " or ".join(NOISE_LAWS)),
-            "replay_probability": (0 <= self.replay_probability <= 1, "0 to 1"),
-            "min_gap_seconds": (self.min_gap_seconds > 0, "above 0"),
+            "fps": (5 <= self.fps <= 120, "be 5 to 120"),
+            "crf": (0 <= self.crf <= 51, "be 0 to 51"),
+            "noise_law": (self.noise_law in NOISE_LAWS, "be " + " or ".join(NOISE_LAWS)),
+            "replay_probability": (0 <= self.replay_probability <= 1, "be 0 to 1"),
+            "min_gap_seconds": (self.min_gap_seconds > 0, "be above 0"),
             "max_gap_seconds": (
                 self.max_gap_seconds >= self.min_gap_seconds,
-                f"at least min_gap_seconds ({self.min_gap_seconds})",
+                f"be at least min_gap_seconds ({self.min_gap_seconds})",
             ),
         }
         for name, (good, allowed) in checks.items():
             if not good:
                 raise ParamsError(
-                    f"simdive: {name} must be {allowed}; got {getattr(self, name)!r}. "
+                    f"simdive: {name} must {allowed}; got {getattr(self, name)!r}. "
                     "Correct it in params.yaml."
                 )
 

@@ -1,0 +1,187 @@
+"""The simulator's videos and tables: frame numbers, splits, repeatability, interruption."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+from simdive_options import simdive_options
+
+from dae_aqa.annotations import COLUMNS
+from dae_aqa.datasets.simdive import FAULT_WEIGHTS, broadcast, generate, tables
+from dae_aqa.datasets.simdive.broadcast import dive_in_motion, plan_video
+from dae_aqa.errors import ParamsError
+
+OPTIONS = simdive_options()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simdive")
+    calls = []
+    annotations, truth = generate(
+        options=OPTIONS,
+        videos_dir=folder,
+        num_workers=1,
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    return folder, annotations, truth
+
+
+def decode(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([f.to_ndarray(format="gray") for f in container.decode(video=0)])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_videos_hold_the_planned_frames_in_h264(made):
+    folder, _, _ = made
+    for index in range(OPTIONS.num_videos):
+        plan = plan_video(index, OPTIONS)
+        with av.open(str(folder / f"{plan.video_id}.mp4")) as container:
+            stream = container.streams.video[0]
+            assert stream.codec_context.name == "h264"
+            assert (stream.width, stream.height, stream.average_rate) == (112, 64, 25)
+            assert stream.frames == plan.num_frames
+            assert sum(1 for _ in container.decode(video=0)) == plan.num_frames
+
+
+def test_tables_have_the_promised_columns_and_whole_videos_are_held_out(made):
+    _, annotations, truth = made
+    assert tuple(annotations.columns) == COLUMNS
+    assert list(truth.columns) == [
+        "sample_id",
+        "true_execution",
+        "true_final",
+        "true_sigma_execution",
+        "true_sigma_final",
+        "quality",
+        *[f"fault_{name}" for name in FAULT_WEIGHTS],
+    ]
+    assert list(truth["sample_id"]) == list(annotations["sample_id"])
+    assert len(annotations) == OPTIONS.num_dives
+    assert annotations.groupby("video_id")["split"].nunique().max() == 1
+    assert set(annotations["split"]) == {"train", "test"}
+    difficulty = annotations["difficulty"].to_numpy()
+    np.testing.assert_allclose(truth["true_final"], difficulty * truth["true_execution"])
+    np.testing.assert_allclose(
+        truth["true_sigma_final"], difficulty * truth["true_sigma_execution"]
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_window_before_the_end_holds_take_off_and_entry(seed):
+    options = simdive_options(num_dives=30, dives_per_video=5, seed=seed)
+    for index in range(options.num_videos):
+        plan = plan_video(index, options)
+        first = 0
+        for shot in plan.shots:
+            if shot.dive_index is not None and not shot.is_replay:
+                start, end = plan.ranges[shot.dive_index]
+                _, motion, _ = dive_in_motion(shot.dive_index, options)
+                take_off = first + int(np.searchsorted(shot.times, 0.0))
+                entry = first + int(np.searchsorted(shot.times, motion.flight_seconds))
+                assert end - 103 <= take_off
+                assert start < take_off < entry < end - 10
+                assert end - 103 >= 6
+                assert end + 6 <= first + len(shot.times)
+                assert end - start <= 103
+            first += len(shot.times)
+        assert first == plan.num_frames
+
+
+def test_the_annotated_range_ends_on_the_splash(made):
+    """Between entry and annotated end something white appears that was not there before."""
+    folder, annotations, truth = made
+    worst = annotations.loc[truth["fault_splash"].idxmax()]
+    frames = decode(folder / f"{worst.video_id}.mp4").astype(int)
+    _, motion, _ = dive_in_motion(int(truth["fault_splash"].idxmax()), OPTIONS)
+    entry = worst.end_frame - 25 * 1.0
+    before = (frames[int(entry) - 8 : int(entry) - 4] > 190).sum(axis=(1, 2)).max()
+    after = (frames[int(entry) : worst.end_frame] > 190).sum(axis=(1, 2)).max()
+    assert after > before
+    assert motion.flight_seconds > 1.0
+
+
+def test_results_do_not_depend_on_the_number_of_workers(made, tmp_path):
+    folder, annotations, truth = made
+    again = generate(options=OPTIONS, videos_dir=tmp_path, num_workers=2, progress=None)
+    pd.testing.assert_frame_equal(again[0], annotations)
+    pd.testing.assert_frame_equal(again[1], truth)
+    assert contents(tmp_path) == contents(folder)
+
+
+def test_another_seed_gives_another_dataset():
+    annotations, _ = tables(options=OPTIONS)
+    other, _ = tables(options=replace(OPTIONS, seed=12))
+    assert list(annotations["final_score"]) != list(other["final_score"])
+
+
+def test_finished_videos_are_kept_and_others_rendered_anew(tmp_path, monkeypatch):
+    options = simdive_options(num_dives=3, dives_per_video=1)
+    rendered = []
+    real = broadcast._video_frames
+    monkeypatch.setattr(
+        broadcast,
+        "_video_frames",
+        lambda plan, options: (rendered.append(plan.video_id), real(plan, options))[1],
+    )
+
+    def render(options):
+        rendered.clear()
+        generate(options=options, videos_dir=tmp_path, num_workers=1, progress=None)
+        return list(rendered)
+
+    assert render(options) == ["sim000", "sim001", "sim002"]
+    assert render(options) == []
+    # The judges' noise is not in the picture.
+    assert render(replace(options, noise_law="mid_peak")) == []
+    assert render(replace(options, crf=30)) == ["sim000", "sim001", "sim002"]
+    (tmp_path / "sim001.mp4").write_bytes(b"no video")
+    assert render(replace(options, crf=30)) == ["sim001"]
+
+
+def test_an_interrupted_video_leaves_the_old_one_alone(tmp_path, monkeypatch):
+    options = simdive_options(num_dives=2, dives_per_video=1)
+    generate(options=options, videos_dir=tmp_path, num_workers=1, progress=None)
+    before = contents(tmp_path)
+    real = broadcast._video_frames
+
+    def breaks_off(plan, options):
+        frames = real(plan, options)
+        for _ in range(5):
+            yield next(frames)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(broadcast, "_video_frames", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        generate(
+            options=replace(options, crf=30), videos_dir=tmp_path, num_workers=1, progress=None
+        )
+    after = contents(tmp_path)
+    assert {name: data for name, data in after.items() if name.endswith(".mp4")} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_dives": 1}, "num_dives must be at least 2; got 1"),
+        ({"width": 455}, "width must be even and >= height; got 455"),
+        ({"height": 63}, "height must be even and >= 32; got 63"),
+        ({"test_fraction": 1.0}, "test_fraction must be between 0 and 1"),
+        ({"crf": 52}, "crf must be 0 to 51; got 52"),
+        ({"noise_law": "flat"}, "noise_law must be monotone or mid_peak; got 'flat'"),
+        ({"replay_probability": -0.1}, "replay_probability must be 0 to 1"),
+        ({"max_gap_seconds": 0.1}, r"max_gap_seconds must be at least min_gap_seconds \(0.5\)"),
+        ({"dives_per_video": 5}, "dives_per_video must leave at least two videos"),
+    ],
+)
+def test_options_out_of_range_are_refused(change, message):
+    with pytest.raises(ParamsError, match=message):
+        simdive_options(**change)
