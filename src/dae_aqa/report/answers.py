@@ -187,13 +187,17 @@ def _where_wrong(samples: pd.DataFrame) -> Answer:
             f"Most with {_describe(group)}: there it misses by {_points(group.mae)}, "
             f"{group.mae / overall:.1f} times its mean of {overall:.1f}, and {_tendency(group)}"
         )
+    pull = _pull_to_the_middle(samples)
+    label = "one group stands out" if stands_out else "evenly spread"
+    if pull and not stands_out:
+        label = "drawn to the middle"
     return Answer(
         question="Where is it wrong?",
         verdict="mixed" if stands_out else "good",
-        label="one group stands out" if stands_out else "evenly spread",
+        label=label,
         figure=signed(worst["error"], 1),
         figure_caption="points, the largest single error",
-        sentence=f"{where}. {_pull_to_the_middle(samples)}{single}.",
+        sentence=f"{where}. {pull}{single}.",
     )
 
 

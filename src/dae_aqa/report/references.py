@@ -58,13 +58,6 @@ _PUBLISHED = {
             kind="published",
             source="Zhang et al., Auto-Encoding Score Distribution Regression for AQA (2021)",
         ),
-        Reference(
-            label="CoRe, published",
-            rho=0.9512,
-            scale="final",
-            kind="published",
-            source="Yu et al., Group-aware Contrastive Regression for AQA (ICCV 2021)",
-        ),
     )
 }
 
