@@ -1,4 +1,5 @@
 import io
+import socket
 import threading
 import time
 import zipfile
@@ -79,8 +80,6 @@ def test_a_body_that_stays_short_leaves_the_old_file(server: Server, tmp_path: P
 
 
 def test_a_silent_server_times_out(tmp_path: Path) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(DownloadError, match="timed out"):
@@ -93,12 +92,22 @@ def test_a_silent_server_times_out(tmp_path: Path) -> None:
         assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/file"])
-def test_a_redirect_leaves_http_for_nothing(server: Server, tmp_path: Path, target: str) -> None:
-    server.answers["/file"] = Answer(status=302, headers={"Location": target})
+def test_a_redirect_to_a_file_is_refused(server: Server, tmp_path: Path) -> None:
+    server.answers["/file"] = Answer(status=302, headers={"Location": "file:///etc/passwd"})
     with pytest.raises(DownloadError, match=r"/file: download failed"):
         get(server, tmp_path / "file")
     assert names_in(tmp_path) == []
+
+
+def test_a_redirect_to_ftp_is_not_followed(server: Server, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ftp:
+        ftp.setblocking(False)
+        location = f"ftp://127.0.0.1:{ftp.getsockname()[1]}/file"
+        server.answers["/file"] = Answer(status=302, headers={"Location": location})
+        with pytest.raises(DownloadError, match="unknown url type: ftp"):
+            get(server, tmp_path / "file")
+        with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+            ftp.accept()
 
 
 def test_a_redirect_within_http_is_followed(server: Server, tmp_path: Path) -> None:
