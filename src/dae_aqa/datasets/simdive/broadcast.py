@@ -30,7 +30,7 @@ from dae_aqa.datasets.simdive.scene import ByteImage, Venue, paint_venue
 from dae_aqa.datasets.simdive.splash import plan_splash
 
 # Raise it whenever the same options give other pixels: kept videos are then rendered anew.
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 
 _LEAD_SECONDS = (1.3, 1.7)  # the diver on the platform
 _START_BEFORE_TAKE_OFF_SECONDS = (0.5, 1.0)

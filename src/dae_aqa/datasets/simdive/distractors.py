@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from dae_aqa.datasets.simdive.scene import (
     REFERENCE_HEIGHT_PX,
@@ -18,7 +19,8 @@ from dae_aqa.datasets.simdive.scene import (
 _SUBPIXEL_BITS = 4
 _SUBPIXEL = 1 << _SUBPIXEL_BITS
 _MAX_BYSTANDERS = 4
-_LEVELS_M = (0.0, 0.0, 3.0, 5.0)  # the far side of the pool, or a lower platform
+_DECK_M = 0.12
+_LEVELS_M = (_DECK_M, _DECK_M, 3.0, 5.0)  # the far side of the pool, or a lower platform
 _EVENTS = ("10 M PLATFORM", "FINAL", "SEMIFINAL", "ROUND 3", "WOMEN 10 M", "MEN 10 M")
 
 
@@ -45,12 +47,19 @@ class Bystander:
     skin: Colour
 
 
+def random_skin(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return a skin colour, BGR 0 to 255, shape (3,): bright enough to stand out of every hall."""
+    tone = rng.uniform(0.72, 1.0)
+    colour: npt.NDArray[np.float64] = np.array([165.0, 195.0, 240.0]) * tone
+    return colour + rng.uniform(-8, 8, 3)
+
+
 def random_bystanders(rng: np.random.Generator) -> tuple[Bystander, ...]:
     """Return none to four bystanders."""
     people = []
     for _ in range(int(rng.integers(0, _MAX_BYSTANDERS + 1))):
         level = float(rng.choice(_LEVELS_M))
-        far_side = level == 0.0
+        far_side = level == _DECK_M
         shade = rng.uniform(0.5, 0.75)
         people.append(
             Bystander(
@@ -58,9 +67,9 @@ def random_bystanders(rng: np.random.Generator) -> tuple[Bystander, ...]:
                 y=level,
                 reach=float(rng.uniform(0.2, 1.5) if far_side else rng.uniform(0.0, 0.15)),
                 period_seconds=float(rng.uniform(4, 12)),
-                size=float(rng.uniform(0.55, 0.7)) if far_side else 0.95,
+                size=float(rng.uniform(0.5, 0.6)) if far_side else 0.95,
                 clothes=_dim(rng.uniform(30, 170, 3), shade),
-                skin=_dim(rng.uniform([120, 155, 190], [165, 200, 240]), shade),
+                skin=_dim(random_skin(rng), shade),
             )
         )
     return tuple(people)
@@ -111,7 +120,7 @@ def lay_over(frame: ByteImage, bug: ByteImage) -> None:
     frame[rows // 2 : rows // 2 + rows, rows // 2 : rows // 2 + cols] = bug
 
 
-def _dim(colour: np.typing.NDArray[np.float64], factor: float) -> Colour:
+def _dim(colour: npt.NDArray[np.float64], factor: float) -> Colour:
     blue, green, red = (float(value) * factor for value in colour)
     return blue, green, red
 

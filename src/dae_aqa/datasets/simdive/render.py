@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dae_aqa.datasets.simdive import skeleton
-from dae_aqa.datasets.simdive.distractors import Bystander, draw_bystanders
+from dae_aqa.datasets.simdive.distractors import Bystander, draw_bystanders, random_skin
 from dae_aqa.datasets.simdive.motion import DiveMotion, world_points
 from dae_aqa.datasets.simdive.scene import ByteImage, Camera, Colour, Venue
 from dae_aqa.datasets.simdive.skeleton import (
@@ -59,7 +59,7 @@ class Looks:
 
 def random_looks(rng: np.random.Generator) -> Looks:
     """Return the looks of a random diver."""
-    skin = rng.uniform([120, 155, 190], [165, 200, 240])
+    skin = random_skin(rng)
     hair = skin * rng.uniform(0.45, 0.65)
     suit = rng.uniform(0, 140, 3)
     return Looks(skin=_colour(skin), suit=_colour(suit), hair=_colour(hair))
