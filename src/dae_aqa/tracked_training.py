@@ -125,8 +125,10 @@ def _log_result(
 ) -> None:
     """Add what the training ended with to its run."""
     best = result.history.iloc[result.best_epoch]
-    figures = {f"best_{name}": best[name] for name in result.history if name.startswith("val_")}
-    tracker.log_metrics(figures | {"best_epoch": result.best_epoch}, step=result.best_epoch)
+    names = [name for name in result.history.columns.astype(str) if name.startswith("val_")]
+    figures = {f"best_{name}": float(best.loc[name]) for name in names}
+    figures["best_epoch"] = float(result.best_epoch)
+    tracker.log_metrics(figures, step=result.best_epoch)
     tracker.log_artifact(history_path, artifact_dir="training")
     tracker.log_figure(_learning_curves(result.history), artifact_file="plots/learning_curves.png")
     layout = trained.layout

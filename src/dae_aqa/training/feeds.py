@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from dae_aqa.clips.dataset import SampleDataset, collate
 from dae_aqa.clips.sampling import ClipLayout
-from dae_aqa.clips.transform import Normalization, make_clips
-from dae_aqa.models.model import HeadOutput, ScoreModel
+from dae_aqa.clips.transform import make_clips
+from dae_aqa.models import HeadOutput, Normalization, ScoreModel
 
 
 class Feed(Protocol):

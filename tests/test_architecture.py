@@ -1,0 +1,141 @@
+"""The floors: imports go down only, never in a circle; the core needs few packages."""
+
+import ast
+import functools
+import graphlib
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+PACKAGE = SRC / "dae_aqa"
+
+FLOORS = {
+    0: ("errors", "params", "annotations", "scoring", "metrics", "calibration", "predictions", "runtime"),
+    1: ("datasets", "frames", "splits"),
+    2: ("clips", "models", "device"),
+    3: (
+        "training",
+        "trained_model",
+        "prediction",
+        "evaluation",
+        "report",
+        "tracking",
+        "tracked_training",
+        "scored_report",
+        "recipes",
+        "cli",
+    ),
+}  # fmt: skip
+CORE_PACKAGES = {"torch", "torchvision", "numpy", "pandas", "scipy", "yaml", "tqdm", "dae_aqa"}
+CORE = ("training", "clips", "models", "prediction", "params", "device")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SRC).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def modules() -> dict[str, Path]:
+    return {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@functools.cache
+def imports_of(path: Path, *, top_level_only: bool = False) -> set[str]:
+    """Modules that a file imports, by their full names, `from a import b` as both a and a.b."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(tree.body) if top_level_only else list(ast.walk(tree))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def floor_of(name: str) -> int:
+    return next(floor for floor, rooms in FLOORS.items() if name in rooms)
+
+
+def test_every_room_has_a_floor():
+    rooms = {room(name) for name in modules()} - {""}
+    known = {name for names in FLOORS.values() for name in names}
+    assert rooms == known
+
+
+def test_imports_go_down_only():
+    wrong = [
+        f"{name} (floor {floor_of(room(name))}) imports {used}"
+        for name, path in modules().items()
+        if room(name)
+        for used in imports_of(path) & set(modules())
+        if room(used) and floor_of(room(used)) > floor_of(room(name))
+    ]
+    assert not wrong
+
+
+def test_modules_import_in_no_circle():
+    known = modules()
+    graph = {
+        name: {used for used in imports_of(path, top_level_only=True) & set(known) if used != name}
+        for name, path in known.items()
+    }
+    # a package's __init__ gathers its modules, and importing one of them runs it first: that is no
+    # circle of meaning, so only edges from packages to their own modules are left out
+    for name, used in graph.items():
+        graph[name] = {other for other in used if not other.startswith(f"{name}.")}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_low_floors_import_no_torch():
+    wrong = [
+        f"{name} imports {used}"
+        for name, path in modules().items()
+        if room(name) and floor_of(room(name)) <= 1
+        for used in imports_of(path)
+        if used.split(".")[0] in ("torch", "torchvision")
+    ]
+    assert not wrong
+
+
+def test_source_imports_neither_stages_nor_dvc():
+    wrong = [
+        f"{name} imports {used}"
+        for name, path in modules().items()
+        for used in imports_of(path)
+        if used.split(".")[0] in ("stages", "dvc")
+    ]
+    assert not wrong
+
+
+def test_only_tracking_imports_mlflow():
+    users = {
+        room(name)
+        for name, path in modules().items()
+        if any(used.split(".")[0] == "mlflow" for used in imports_of(path))
+    }
+    assert users == {"tracking"}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_core_needs_few_packages(name):
+    """The core must import on GPU nodes without tracking, DVC or video packages."""
+    known = modules()
+    queue = [module for module in known if room(module) == name]
+    seen, foreign = set(queue), set()
+    while queue:
+        for used in imports_of(known[queue.pop()]):
+            top = used.split(".")[0]
+            if used in known and used not in seen:
+                seen.add(used)
+                queue.append(used)
+            elif top not in CORE_PACKAGES and top not in sys.stdlib_module_names:
+                foreign.add(used)
+    assert not foreign
