@@ -9,6 +9,7 @@ from dae_aqa.models.build import (
     load_released_checkpoint,
     save_model,
 )
+from dae_aqa.models.features import clip_features
 from dae_aqa.models.heads import Head, HeadOutput
 from dae_aqa.models.losses import LOSSES, LossOptions
 from dae_aqa.models.model import ModelSpec, ScoreModel
@@ -32,6 +33,7 @@ __all__ = [
     "Targets",
     "build_model",
     "check_features",
+    "clip_features",
     "load_i3d",
     "load_model",
     "load_released_checkpoint",

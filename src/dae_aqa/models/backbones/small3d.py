@@ -7,54 +7,45 @@ from torch import Tensor, nn
 
 from dae_aqa.models.backbones.base import HALF, Backbone
 
-# Width, spatial stride and temporal stride of each block.
-_BLOCKS = (
-    (32, 2, 1),
-    (64, 1, 2),
-    (64, 2, 1),
-    (128, 1, 2),
-    (128, 2, 1),
+# Per layer: width, kernel and stride over (time, height, width). The first one leaves full
+# resolution at once, where most of the arithmetic would go; space and time then shrink in turn, by
+# thin kernels while maps are large and by full ones when they are small.
+_LAYERS: tuple[tuple[int, tuple[int, int, int], tuple[int, int, int]], ...] = (
+    (24, (3, 5, 5), (2, 4, 4)),
+    (48, (1, 3, 3), (1, 2, 2)),
+    (64, (3, 1, 1), (2, 1, 1)),
+    (64, (1, 3, 3), (1, 1, 1)),
+    (128, (3, 3, 3), (2, 2, 2)),
+    (128, (3, 3, 3), (1, 1, 1)),
 )
-_STEM_WIDTH = 16
 
 
 class Small3d(Backbone):
-    """A strided spatial stem and factorised blocks; features keep the mean and the worst moment.
+    """Six convolutions (0.7 M parameters); features join the mean and the maximum of the last.
 
-    The input is halved in space at once, since form is seen in the outline of the body; time is
-    halved twice, late, since entry and splash take few frames. Pooling over space and time joins
-    the mean (how it was throughout) and the maximum (its worst moment).
+    The mean tells how the performance was throughout, the maximum its most marked moment, wherever
+    it lay. At 48 frames of 64 px a clip costs about 0.13 GMAC forward.
     """
 
-    feature_dim = 256
+    feature_dim = 2 * _LAYERS[-1][0]
     normalization = HALF
     min_clip = (8, 32, 32)
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv3d(3, _STEM_WIDTH, (1, 5, 5), stride=(1, 2, 2), padding=(0, 2, 2), bias=False),
-            nn.BatchNorm3d(_STEM_WIDTH),
-            nn.ReLU(inplace=True),
-        )
         layers: list[nn.Module] = []
-        width = _STEM_WIDTH
-        for out_width, space_stride, time_stride in _BLOCKS:
-            layers.append(_block(width, out_width, space=space_stride, time=time_stride))
-            width = out_width
-        self.blocks = nn.Sequential(*layers)
+        in_width = 3
+        for width, kernel, stride in _LAYERS:
+            padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+            layers += [
+                nn.Conv3d(in_width, width, kernel, stride=stride, padding=padding, bias=False),
+                nn.BatchNorm3d(width),
+                nn.ReLU(inplace=True),
+            ]
+            in_width = width
+        self.layers = nn.Sequential(*layers)
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, 256) of clips (B, 3, T, H, W)."""
-        x = self.blocks(self.stem(clips))  # (B, 128, T/4, H/16, W/16)
-        mean = x.mean(dim=(2, 3, 4))
-        worst = x.mean(dim=(3, 4)).amax(dim=2)
-        return torch.cat((mean, worst), dim=1)
-
-
-def _block(in_width: int, width: int, *, space: int, time: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(in_width, width, 3, stride=(time, space, space), padding=1, bias=False),
-        nn.BatchNorm3d(width),
-        nn.ReLU(inplace=True),
-    )
+        x = self.layers(clips)  # (B, 128, T/8, H/16, W/16)
+        return torch.cat((x.mean(dim=(2, 3, 4)), x.amax(dim=(2, 3, 4))), dim=1)

@@ -1,0 +1,200 @@
+"""Files of weights: what is taken, what is refused, and what the refusal says."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dae_aqa.errors import ModelError
+from dae_aqa.models import (
+    ScoreModel,
+    Targets,
+    build_model,
+    load_i3d,
+    load_model,
+    load_released_checkpoint,
+    save_model,
+)
+
+Build = Callable[[str], ScoreModel]
+
+
+class _Payload:
+    """A pickle that would run code."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.witness}",)
+
+
+def _build_with(path: Path, backbone: str = "i3d") -> ScoreModel:
+    return build_model(
+        model="dae_mt",
+        backbone=backbone,
+        backbone_weights=path,
+        pretrained=False,
+        scoring_rule=None,
+        num_judges=None,
+        dropout=0.0,
+    )
+
+
+@pytest.mark.parametrize("load", [load_i3d, load_model, _build_with])
+def test_code_in_a_pickle_is_refused_and_not_run(
+    load: Callable[[Path], object], tmp_path: Path
+) -> None:
+    witness = tmp_path / "ran"
+    path = tmp_path / "evil.pt"
+    torch.save({"Conv3d_1a_7x7.conv3d.weight": _Payload(witness)}, path)
+    with pytest.raises(ModelError, match=r"evil\.pt: refused, since it holds Python objects"):
+        load(path)
+    path.write_bytes(pickle.dumps(_Payload(witness)))
+    with pytest.raises(ModelError, match=r"evil\.pt: "):
+        load(path)
+    assert not witness.exists()
+
+
+def test_a_missing_file_says_where_the_weights_are_published(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"gone\.pt: no such file.*piergiaj.*train.backbone_weights"
+    ):
+        load_i3d(tmp_path / "gone.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_truncated_file_is_named(
+    legacy: bool, i3d_states: dict[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path = tmp_path / "half.pt"
+    torch.save(i3d_states["inception"], path, _use_new_zipfile_serialization=not legacy)
+    content = path.read_bytes()
+    for share in (0.5, 0.001, 0.0):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(ModelError, match=r"half\.pt: .*expected a file of tensors"):
+            load_i3d(path)
+
+
+def test_other_architectures_are_told_apart(
+    i3d_states: dict[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path = tmp_path / "other.pt"
+    torch.save({"layer1.0.conv1.weight": torch.zeros(2)}, path)
+    with pytest.raises(ModelError, match=r"not the weights of an I3D; .*got layer1\.0\.conv1"):
+        load_i3d(path)
+    state = dict(i3d_states["inception"])
+    del state["Mixed_4c.b2a.bn.bias"]
+    state["Mixed_9z.weight"] = torch.zeros(1)
+    state["Mixed_3b.b0.bn.bias"] = torch.zeros(3)
+    torch.save(state, path)
+    with pytest.raises(
+        ModelError,
+        match=r"Missing: Mixed_4c.b2a.bn.bias; unknown: Mixed_9z.weight; "
+        r"wrong shape: Mixed_3b.b0.bn.bias \(3,\) instead of \(64,\)",
+    ):
+        load_i3d(path)
+    torch.save([torch.zeros(2)], path)
+    with pytest.raises(ModelError, match="holds a list; expected a file of tensors"):
+        load_i3d(path)
+    torch.save(dict.fromkeys(i3d_states["inception"], 3), path)
+    with pytest.raises(ModelError, match="classifier's tensor"):
+        load_i3d(path)
+
+
+def test_weights_that_are_not_finite_are_refused(
+    i3d_states: dict[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    state = dict(i3d_states["model_rgb"])
+    state["mixed_5c.branch_0.batch3d.bias"] = torch.full((384,), float("nan"))
+    path = tmp_path / "nan.pt"
+    torch.save(state, path)
+    with pytest.raises(ModelError, match=r"NaN or infinity in Mixed_5c\.b0\.bn\.bias"):
+        load_i3d(path)
+
+
+def test_parallel_prefixes_and_old_files_load(
+    i3d_states: dict[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path = tmp_path / "old.pt"
+    prefixed = {f"module.{key}": value for key, value in i3d_states["model_rgb"].items()}
+    torch.save(prefixed, path, _use_new_zipfile_serialization=False)
+    net = load_i3d(path)
+    assert net.layout == "model_rgb"
+    weight = net.state_dict()["Mixed_3b.b1b.conv3d.weight"]
+    assert torch.equal(weight, i3d_states["model_rgb"]["mixed_3b.branch_1.1.conv3d.weight"])
+
+
+def test_released_checkpoints_need_both_parts(tmp_path: Path) -> None:
+    path = tmp_path / "part.pt"
+    torch.save({"i3d": {}, "epoch": 1}, path)
+    with pytest.raises(
+        ModelError, match=r"not a released DAE checkpoint; .*got the keys epoch, i3d"
+    ):
+        load_released_checkpoint(path, model="dae")
+
+
+@pytest.mark.parametrize("name", ["mlp", "dae", "dae_mt", "dae_judges"])
+def test_a_saved_model_predicts_the_same(
+    name: str, small_model: Build, dives: Targets, tmp_path: Path
+) -> None:
+    model = small_model(name)
+    model.fit_target_scale(dives)
+    model(torch.randn(4, 1, 3, 8, 32, 32))  # moves the batch norms' statistics
+    model.eval()
+    clips = torch.randn(2, 1, 3, 8, 32, 32)
+    with torch.no_grad():
+        before = model.predict(model(clips), torch.tensor([3.0, 3.2]))
+    model.fit_sigma_scale(before, dives.take(torch.tensor([0, 1])))
+    path = tmp_path / "models/model.pt"
+    save_model(model, path, usage={"clips": {"starts": [0]}})
+    loaded, usage = load_model(path)
+    assert usage == {"clips": {"starts": [0]}}
+    assert not loaded.training
+    assert loaded.spec == model.spec
+    with torch.no_grad():
+        expected = model.predict(model(clips), torch.tensor([3.0, 3.2]))
+        got = loaded.predict(loaded(clips), torch.tensor([3.0, 3.2]))
+    assert torch.equal(got.mu, expected.mu)
+    assert torch.equal(got.sigma, expected.sigma)
+    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
+
+
+def test_a_saved_backbone_starts_another_model(small_model: Build, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    model = small_model("dae")
+    save_model(model, path, usage={})
+    built = _build_with(path, backbone="small3d")
+    for key, value in model.backbone.state_dict().items():
+        assert torch.equal(built.backbone.state_dict()[key], value)
+    with pytest.raises(ModelError, match="holds the backbone 'small3d' where 'i3d' is asked for"):
+        _build_with(path)
+
+
+def test_other_files_are_no_model_files(
+    i3d_states: dict[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path = tmp_path / "i3d.pt"
+    torch.save(i3d_states["inception"], path)
+    with pytest.raises(ModelError, match="not a model file of this project"):
+        load_model(path)
+    torch.save({"format": "dae_aqa.model/1", "spec": {"model": "dae"}, "state": {}}, path)
+    with pytest.raises(ModelError, match="its model description is damaged"):
+        load_model(path)
+
+
+def test_one_damaged_byte_of_a_model_file_is_noticed(small_model: Build, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_model(small_model("dae"), path, usage={})
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for position in rng.integers(len(content) // 4, len(content) // 2, 5):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"model\.pt"):
+            load_model(path)

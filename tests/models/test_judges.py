@@ -1,0 +1,74 @@
+"""The execution score of Gaussian judges against brute force and closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from dae_aqa import scoring
+from dae_aqa.models.judges import normal_points, propagate
+
+CASES = {  # rule, judges' means, own sigmas, common sigma
+    "equal": ("diving", [7.0] * 7, [0.4] * 7, 0.0),
+    "unequal": (
+        "diving",
+        [7.0, 7.5, 6.0, 8.0, 7.0, 6.5, 7.2],
+        [0.2, 0.9, 0.3, 0.5, 0.1, 0.4, 0.6],
+        0.0,
+    ),
+    "common": ("diving", [6.0, 6.5, 6.2, 6.1, 5.9, 6.4, 6.0], [0.3] * 7, 0.8),
+    "five": ("diving", [8.0, 7.0, 7.5, 7.5, 9.0], [0.5, 0.4, 0.3, 0.2, 0.1], 0.2),
+    "synchro": ("synchronised_diving_11", [7.0 + 0.1 * j for j in range(11)], [0.4] * 11, 0.3),
+}
+
+
+def _propagated(rule: str, mu: list[float], sigma: list[float], tau: float) -> tuple[float, float]:
+    mean, std = propagate(
+        mu=torch.tensor([mu], dtype=torch.float64),
+        sigma=torch.tensor([sigma], dtype=torch.float64),
+        tau=torch.tensor([tau], dtype=torch.float64),
+        rule=scoring.scoring_rule(rule, num_judges=len(mu)).execution,
+        points=normal_points(len(mu)),
+    )
+    return mean.item(), std.item()
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_against_brute_force(case: str) -> None:
+    rule, mu, sigma, tau = CASES[case]
+    rng = np.random.default_rng(1)
+    draws = 400_000
+    marks = np.asarray(mu) + tau * rng.standard_normal((draws, 1))
+    marks = marks + np.asarray(sigma) * rng.standard_normal((draws, len(mu)))
+    execution = scoring.execution_score(marks, rule=rule)
+    mean, std = _propagated(rule, mu, sigma, tau)
+    assert mean == pytest.approx(execution.mean(), abs=0.01 * execution.std())
+    assert std == pytest.approx(execution.std(), rel=0.02)
+
+
+def test_a_sum_has_the_closed_form() -> None:
+    sigma = [0.2, 0.5, 0.3, 0.4]
+    mean, std = _propagated("sum_of_elements", [3.0, 4.0, 5.0, 2.0], sigma, 0.3)
+    assert mean == pytest.approx(14.0, abs=1e-9)
+    own = sum(value**2 for value in sigma)
+    assert std == pytest.approx((own + (4 * 0.3) ** 2) ** 0.5, rel=0.01)
+
+
+def test_gradients_pass_through_the_rule() -> None:
+    mu = torch.tensor([[7.0, 7.5, 6.0, 8.0, 7.0]], dtype=torch.float64, requires_grad=True)
+    sigma = torch.full((1, 5), 0.4, dtype=torch.float64, requires_grad=True)
+    tau = torch.full((1,), 0.2, dtype=torch.float64, requires_grad=True)
+    points = normal_points(5)
+
+    def spread(mu: torch.Tensor, sigma: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        mean, std = propagate(mu=mu, sigma=sigma, tau=tau, rule=scoring.diving, points=points)
+        return mean + 3 * std
+
+    assert torch.autograd.gradcheck(spread, (mu, sigma, tau), atol=1e-4, rtol=1e-2)
+
+
+def test_points_are_fixed_symmetric_and_standard() -> None:
+    points = normal_points(7)
+    assert torch.equal(points, normal_points(7))
+    half = points.shape[0] // 2
+    assert torch.equal(points[:half], -points[half:])
+    np.testing.assert_allclose(points.square().mean(dim=0), 1.0, rtol=1e-12)

@@ -1,0 +1,256 @@
+"""Score models: heads, scales, predictions, and what is frozen."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dae_aqa.errors import ModelError, ScoringError
+from dae_aqa.models import (
+    HEADS,
+    LOSSES,
+    HeadOutput,
+    LossOptions,
+    ScoreModel,
+    Targets,
+    build_model,
+    check_features,
+    load_released_checkpoint,
+    make_targets,
+)
+
+Build = Callable[[str], ScoreModel]
+NLL = LossOptions(name="nll", alpha=0.5, beta=0.5, beta_nll=0.5)
+
+
+def test_ten_clips_and_the_head_are_the_references(
+    i3d_states: dict[str, dict[str, torch.Tensor]],
+    golden: ModuleType,
+    reference: dict[str, np.ndarray],
+    tmp_path: Path,
+) -> None:
+    seed = int(reference["seed"])
+    head = golden.fill(golden.load_spec("dae"), seed)
+    path = tmp_path / "0.9449.pt"
+    torch.save(
+        {
+            "epoch": 3,
+            "i3d": i3d_states["inception"],
+            "dae": {key: torch.from_numpy(value) for key, value in head.items()},
+            "optimizer": {"state": {}, "param_groups": [{"lr": 1e-4}]},
+            "rho_best": np.float64(0.9449),  # the released loop saves SciPy's number as it is
+        },
+        path,
+    )
+    model = load_released_checkpoint(path, model="dae_mt")
+    video = torch.from_numpy(golden.clip(seed + 1, frames=103))
+    starts = [0, 10, 20, 30, 40, 50, 60, 70, 80, 87]
+    clips = torch.stack([video[:, :, start : start + 16] for start in starts], dim=1)
+    with torch.no_grad():
+        features = model.features(clips)  # (1, 10, 1024)
+        output = model.head_from_features(features)
+    expected = reference["video_clips"]
+    np.testing.assert_allclose(features[0], expected, rtol=1e-4, atol=1e-6 * expected.max())
+    assert output.log_variance is not None
+    np.testing.assert_allclose(output.mu, reference["dae_mu"], rtol=1e-4)
+    np.testing.assert_allclose(output.log_variance, reference["dae_logvar"], rtol=1e-4)
+    prediction = model.predict(output, torch.tensor([3.0]))
+    assert prediction.mu.item() == pytest.approx(3.0 * reference["dae_mu"].item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_clips_are_pooled_and_samples_are_independent(name: str, small_model: Build) -> None:
+    model = small_model(name).eval()
+    clips = torch.randn(3, 2, 3, 8, 32, 32)
+    with torch.no_grad():
+        whole = model(clips)
+        alone = model(clips[1:2])
+        swapped = model(clips.flip(1))
+    torch.testing.assert_close(whole.mu[1:2], alone.mu, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole.mu, swapped.mu, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_reaches_every_parameter(
+    name: str, loss: str, small_model: Build, dives: Targets
+) -> None:
+    model = small_model(name)
+    model.fit_target_scale(dives)
+    options = LossOptions(name=loss, alpha=0.6, beta=0.4, beta_nll=0.5)
+    output = model.head_from_features(torch.rand(6, 2, model.backbone.feature_dim))
+    value = model.loss(
+        output, dives, options=options, warmup=False, generator=torch.Generator().manual_seed(0)
+    )
+    value.backward()
+    assert bool(torch.isfinite(value))
+    for key, parameter in model.head.named_parameters():
+        assert parameter.grad is not None, key
+        assert bool((parameter.grad != 0).any()), key
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_warmup_is_the_mse_of_the_standardised_mean(
+    name: str, small_model: Build, dives: Targets
+) -> None:
+    model = small_model(name)
+    model.fit_target_scale(dives)
+    output = model.head_from_features(torch.rand(6, 1, model.backbone.feature_dim))
+    value = model.loss(output, dives, options=NLL, warmup=True, generator=None)
+    target = model.head.target(dives).double()
+    standardised = (target - target.mean()) / target.std()
+    assert value.item() == pytest.approx(
+        ((output.mu.double() - standardised) ** 2).mean().item(), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["dae", "dae_mt"])
+def test_predictions_speak_in_score_points(name: str, small_model: Build, dives: Targets) -> None:
+    model = small_model(name)
+    model.fit_target_scale(dives)
+    target = model.head.target(dives).double().squeeze(1)
+    output = HeadOutput(torch.full((6, 1), 0.5), torch.full((6, 1), -1.0))
+    prediction = model.predict(output, dives.difficulty)
+    mu = (target.mean() + 0.5 * target.std()).repeat(6)
+    sigma = (target.std() * np.exp(-0.5)).repeat(6)
+    dd = dives.difficulty.double()
+    unit = torch.ones(6).double() if name == "dae" else dd
+    torch.testing.assert_close(prediction.mu, mu * unit, rtol=1e-5, atol=0)
+    torch.testing.assert_close(prediction.sigma, sigma * unit, rtol=1e-5, atol=0)
+    torch.testing.assert_close(prediction.mu_execution * dd, prediction.mu)
+    torch.testing.assert_close(prediction.sigma_execution * dd, prediction.sigma)
+
+
+def test_unscaled_models_are_the_identity(small_model: Build, dives: Targets) -> None:
+    output = HeadOutput(torch.full((6, 1), 20.0), torch.full((6, 1), 2.0))
+    prediction = small_model("dae_mt").predict(output, dives.difficulty)
+    np.testing.assert_allclose(prediction.mu_execution, 20.0)
+    np.testing.assert_allclose(prediction.sigma_execution, np.exp(1.0))
+
+
+def test_judges_predict_what_the_rule_makes_of_their_marks(
+    small_model: Build, dives: Targets
+) -> None:
+    model = small_model("dae_judges")
+    assert dives.judge_scores is not None
+    sure = torch.full((6, 8), -20.0)  # bounded to sigma = e^-5: all but certain marks
+    prediction = model.predict(HeadOutput(dives.judge_scores, sure), dives.difficulty)
+    np.testing.assert_allclose(prediction.mu, dives.final_score, rtol=1e-3)
+    assert bool((prediction.sigma_execution < 0.05).all())
+
+
+def test_sigma_scale_makes_the_likelihood_greatest(small_model: Build, dives: Targets) -> None:
+    model = small_model("dae_mt")
+    model.fit_target_scale(dives)
+    output = model.head_from_features(torch.rand(6, 1, model.backbone.feature_dim))
+    before = model.predict(output, dives.difficulty)
+    factor = model.fit_sigma_scale(before, dives)
+    after = model.predict(output, dives.difficulty)
+    torch.testing.assert_close(after.sigma, before.sigma * factor, rtol=1e-6, atol=0)
+    z = (dives.final_score.double() - after.mu) / after.sigma
+    assert z.square().mean().item() == pytest.approx(1.0, rel=1e-5)
+    assert model.fit_sigma_scale(after, dives) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_weights(small_model: Build) -> None:
+    model = small_model("dae_mt")
+    model.set_bn_mode("frozen")
+    model.train()
+    norms = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm3d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert model.head.training
+    before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
+    model(torch.randn(2, 1, 3, 8, 32, 32)).mu.sum().backward()
+    after = [norm.running_mean for norm in norms if norm.running_mean is not None]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(norm.weight.grad is not None for norm in norms)
+    model.set_bn_mode("train")
+    assert all(norm.training for norm in norms)
+
+
+def test_finetuning_the_head_leaves_the_backbone_alone(small_model: Build) -> None:
+    model = small_model("dae_mt")
+    model.set_finetune("head")
+    model.train()
+    assert not any(module.training for module in model.backbone.modules())
+    assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
+    model(torch.randn(2, 1, 3, 8, 32, 32)).mu.sum().backward()
+    assert all(parameter.grad is None for parameter in model.backbone.parameters())
+    model.set_finetune("all")
+    assert all(parameter.requires_grad for parameter in model.backbone.parameters())
+
+
+def _targets(**changes: object) -> Targets:
+    values: dict[str, object] = {
+        "final_score": [60.0, 70.0],
+        "difficulty": [3.0, 3.0],
+        "judge_scores": None,
+        "scoring_rule": "diving",
+        "sample_ids": ["good", "bad"],
+    }
+    return make_targets(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_bad_samples_are_named() -> None:
+    with pytest.raises(ModelError, match=r"sample 'bad': final_score must be .*got nan"):
+        _targets(final_score=[60.0, float("nan")])
+    with pytest.raises(ModelError, match=r"sample 'bad': difficulty must be > 0, got 0\.0"):
+        _targets(difficulty=[3.0, 0.0])
+    with pytest.raises(ScoringError, match=r"sample 'bad': 5 marks, expected 7"):
+        _targets(judge_scores=[[7.0] * 7, [7.0] * 5])
+    features = torch.zeros(2, 10, 4)
+    features[1, 3, 2] = float("nan")
+    with pytest.raises(ModelError, match=r"sample 'bad': its features hold NaN"):
+        check_features(features, sample_ids=["good", "bad"])
+
+
+def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: Targets) -> None:
+    arguments = {"backbone": "small3d", "backbone_weights": None, "pretrained": False}
+    with pytest.raises(ModelError, match="unknown model 'lstm'; allowed: mlp, dae, dae_mt"):
+        build_model(model="lstm", scoring_rule=None, num_judges=None, dropout=0.0, **arguments)
+    with pytest.raises(ModelError, match="dae_judges needs judge scores and the dataset's"):
+        build_model(model="dae_judges", scoring_rule=None, num_judges=7, dropout=0.0, **arguments)
+    with pytest.raises(ScoringError, match="'diving' takes 5 or 7 marks, got 6"):
+        build_model(
+            model="dae_judges", scoring_rule="diving", num_judges=6, dropout=0.0, **arguments
+        )
+    judges = small_model("dae_judges")
+    without = dataclasses.replace(dives, judge_scores=None)
+    with pytest.raises(ModelError, match="learns from 7 judge scores per sample, got none"):
+        judges.fit_target_scale(without)
+    same = dives.take(torch.tensor([0, 0, 0]))
+    with pytest.raises(ModelError, match="at least two different scores"):
+        small_model("dae").fit_target_scale(same)
+    output = HeadOutput(torch.zeros(2, 1), torch.zeros(2, 1))
+    with pytest.raises(ModelError, match=r"difficulty must be .* got 0\.0 in row 1"):
+        small_model("dae_mt").predict(output, torch.tensor([3.0, 0.0]))
+    broken = HeadOutput(torch.tensor([[float("nan")]]), torch.zeros(1, 1))
+    with pytest.raises(ModelError, match="output is NaN or infinite"):
+        small_model("dae").predict(broken, torch.ones(1))
+    with pytest.raises(ModelError, match=r"shape \(N, K, 3, T, H, W\), got \(2, 3, 8, 32, 32\)"):
+        small_model("dae")(torch.zeros(2, 3, 8, 32, 32))
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    model = build_model(
+        model="dae",
+        backbone="small3d",
+        backbone_weights=None,
+        pretrained=False,
+        scoring_rule=None,
+        num_judges=None,
+        dropout=0.5,
+    )
+    features = torch.rand(1, 1, model.backbone.feature_dim)
+    model.eval()
+    assert torch.equal(model.head_from_features(features).mu, model.head_from_features(features).mu)
+    model.train()
+    assert not torch.equal(
+        model.head_from_features(features).mu, model.head_from_features(features).mu
+    )
