@@ -299,10 +299,10 @@ def _cross_check(params: Params) -> list[str]:
     """Return the faults that only two values together show."""
     problems = []
     extract, clips = params.extract_frames, params.train.clips
-    if extract.window == "end" and params.temporal_aug > extract.margin_frames:
+    if extract.window == "end" and params.temporal_aug > 2 * extract.margin_frames:
         problems.append(
-            f"temporal_aug: {params.temporal_aug} is larger than extract_frames.margin_frames "
-            f"({extract.margin_frames}); raise the margin or lower the shift."
+            f"temporal_aug: {params.temporal_aug} needs more frames than extract_frames.margin_frames "
+            f"keeps ({extract.margin_frames} on either side); raise the margin or lower the shift."
         )
     if not clips.starts:
         problems.append("train.clips.starts: needs at least one clip start.")

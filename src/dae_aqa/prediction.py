@@ -17,9 +17,7 @@ from dae_aqa.training.feeds import Feed
 _AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def autocast(
-    device: torch.device, precision: Precision
-) -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Return the context in which a forward pass runs; with fp32 it changes nothing."""
     return torch.autocast(
         device.type,

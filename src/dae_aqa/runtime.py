@@ -7,13 +7,16 @@ real root.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from tqdm import tqdm
 
 from dae_aqa.errors import DaeAqaError
@@ -69,15 +72,58 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
     try:
         main()
     except DaeAqaError as error:
+        restore_outputs(name)
         logger.error("%s failed.\n%s\n(log: %s)", name, error, log)
         sys.exit(1)
     except KeyboardInterrupt:
+        restore_outputs(name)
         logger.error("%s interrupted; finished work is kept, run it again to go on.", name)
         sys.exit(130)
     except Exception:
+        restore_outputs(name)
         logger.exception("%s failed unexpectedly (log: %s)", name, log)
         sys.exit(1)
     logger.info("%s done in %.1f s", name, time.monotonic() - started)
+
+
+def restore_outputs(stage: str) -> None:
+    """Put back what DVC deleted before it ran the stage: the outputs of the last good run.
+
+    DVC deletes a stage's outputs first, so a mistyped parameter would cost the earlier results. They
+    still lie in DVC's cache, under the hashes that `dvc.lock` holds.
+    """
+    lock = Path("dvc.lock")
+    if not lock.exists():
+        return
+    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    cache = project_root() / ".dvc" / "cache" / "files" / "md5"
+    for out in stages.get(stage, {}).get("outs", []):
+        cached = _cached(cache, out.get("md5", ""))
+        if not cached.exists():
+            continue
+        entries = {Path(out["path"]): cached}
+        if cached.suffix == ".dir":
+            listing = json.loads(cached.read_text(encoding="utf-8"))
+            entries = {
+                Path(out["path"]) / entry["relpath"]: _cached(cache, entry["md5"])
+                for entry in listing
+            }
+        for path, source in entries.items():
+            if source.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+                _link_or_copy(source, path)
+
+
+def _cached(cache: Path, md5: str) -> Path:
+    return cache / md5[:2] / md5[2:]
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
 
 
 class _TerminalHandler(logging.Handler):

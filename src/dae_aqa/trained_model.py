@@ -101,7 +101,7 @@ class TrainedModel:
             frames_dir=frames_dir,
             layout=self.layout,
             augment=False,
-            max_shift=0,
+            num_shifts=0,
             flip=False,
             seed=0,
             cache=False,

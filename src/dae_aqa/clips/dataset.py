@@ -83,7 +83,7 @@ class SampleDataset(Dataset[SampleFrames]):
         frames_dir: folder of the packed files.
         layout: which frames, and their size.
         augment: whether to draw augmentations (training).
-        max_shift: temporal shift in frames, either way, where augmenting.
+        num_shifts: places around its own to which the window may move, where augmenting.
         flip: whether to mirror half of the samples, where augmenting.
         seed: of the augmentations.
         cache: keep the scaled frames, about F * 3 * P * P bytes a sample.
@@ -99,7 +99,7 @@ class SampleDataset(Dataset[SampleFrames]):
         frames_dir: Path,
         layout: ClipLayout,
         augment: bool,
-        max_shift: int,
+        num_shifts: int,
         flip: bool,
         seed: int,
         cache: bool,
@@ -108,7 +108,7 @@ class SampleDataset(Dataset[SampleFrames]):
         self.layout = layout
         self.augment = augment
         self._frames_dir = frames_dir
-        self._max_shift = max_shift if augment else 0
+        self._num_shifts = num_shifts if augment else 0
         self._flip = flip
         self._seed = seed
         self._cache = self._decode_all() if cache else None
@@ -134,7 +134,7 @@ class SampleDataset(Dataset[SampleFrames]):
         return Augmentation.draw(
             self.layout,
             flip=self._flip,
-            max_shift=self._max_shift,
+            num_shifts=self._num_shifts,
             seed=self._seed,
             epoch=epoch,
             index=index,
@@ -162,9 +162,10 @@ class SampleDataset(Dataset[SampleFrames]):
     def _decode_all(self) -> list[tuple[int, Tensor]]:
         """Return for each sample the window frame of its first cached frame, and its frames."""
         used = self.layout.frame_indices
-        first = int(used[0]) - self._max_shift
+        before = self._num_shifts // 2
+        first, last = int(used[0]) - before, int(used[-1]) + self._num_shifts - before
         # without a shift, frames between two strides are never used, but rows stay simple
-        window_rows = np.arange(first, int(used[-1]) + self._max_shift + 1)
+        window_rows = np.arange(first, last + 1)
 
         def decode(index: int) -> tuple[int, Tensor]:
             pack = self._open(index)

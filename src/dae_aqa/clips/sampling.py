@@ -72,7 +72,7 @@ class Augmentation:
 
     @classmethod
     def draw(
-        cls, layout: ClipLayout, *, flip: bool, max_shift: int, seed: int, epoch: int, index: int
+        cls, layout: ClipLayout, *, flip: bool, num_shifts: int, seed: int, epoch: int, index: int
     ) -> Augmentation:
         """Return choices that depend on (seed, epoch, sample index) alone.
 
@@ -81,13 +81,15 @@ class Augmentation:
         Args:
             layout: gives the range of the spatial offsets, 0 … 2 * jitter_px.
             flip: whether half of the draws mirror the sample.
-            max_shift: the window moves by -max_shift … +max_shift frames.
+            num_shifts: the window moves to one of `num_shifts + 1` places around its own. With 6
+                that is -3 … +3 frames, as in CoRe's released code; DAE's draws 0 … 6 within samples
+                that were cut with six frames more.
             seed: of the training run.
             epoch: counted from 0.
             index: of the sample in its dataset.
         """
         rng = np.random.default_rng([seed, epoch, index])
-        shift = int(rng.integers(-max_shift, max_shift + 1))
+        shift = int(rng.integers(num_shifts + 1)) - num_shifts // 2
         mirrored = bool(rng.random() < 0.5) and flip
         offset_y, offset_x = rng.integers(0, 2 * layout.jitter_px + 1, size=2).tolist()
         return cls(shift, flip=mirrored, offset_y_px=offset_y, offset_x_px=offset_x)

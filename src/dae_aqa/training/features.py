@@ -97,7 +97,9 @@ def _compute(
     return torch.cat(parts)
 
 
-def _key(trained: TrainedModel, samples: ScoredSamples, *, frames_dir: Path, precision: Precision) -> str:
+def _key(
+    trained: TrainedModel, samples: ScoredSamples, *, frames_dir: Path, precision: Precision
+) -> str:
     digest = hashlib.sha256(f"{trained.layout}{trained.normalization}{precision}".encode())
     buffer = io.BytesIO()
     torch.save({k: v.cpu() for k, v in trained.model.backbone.state_dict().items()}, buffer)

@@ -133,7 +133,7 @@ def _clip_feed(
         frames_dir=frames_dir,
         layout=trained.layout,
         augment=augment,
-        max_shift=params.temporal_aug,
+        num_shifts=params.temporal_aug,
         flip=clips.flip,
         seed=params.seed,
         cache=clips.cache,
