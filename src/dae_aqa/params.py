@@ -301,8 +301,8 @@ def _cross_check(params: Params) -> list[str]:
     extract, clips = params.extract_frames, params.train.clips
     if extract.window == "end" and params.temporal_aug > 2 * extract.margin_frames:
         problems.append(
-            f"temporal_aug: {params.temporal_aug} needs more frames than extract_frames.margin_frames "
-            f"keeps ({extract.margin_frames} on either side); raise the margin or lower the shift."
+            f"temporal_aug: {params.temporal_aug} needs more than the {extract.margin_frames} frames "
+            "that extract_frames.margin_frames keeps on either side; raise that or lower this."
         )
     if not clips.starts:
         problems.append("train.clips.starts: needs at least one clip start.")

@@ -89,8 +89,8 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
 def restore_outputs(stage: str) -> None:
     """Put back what DVC deleted before it ran the stage: the outputs of the last good run.
 
-    DVC deletes a stage's outputs first, so a mistyped parameter would cost the earlier results. They
-    still lie in DVC's cache, under the hashes that `dvc.lock` holds.
+    DVC deletes a stage's outputs first, so a mistyped parameter would cost the earlier results.
+    They still lie in DVC's cache, under the hashes that `dvc.lock` holds.
     """
     lock = Path("dvc.lock")
     if not lock.exists():
