@@ -285,7 +285,7 @@ def _container_start(container: Any, stream: Any) -> int:
     """Return the container's start in units of the stream's time base."""
     if container.start_time is None:
         return int(stream.start_time or 0)
-    start = Fraction(container.start_time, av.time_base) / stream.time_base
+    start: Fraction = Fraction(container.start_time, av.time_base) / stream.time_base
     return round(start)
 
 

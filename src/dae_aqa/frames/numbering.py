@@ -89,8 +89,7 @@ def reference_numbers(index: VideoIndex) -> Int64Array:
 
 
 def _output_times(index: VideoIndex) -> list[float]:
-    """Return the frames' times in output frames, rounded as `adjust_frame_pts_to_encoder_tb` "
-    "does."""
+    """Return times in output frames, rounded as ffmpeg's `adjust_frame_pts_to_encoder_tb`."""
     rate = index.frame_rate
     extra_bits = min(max(29 - (rate.numerator.bit_length() - 1), 0), 16)
     scale = index.time_base * rate * (1 << extra_bits)

@@ -1,0 +1,192 @@
+"""Videos whose frames show their own number as black and white cells, in many formats.
+
+The number is read back from the picture alone, so it proves which frame one has got, whatever the
+container says. Also used by `benchmarks/frame_identity.py`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dae_aqa.frames.ffmpeg import find_ffmpeg
+
+WIDTH, HEIGHT, CELL = 160, 96, 16
+NUM_BITS = 20  # written twice, the second time inverted: 40 of the 60 cells
+COLUMNS = WIDTH // CELL
+
+
+def numbered_picture(number: int) -> np.ndarray:
+    """Return the picture of a number: (HEIGHT, WIDTH, 3) uint8, cells on a moving ramp."""
+    ramp = (np.arange(WIDTH)[None, :] * 2 + np.arange(HEIGHT)[:, None] + number * 3) % 160 + 48
+    picture = np.repeat(ramp[:, :, None], 3, axis=2).astype(np.uint8)
+    bits = [number >> bit & 1 for bit in range(NUM_BITS)]
+    for cell, bit in enumerate(bits + [1 - bit for bit in bits]):
+        row, column = divmod(cell, COLUMNS)
+        picture[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = 255 * bit
+    return picture
+
+
+def read_number(picture: np.ndarray) -> int:
+    """Return the number that a picture of any size shows, or -1 where it shows none."""
+    height, width = picture.shape[:2]
+    values = []
+    for cell in range(2 * NUM_BITS):
+        row, column = divmod(cell, COLUMNS)
+        top, bottom = (row + 0.3) * CELL * height / HEIGHT, (row + 0.7) * CELL * height / HEIGHT
+        left, right = (column + 0.3) * CELL * width / WIDTH, (column + 0.7) * CELL * width / WIDTH
+        area = picture[round(top) : round(bottom), round(left) : round(right)]
+        values.append(float(area.mean()))
+    bits = [value > 127 for value in values]
+    if any(a == b for a, b in zip(bits[:NUM_BITS], bits[NUM_BITS:], strict=True)):
+        return -1
+    return sum(bit << place for place, bit in enumerate(bits[:NUM_BITS]))
+
+
+def write_video(
+    path: Path,
+    *,
+    codec: str,
+    num_frames: int,
+    rate: Fraction = Fraction(25),
+    options: dict[str, str] | None = None,
+    times: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    pixel_format: str = "yuv420p",
+    with_audio: bool = False,
+) -> Path:
+    """Encode pictures 0, 1, … to `path`; `times` are timestamps in `time_base` for variable rate."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
+        stream.codec_context.thread_count = 1
+        if time_base is not None:
+            stream.codec_context.time_base = time_base
+        audio = container.add_stream("aac", rate=8000, layout="mono") if with_audio else None
+        for packet in _packets(stream, num_frames, times, time_base or 1 / rate):
+            container.mux(packet)
+        if audio is not None:
+            _add_silence(container, audio, float(num_frames / rate))
+    return path
+
+
+def _packets(
+    stream: av.VideoStream, num_frames: int, times: Sequence[int] | None, time_base: Fraction
+) -> Iterator[av.Packet]:
+    for number in range(num_frames):
+        frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+        frame = frame.reformat(format=stream.pix_fmt)
+        frame.pts = number if times is None else times[number]
+        frame.time_base = time_base
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def _add_silence(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
+    for block in range(int(seconds * 8000 / 1024)):
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = 8000, block * 1024, Fraction(1, 8000)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def remux(source: Path, target: Path, *, before: Sequence[str] = (), after: Sequence[str] = ()) -> Path:
+    """Copy a video's packets with the ffmpeg binary: to cut it, shift it or change its container."""
+    command = [find_ffmpeg(), "-v", "error", "-y", *before, "-i", str(source), "-c", "copy", *after]
+    subprocess.run([*command, str(target)], check=True, capture_output=True)
+    return target
+
+
+def uneven_times(num_frames: int, *, step: int, seed: int) -> list[int]:
+    """Return increasing timestamps with steps of 1 to 3 times `step`."""
+    steps = np.random.default_rng(seed).integers(step, 3 * step, num_frames)
+    return [0, *np.cumsum(steps).tolist()[:-1]]
+
+
+def _x264(extra: str = "", **settings: object) -> dict[str, str]:
+    params = f"keyint=48:min-keyint=12:bframes=3:b-pyramid=normal:threads=1{extra}"
+    return {"x264-params": params, "preset": "veryfast", "crf": "23", **{k: str(v) for k, v in settings.items()}}
+
+
+_X265 = {"x265-params": "keyint=40:bframes=4:pools=1:frame-threads=1:log-level=none", "preset": "ultrafast"}
+_VP9 = {"deadline": "realtime", "cpu-used": "8", "b": "300k", "g": "50", "threads": "1"}
+_VP9_HIDDEN = {"deadline": "good", "cpu-used": "5", "b": "300k", "g": "60", "threads": "1", "auto-alt-ref": "1", "lag-in-frames": "16"}
+
+Maker = Callable[[Path, int], Path]
+
+
+def _simple(name: str, codec: str, **settings: object) -> Maker:
+    return lambda folder, count: write_video(
+        folder / name, codec=codec, num_frames=count, **settings  # type: ignore[arg-type]
+    )
+
+
+def _remuxed(maker: Maker, name: str, before: Sequence[str] = (), after: Sequence[str] = ()) -> Maker:
+    return lambda folder, count: remux(maker(folder, count), folder / name, before=before, after=after)
+
+
+def _uneven(name: str, codec: str, **settings: object) -> Maker:
+    return lambda folder, count: write_video(
+        folder / name,
+        codec=codec,
+        num_frames=count,
+        times=uneven_times(count, step=20, seed=1),
+        time_base=Fraction(1, 1000),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+_H264 = _simple("h264_b.mp4", "libx264", options=_x264())
+_OPEN = _simple("h264_open.mp4", "libx264", options=_x264(":open-gop=1"))
+_MPEG4_B = _simple("mpeg4_b.mp4", "mpeg4", options={"bf": "2", "g": "40", "b": "900k"})
+
+# Name -> how to make it. Each has frames that show 0, 1, 2, … in the order in which they were encoded.
+MAKERS: dict[str, Maker] = {
+    "h264_b": _H264,
+    "h264_open_gop": _OPEN,
+    "h264_intra_refresh": _simple("h264_refresh.mp4", "libx264", options=_x264(":intra-refresh=1")),
+    "h264_ntsc_audio": _simple(
+        "h264_ntsc.mp4", "libx264", options=_x264(), rate=Fraction(30000, 1001), with_audio=True
+    ),
+    "h264_no_b": _simple("h264_p.mp4", "libx264", options=_x264(":bframes=0")),
+    "h264_interlaced": _simple("h264_tff.mp4", "libx264", options=_x264(":tff=1")),
+    "h264_mkv": _remuxed(_H264, "h264_b.mkv"),
+    "h264_avi": _remuxed(_H264, "h264_b.avi"),
+    "h264_mov": _remuxed(_H264, "h264_b.mov"),
+    "h264_ts": _remuxed(_H264, "h264_b.ts"),
+    "h264_flv": _remuxed(_H264, "h264_b.flv"),
+    "h264_fragmented": _remuxed(_H264, "h264_f.mp4", after=["-movflags", "frag_keyframe+empty_moov"]),
+    "h264_raw": _remuxed(_H264, "h264_b.h264"),
+    "h264_edit_list": _remuxed(_H264, "h264_cut.mp4", before=["-ss", "1.3"]),
+    "h264_open_gop_cut": _remuxed(_OPEN, "h264_open_cut.mkv", before=["-ss", "2.1"]),
+    "h264_late_start": _remuxed(_H264, "h264_late.mp4", after=["-output_ts_offset", "3.7"]),
+    "h264_late_start_mkv": _remuxed(_H264, "h264_late.mkv", after=["-output_ts_offset", "3.7"]),
+    "h264_late_start_ts": _remuxed(_H264, "h264_late.ts", after=["-output_ts_offset", "3.7"]),
+    "h264_variable": _uneven("h264_vfr.mp4", "libx264", options=_x264()),
+    "h264_variable_mkv": _uneven("h264_vfr.mkv", "libx264", options=_x264()),
+    "hevc": _simple("hevc.mp4", "libx265", options=_X265),
+    "hevc_mkv": _simple("hevc.mkv", "libx265", options=_X265),
+    "hevc_closed": _simple(
+        "hevc_closed.mp4",
+        "libx265",
+        options={**_X265, "x265-params": _X265["x265-params"] + ":open-gop=0"},
+    ),
+    "vp8_hidden": _simple("vp8.webm", "libvpx", options=_VP9_HIDDEN),
+    "vp9": _simple("vp9.webm", "libvpx-vp9", options=_VP9),
+    "vp9_hidden": _simple("vp9_hidden.webm", "libvpx-vp9", options=_VP9_HIDDEN),
+    "vp9_mp4": _simple("vp9.mp4", "libvpx-vp9", options=_VP9),
+    "mpeg4_b": _MPEG4_B,
+    "mpeg4_avi": _simple("mpeg4_b.avi", "mpeg4", options={"bf": "2", "g": "40", "b": "900k"}),
+    "mpeg4_no_b_avi": _simple("mpeg4_p.avi", "mpeg4", options={"g": "40", "b": "900k"}),
+    "mpeg4_variable": _uneven("mpeg4_vfr.mp4", "mpeg4", options={"g": "40", "b": "900k"}),
+    "mpeg2_ps": _simple("mpeg2.mpg", "mpeg2video", options={"bf": "2", "g": "15", "b": "2M"}),
+    "mjpeg_mov": _simple("mjpeg.mov", "mjpeg", pixel_format="yuvj420p", options={"qscale": "3"}),
+    "gif": _simple("numbered.gif", "gif", pixel_format="bgr8", rate=Fraction(20)),
+}
