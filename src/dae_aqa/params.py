@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -261,7 +262,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise ParamsError(
             f"{path}: no such file. Run the command in the repository's root, where it lies."
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     return parse_params(Params, content, source=str(path))
 
@@ -301,8 +302,9 @@ def _cross_check(params: Params) -> list[str]:
     extract, clips = params.extract_frames, params.train.clips
     if extract.window == "end" and params.temporal_aug > 2 * extract.margin_frames:
         problems.append(
-            f"temporal_aug: {params.temporal_aug} needs more than the {extract.margin_frames} frames "
-            "that extract_frames.margin_frames keeps on either side; raise that or lower this."
+            f"temporal_aug: {params.temporal_aug} needs more than the {extract.margin_frames} "
+            "frames that extract_frames.margin_frames keeps on either side; raise that or lower "
+            "this."
         )
     if not clips.starts:
         problems.append("train.clips.starts: needs at least one clip start.")
@@ -387,6 +389,9 @@ def _parse_scalar(annotation: type, value: object, *, key: str, problems: list[s
     expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(f"{key}: expected a finite number, got {value!r}.")
+        return None
     # bool is a subclass of int in Python, yet `num_epochs: true` is a mistake
     if isinstance(value, annotation) and not (annotation is int and isinstance(value, bool)):
         return value
@@ -402,7 +407,21 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 
 
 class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML follows YAML 1.1, where `1e-4` is a text; DVC follows 1.2, where it is a number."""
+    """Reads as DVC does.
+
+    PyYAML follows YAML 1.1, where `1e-4` is a text; DVC follows 1.2, where it is a number, and
+    refuses a key that is given twice.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of `node`; a key given twice is a YAML error."""
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(
+                problem=f"{twice!r} is given twice", problem_mark=node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
 
 
 _Yaml12Loader.add_implicit_resolver(

@@ -1,8 +1,8 @@
 """Recipes: named sets of parameters, written into `params.yaml` with its comments kept.
 
 `dae-aqa recipe mtl_aqa_dae_mt` switches from the embedded dataset to published settings in one
-word; `params.yaml` stays the one file that the stages read. Every recipe sets the same keys, so that
-switching back and forth leaves nothing behind.
+word; `params.yaml` stays the one file that the stages read. Every recipe sets the same keys, so
+that switching back and forth leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.params import load_params
@@ -38,7 +40,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     if name not in recipe_names():
         raise ParamsError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}.")
     text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = YAML(typ="safe").load(text)
+    content: dict[str, Any] = YAML().load(text)  # keeps how numbers and lists are written
     return content
 
 
@@ -53,6 +55,7 @@ def apply_recipe(name: str, *, path: Path) -> list[str]:
     recipe = read_recipe(name)
     load_params(path)
     yaml = YAML()
+    yaml.Representer = _Representer
     yaml.preserve_quotes = True
     yaml.width = 4096  # never fold a line
     document = yaml.load(path.read_text(encoding="utf-8"))
@@ -79,3 +82,15 @@ def _merge(target: Any, source: Mapping[str, Any], *, prefix: str) -> list[str]:
             changes.append(f"{prefix}{key}: {target[key]} -> {value}")
             target[key] = value
     return changes
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null`, which a reader sees, where ruamel would leave nothing after the colon."""
+
+    def represent_none(self, data: None) -> ScalarNode:
+        del data
+        node: ScalarNode = self.represent_scalar("tag:yaml.org,2002:null", "null")
+        return node
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
