@@ -3,7 +3,7 @@
     python benchmarks/extraction.py [--minutes 20] [--work DIR]
 
 Side by side in one run, each with all cores: extraction from an empty cache; the released command,
-which decodes the whole video to JPEGs; ffmpeg decoding just the needed groups of pictures to nothing.
+which decodes the whole video to JPEGs; ffmpeg decoding the needed groups of pictures to nothing.
 The broadcast is generated: camera-like pans over noise and shapes, 1280×720, 25 frames per second,
 H.264 with B-frames and a keyframe every 5 seconds at most.
 """
@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _common import markdown_table, write_result
-
 import pandas as pd
 
+from _common import markdown_table, write_result
 from dae_aqa.frames.extract import ExtractOptions, extract_samples
 from dae_aqa.frames.ffmpeg import find_ffmpeg, run_released_command
 from dae_aqa.frames.probe import video_index
@@ -65,8 +64,10 @@ def make_broadcast(path: Path, minutes: float) -> None:
     ]
     seconds = min(20.0, minutes * 60)
     subprocess.run(
-        [*run, "-f", "lavfi", "-i", source, "-vf", picture, "-t", str(seconds)]
-        + [*encode, "-pix_fmt", "yuv420p", str(unit)],
+        [
+            *(*run, "-f", "lavfi", "-i", source, "-vf", picture, "-t", str(seconds)),
+            *(*encode, "-pix_fmt", "yuv420p", str(unit)),
+        ],
         check=True,
     )
     listing = path.with_suffix(".txt")
@@ -116,7 +117,7 @@ def time_released_command(video: Path) -> float:
 
 
 def time_needed_groups(video: Path, table: pd.DataFrame) -> tuple[float, int]:
-    """Return the seconds (and frames) that ffmpeg takes to decode just the needed groups of pictures."""
+    """Return the seconds and frames of ffmpeg decoding just the needed groups of pictures."""
     index = video_index(video)
     seconds, frames = 0.0, 0
     for _, row in table.iterrows():
@@ -142,6 +143,7 @@ def time_needed_groups(video: Path, table: pd.DataFrame) -> tuple[float, int]:
 
 
 def main() -> None:
+    """Make the broadcast, time the three ways, write and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--share", type=float, default=0.1, help="part of the video with samples")

@@ -60,7 +60,7 @@ def write_video(
     pixel_format: str = "yuv420p",
     with_audio: bool = False,
 ) -> Path:
-    """Encode pictures 0, 1, … to `path`; `times` are timestamps in `time_base` for variable rate."""
+    """Encode pictures 0, 1, … to `path`; `times` (in `time_base`) make the rate variable."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
@@ -87,7 +87,9 @@ def _packets(
     yield from stream.encode(None)
 
 
-def _add_silence(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
+def _add_silence(
+    container: av.container.OutputContainer, stream: av.AudioStream, seconds: float
+) -> None:
     for block in range(int(seconds * 8000 / 1024)):
         frame = av.AudioFrame.from_ndarray(
             np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono"
@@ -97,8 +99,10 @@ def _add_silence(container: av.container.OutputContainer, stream: av.AudioStream
     container.mux(stream.encode(None))
 
 
-def remux(source: Path, target: Path, *, before: Sequence[str] = (), after: Sequence[str] = ()) -> Path:
-    """Copy a video's packets with the ffmpeg binary: to cut it, shift it or change its container."""
+def remux(
+    source: Path, target: Path, *, before: Sequence[str] = (), after: Sequence[str] = ()
+) -> Path:
+    """Copy a video's packets with the ffmpeg binary: cut it, shift it or change its container."""
     command = [find_ffmpeg(), "-v", "error", "-y", *before, "-i", str(source), "-c", "copy", *after]
     subprocess.run([*command, str(target)], check=True, capture_output=True)
     return target
@@ -112,24 +116,47 @@ def uneven_times(num_frames: int, *, step: int, seed: int) -> list[int]:
 
 def _x264(extra: str = "", **settings: object) -> dict[str, str]:
     params = f"keyint=48:min-keyint=12:bframes=3:b-pyramid=normal:threads=1{extra}"
-    return {"x264-params": params, "preset": "veryfast", "crf": "23", **{k: str(v) for k, v in settings.items()}}
+    return {
+        "x264-params": params,
+        "preset": "veryfast",
+        "crf": "23",
+        **{k: str(v) for k, v in settings.items()},
+    }
 
 
-_X265 = {"x265-params": "keyint=40:bframes=4:pools=1:frame-threads=1:log-level=none", "preset": "ultrafast"}
+_X265 = {
+    "x265-params": "keyint=40:bframes=4:pools=1:frame-threads=1:log-level=none",
+    "preset": "ultrafast",
+}
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "b": "300k", "g": "50", "threads": "1"}
-_VP9_HIDDEN = {"deadline": "good", "cpu-used": "5", "b": "300k", "g": "60", "threads": "1", "auto-alt-ref": "1", "lag-in-frames": "16"}
+_VP9_HIDDEN = {
+    "deadline": "good",
+    "cpu-used": "5",
+    "b": "300k",
+    "g": "60",
+    "threads": "1",
+    "auto-alt-ref": "1",
+    "lag-in-frames": "16",
+}
 
 Maker = Callable[[Path, int], Path]
 
 
 def _simple(name: str, codec: str, **settings: object) -> Maker:
     return lambda folder, count: write_video(
-        folder / name, codec=codec, num_frames=count, **settings  # type: ignore[arg-type]
+        folder / name,
+        codec=codec,
+        num_frames=count,
+        **settings,  # type: ignore[arg-type]
     )
 
 
-def _remuxed(maker: Maker, name: str, before: Sequence[str] = (), after: Sequence[str] = ()) -> Maker:
-    return lambda folder, count: remux(maker(folder, count), folder / name, before=before, after=after)
+def _remuxed(
+    maker: Maker, name: str, before: Sequence[str] = (), after: Sequence[str] = ()
+) -> Maker:
+    return lambda folder, count: remux(
+        maker(folder, count), folder / name, before=before, after=after
+    )
 
 
 def _uneven(name: str, codec: str, **settings: object) -> Maker:
@@ -147,7 +174,7 @@ _H264 = _simple("h264_b.mp4", "libx264", options=_x264())
 _OPEN = _simple("h264_open.mp4", "libx264", options=_x264(":open-gop=1"))
 _MPEG4_B = _simple("mpeg4_b.mp4", "mpeg4", options={"bf": "2", "g": "40", "b": "900k"})
 
-# Name -> how to make it. Each has frames that show 0, 1, 2, … in the order in which they were encoded.
+# Name -> how to make it. The frames show 0, 1, 2, … in the order in which they were encoded.
 MAKERS: dict[str, Maker] = {
     "h264_b": _H264,
     "h264_open_gop": _OPEN,
@@ -162,7 +189,9 @@ MAKERS: dict[str, Maker] = {
     "h264_mov": _remuxed(_H264, "h264_b.mov"),
     "h264_ts": _remuxed(_H264, "h264_b.ts"),
     "h264_flv": _remuxed(_H264, "h264_b.flv"),
-    "h264_fragmented": _remuxed(_H264, "h264_f.mp4", after=["-movflags", "frag_keyframe+empty_moov"]),
+    "h264_fragmented": _remuxed(
+        _H264, "h264_f.mp4", after=["-movflags", "frag_keyframe+empty_moov"]
+    ),
     "h264_raw": _remuxed(_H264, "h264_b.h264"),
     "h264_edit_list": _remuxed(_H264, "h264_cut.mp4", before=["-ss", "1.3"]),
     "h264_open_gop_cut": _remuxed(_OPEN, "h264_open_cut.mkv", before=["-ss", "2.1"]),

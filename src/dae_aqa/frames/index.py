@@ -8,6 +8,7 @@ index is made by decoding the video once, and says so. `nb_frames` of the contai
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -291,9 +292,18 @@ def _container_start(container: Any, stream: Any) -> int:
 
 def _announced_end(container: Any, stream: Any) -> int | None:
     """Return where the container says that the stream ends, or None where it does not say."""
-    if stream.duration is None or container.format.name in ("mpegts", "mpeg", "gif"):
+    if container.format.name in ("mpegts", "mpeg", "gif"):
         return None
-    return int((stream.start_time or 0) + stream.duration)
+    start = int(stream.start_time or 0)
+    if stream.duration is not None:
+        return start + int(stream.duration)
+    noted = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    if noted:  # Matroska's statistics tags: the stream's end, hours:minutes:seconds
+        seconds = int(noted[1]) * 3600 + int(noted[2]) * 60 + float(noted[3])
+        return int(seconds / float(stream.time_base))
+    if container.duration is not None and len(container.streams) == 1:
+        return start + int(Fraction(container.duration, av.time_base) / stream.time_base)
+    return None
 
 
 def _is_disordered(timestamps: list[int]) -> bool:

@@ -30,6 +30,7 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # Source: PKWARE APPNOTE 6.3.10, section 4.3.7
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _MAX_META_BYTES = 64 << 20
+_Entry = tuple[int, str, int, int]  # header offset, name, size in bytes, CRC-32
 _REMAKE = "Delete it and run the extraction again; finished samples are kept."
 
 
@@ -100,12 +101,10 @@ class PackedSample:
     Reads go through `os.pread`, so one object may be used by several threads.
     """
 
-    def __init__(
-        self, *, path: Path, file_descriptor: int, entries: Sequence[tuple[int, str, int, int]]
-    ) -> None:
+    def __init__(self, *, path: Path, file_descriptor: int) -> None:
         self.path = path
-        self._fd = file_descriptor
-        self._entries = entries  # (header offset, name, size in bytes, CRC-32) per image
+        self._fd = file_descriptor  # owned from here on
+        self._entries: list[_Entry] = []
         self.meta: SampleMeta
 
     @classmethod
@@ -122,16 +121,16 @@ class PackedSample:
                 f"{path}: cannot open the packed sample ({error.strerror}). "
                 "Run the extract_frames stage."
             ) from error
+        sample = cls(path=path, file_descriptor=descriptor)
         try:
-            entries = _read_directory(path)
-            sample = cls(path=path, file_descriptor=descriptor, entries=entries[1:])
-            sample.meta = SampleMeta.from_json(sample._read_entry(entries[0]))
+            first, *sample._entries = _read_directory(path)
+            sample.meta = SampleMeta.from_json(sample._read_entry(first))
             sample._check_names()
         except (ValueError, KeyError, TypeError, struct.error, zipfile.BadZipFile) as error:
-            os.close(descriptor)
+            sample.close()
             raise FrameStoreError(f"{path}: damaged packed sample: {error}. {_REMAKE}") from error
         except BaseException:
-            os.close(descriptor)
+            sample.close()
             raise
         return sample
 
@@ -160,9 +159,9 @@ class PackedSample:
 
     def close(self) -> None:
         """Close the file. Further reads fail."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> PackedSample:
         return self
@@ -178,7 +177,7 @@ class PackedSample:
     def __del__(self) -> None:
         self.close()
 
-    def _read_entry(self, entry: tuple[int, str, int, int]) -> bytes:
+    def _read_entry(self, entry: _Entry) -> bytes:
         offset, name, size, checksum = entry
         header_size = _LOCAL_HEADER.size + len(name)
         try:
@@ -282,7 +281,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _read_directory(path: Path) -> list[tuple[int, str, int, int]]:
+def _read_directory(path: Path) -> list[_Entry]:
     """Return (header offset, name, size, CRC-32) of each entry; the first one is the meta entry."""
     entries = []
     with zipfile.ZipFile(path) as archive:

@@ -1,0 +1,60 @@
+"""Numbered videos, made once per session, and tables for extraction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from numbered_videos import MAKERS
+
+from dae_aqa.frames.options import ExtractOptions
+
+NUM_FRAMES = 120
+
+
+@pytest.fixture(scope="session")
+def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives the numbered video of a kind, see `numbered_videos.MAKERS`."""
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = MAKERS[name](tmp_path_factory.mktemp(name), NUM_FRAMES)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture
+def options() -> ExtractOptions:
+    return ExtractOptions(
+        num_frames=20,
+        margin_frames=3,
+        window="end",
+        numbering="decoded",
+        width=320,
+        height=192,
+        resize_filter="area",
+        image_format="jpeg",
+        jpeg_quality=90,
+        early_end="error",
+        damaged="error",
+        hwaccel=None,
+        num_workers=2,
+    )
+
+
+@pytest.fixture
+def with_options(options: ExtractOptions) -> Callable[..., ExtractOptions]:
+    return lambda **changes: replace(options, **changes)
+
+
+def table(*rows: tuple[str, str, int, int]) -> pd.DataFrame:
+    """Return an annotations table of (sample_id, video_id, start_frame, end_frame)."""
+    frame = pd.DataFrame(rows, columns=["sample_id", "video_id", "start_frame", "end_frame"])
+    return frame.assign(
+        final_score=50.0, difficulty=1.0, judge_scores="", action_class="", split=""
+    )

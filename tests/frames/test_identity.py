@@ -1,0 +1,97 @@
+"""Every frame is the right one: the number in the picture is the oracle, not the container."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numbered_videos import MAKERS, read_number
+
+from dae_aqa.frames.decode import read_all_frames, read_frames, to_upright_rgb
+from dae_aqa.frames.ffmpeg import run_released_command
+from dae_aqa.frames.index import build_index, load_index, save_index
+from dae_aqa.frames.numbering import reference_numbers
+
+
+@pytest.mark.parametrize("kind", sorted(MAKERS))
+def test_frames_by_seek_equal_full_decode(kind: str, numbered_video: Callable[[str], Path]) -> None:
+    path = numbered_video(kind)
+    shown = [read_number(to_upright_rgb(frame)) for _, frame in read_all_frames(path)]
+    assert -1 not in shown
+    assert shown == list(range(shown[0], shown[0] + len(shown)))
+    index = build_index(path)
+    assert index.num_frames == len(shown)
+    rng = random.Random(kind)
+    for _ in range(4):
+        wanted = rng.sample(range(index.num_frames), 5)
+        first = rng.randrange(index.num_frames - 10)
+        wanted += range(first, first + 10)
+        got = {
+            n: read_number(to_upright_rgb(f))
+            for n, f in read_frames(path, index=index, numbers=wanted)
+        }
+        assert list(got) == sorted(set(wanted))
+        assert got == {n: shown[n] for n in got}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("h264_b", "h264_variable", "h264_variable_mkv", "mpeg4_variable", "h264_edit_list"),
+        *("h264_late_start", "h264_ntsc_audio", "h264_avi", "gif"),
+    ],
+)
+def test_reference_numbering_is_what_ffmpeg_writes(
+    kind: str, numbered_video: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = numbered_video(kind)
+    run_released_command(video=path, frames_dir=tmp_path, options={"loglevel": "error"})
+    written = [read_number(cv2.imread(str(image))) for image in sorted(tmp_path.glob("*.jpg"))]
+    shown = [read_number(to_upright_rgb(frame)) for _, frame in read_all_frames(path)]
+    assert [shown[n] for n in reference_numbers(build_index(path))] == written
+
+
+def test_intra_refresh_is_not_a_place_to_begin(numbered_video: Callable[[str], Path]) -> None:
+    index = build_index(numbered_video("h264_intra_refresh"))
+    assert index.seek_frames.tolist() == [0]
+
+
+def test_open_gop_keyframes_are_places_to_begin(numbered_video: Callable[[str], Path]) -> None:
+    assert len(build_index(numbered_video("h264_open_gop")).seek_frames) >= 3
+
+
+def test_saved_index_is_the_same(numbered_video: Callable[[str], Path]) -> None:
+    index = build_index(numbered_video("h264_variable"))
+    loaded = load_index(save_index(index))
+    for name, value in vars(index).items():
+        assert np.array_equal(getattr(loaded, name), value), name
+    with pytest.raises(ValueError, match="not an index of this version"):
+        load_index(b'{"version": -1}')
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("demo_h264.mp4", "skiing_h264.mp4", "test_mpeg4.avi", "diving_sample.gif"),
+        *("rotation_0.mov", "rotation_90.mov"),
+    ],
+)
+def test_real_clips_equal_full_decode_pixel_for_pixel(name: str, shared_dir: Path) -> None:
+    path = shared_dir / "videos" / name
+    oracle = {n: to_upright_rgb(frame) for n, frame in read_all_frames(path)}
+    index = build_index(path)
+    assert index.num_frames == len(oracle)
+    wanted = random.Random(0).sample(range(index.num_frames), min(12, index.num_frames))
+    for number, frame in read_frames(path, index=index, numbers=wanted):
+        assert np.array_equal(to_upright_rgb(frame), oracle[number])
+
+
+def test_phone_video_comes_out_upright(shared_dir: Path) -> None:
+    upright = to_upright_rgb(next(read_all_frames(shared_dir / "videos" / "rotation_0.mov"))[1])
+    turned = to_upright_rgb(next(read_all_frames(shared_dir / "videos" / "rotation_90.mov"))[1])
+    assert upright.shape == (320, 568, 3)
+    assert turned.shape == (568, 320, 3)

@@ -1,0 +1,89 @@
+"""Finding and describing videos, and refusing what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dae_aqa.errors import VideoError
+from dae_aqa.frames.ffmpeg import count_reference_frames
+from dae_aqa.frames.probe import count_frames, find_video, probe_video, seconds_to_frame
+
+
+def test_probe_describes_real_clips(shared_dir: Path) -> None:
+    info = probe_video(shared_dir / "videos" / "rotation_90.mov")
+    assert (info.width, info.height, info.rotation_degrees) == (320, 568, 90)
+    info = probe_video(shared_dir / "videos" / "skiing_h264.mp4")
+    assert (info.codec, info.width, info.height, info.num_frames) == ("h264", 340, 256, 300)
+    assert info.rotation_degrees == 0
+    assert not info.is_variable_rate
+    assert info.duration_seconds == pytest.approx(10.0)
+
+
+def test_counts_differ_where_the_rate_varies(numbered_video: Callable[[str], Path]) -> None:
+    path = numbered_video("h264_variable_mkv")
+    assert probe_video(path).is_variable_rate
+    assert count_frames(path, numbering="decoded") == 120
+    assert count_frames(path, numbering="reference") == count_reference_frames(path)
+
+
+@pytest.mark.parametrize("kind", ["h264_b", "h264_late_start_mkv", "h264_ts", "mpeg4_b", "vp9"])
+@pytest.mark.parametrize("numbering", ["decoded", "reference"])
+def test_seconds_become_the_frame_on_screen(
+    kind: str, numbering: str, numbered_video: Callable[[str], Path]
+) -> None:
+    path = numbered_video(kind)
+    for seconds, frame in (
+        (0.0, 0),
+        (0.038, 0),
+        (0.04, 1),
+        (1.0, 25),
+        (4.758, 118),
+        (4.8, 120),
+        (5.0, 125),
+    ):
+        assert seconds_to_frame(path, seconds, numbering=numbering) == frame  # type: ignore[arg-type]
+    with pytest.raises(VideoError, match="must be >= 0 seconds, got -1"):
+        seconds_to_frame(path, -1, numbering="decoded")
+
+
+def test_find_video(tmp_path: Path) -> None:
+    (tmp_path / "a.MP4").touch()
+    (tmp_path / "b.mp4").touch()
+    (tmp_path / "b.mov").touch()
+    (tmp_path / "c.txt").touch()
+    assert find_video(tmp_path, "a").name == "a.MP4"
+    with pytest.raises(VideoError, match=r"several videos for video_id 'b': b.mov, b.mp4"):
+        find_video(tmp_path, "b")
+    with pytest.raises(VideoError, match="no video for video_id 'c'"):
+        find_video(tmp_path, "c")
+    for bad in ("../a", "/etc/passwd", "..", ""):
+        with pytest.raises(VideoError, match="is no file name"):
+            find_video(tmp_path, bad)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile 'secret.mp4'\n",
+        b"not a video",
+        b"",
+    ],
+)
+def test_playlists_and_other_files_are_refused(
+    content: bytes, tmp_path: Path, numbered_video: Callable[[str], Path]
+) -> None:
+    (tmp_path / "secret.mp4").write_bytes(numbered_video("h264_b").read_bytes())
+    path = tmp_path / "list.mp4"
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match="cannot be opened as a video"):
+        probe_video(path)
+
+
+def test_a_name_is_never_a_protocol_or_a_pattern(tmp_path: Path) -> None:
+    for name in ("concat:a.mp4|b.mp4", "http://localhost/x.mp4", "%06d.mp4"):
+        with pytest.raises(VideoError, match="no such video file"):
+            probe_video(Path(name))
