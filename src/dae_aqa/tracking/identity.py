@@ -13,6 +13,7 @@ from numbers import Real
 from pathlib import Path
 
 RESUME_TAG = "dae_aqa.resume_key"
+ERROR_TAG = "dae_aqa.error"
 MODEL_TAG = "dae_aqa.model_sha256"
 
 log = logging.getLogger(__name__)

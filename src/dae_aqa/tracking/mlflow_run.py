@@ -16,9 +16,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dae_aqa.errors import TrackingError
-from dae_aqa.tracking.identity import MODEL_TAG, file_sha256, flat_metrics, flat_params
+from dae_aqa.tracking.identity import ERROR_TAG, MODEL_TAG, file_sha256, flat_metrics, flat_params
 from dae_aqa.tracking.model import log_model
-from dae_aqa.tracking.store import Store, explained
+from dae_aqa.tracking.store import Store, explained, patiently
 from dae_aqa.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _SYSTEM_INTERVAL_SECONDS = 5.0
 _SYSTEM_PREFIX = "system/"
 _MAX_PARAMS_PER_CALL = 100  # MLflow's limit
 _MAX_VALUE_LENGTH = 5000  # MLflow's limits: 6000 for a param, 8000 for a tag
-_RETRY_SECONDS = (0.2, 1.0, 5.0)
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class MlflowTracker(Tracker):
             self.log_metrics({}, step=0)
         if error is not None:
             reason = f"{type(error).__name__}: {error}"
-            self.set_tags({"dae_aqa.error": reason[:_MAX_VALUE_LENGTH]})
+            self.set_tags({ERROR_TAG: reason[:_MAX_VALUE_LENGTH]})
         self._write(
             "the end of the run",
             lambda: self._store.client.set_terminated(self.run_id, status=_status(error)),
@@ -164,16 +163,8 @@ class MlflowTracker(Tracker):
 
     def _write(self, what: str, call: Callable[[], object]) -> bool:
         """Make a call, again after a while where it fails; say whether it succeeded."""
-        for pause_seconds in _RETRY_SECONDS:
-            try:
-                call()
-            except Exception as error:  # whatever the store's transport raises
-                log.debug("MLflow: %s failed (%s), trying again", what, error)
-                time.sleep(pause_seconds)
-            else:
-                return True
         with self._reported(what):
-            call()
+            patiently(call)
             return True
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,15 +82,17 @@ def _write(
     import mlflow.pyfunc
 
     small = input_example.size <= _MAX_JSON_VALUES
-    mlflow.pyfunc.save_model(
-        path=str(folder),
-        mlflow_model=description,
-        loader_module=loader_module,
-        data_path=str(model_path),
-        signature=_signature(),
-        input_example=input_example if small else None,
-        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            mlflow_model=description,
+            loader_module=loader_module,
+            data_path=str(model_path),
+            signature=_signature(),
+            input_example=input_example if small else None,
+            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
+        )
     if description.saved_input_example_info:
         # a second copy for `mlflow models serve`, indented: five times the size of the first
         serving_file = description.saved_input_example_info.pop("serving_input_path")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from dae_aqa.tracking.identity import RESUME_TAG, code_tags
+from dae_aqa.tracking.identity import ERROR_TAG, RESUME_TAG, code_tags
 from dae_aqa.tracking.mlflow_run import MlflowTracker
 from dae_aqa.tracking.store import (
     STORE_FOLDER,
@@ -17,6 +17,7 @@ from dae_aqa.tracking.store import (
     experiment_id,
     explained,
     open_store,
+    patiently,
     repository_root,
 )
 from dae_aqa.tracking.tracker import Tracker
@@ -52,19 +53,20 @@ def start_training_run(
     """
     store = open_store(root=root)
     identifier = experiment_id(store, name=experiment)
-    lock = None if resume_key is None else _claim(root, resume_key)
+    all_tags = code_tags(root=root) | dict(tags)
+    if resume_key is not None:
+        all_tags[RESUME_TAG] = resume_key
     with explained(store.uri):
+        lock = None if resume_key is None else _claim(root, resume_key)
         run = None if lock is None else _unfinished(store, identifier, str(resume_key))
-        all_tags = code_tags(root=root) | dict(tags)
-        if resume_key is not None:
-            all_tags[RESUME_TAG] = resume_key
         if run is None:
-            run = store.client.create_run(
-                identifier, tags=all_tags, run_name=all_tags.get("dvc.exp_name")
+            run = patiently(
+                lambda: store.client.create_run(
+                    identifier, tags=all_tags, run_name=all_tags.get("dvc.exp_name")
+                )
             )
         else:
-            log.info("Continuing the MLflow run %s.", run.info.run_name)
-            store.client.update_run(run.info.run_id, status="RUNNING")
+            _reopen(store, run)
     tracker = MlflowTracker(store=store, run=run, lock=lock)
     tracker.log_params(params)
     log.info("MLflow run %r of experiment %r.", run.info.run_name, experiment)
@@ -82,6 +84,13 @@ def _claim(root: Path, resume_key: str) -> FileLock | None:
         log.info("Another process trains the same params: this training gets a run of its own.")
         return None
     return lock
+
+
+def _reopen(store: Store, run: Run) -> None:
+    log.info("Continuing the MLflow run %r.", run.info.run_name)
+    patiently(lambda: store.client.update_run(run.info.run_id, status="RUNNING"))
+    if ERROR_TAG in run.data.tags:
+        patiently(lambda: store.client.delete_tag(run.info.run_id, ERROR_TAG))
 
 
 def _unfinished(store: Store, identifier: str, resume_key: str) -> Run | None:

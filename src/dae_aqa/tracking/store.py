@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
@@ -26,11 +27,14 @@ from dae_aqa.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+Result = TypeVar("Result")
+
 STORE_FOLDER = ".mlflow"
 _SQLITE = "sqlite:///"
 _LOCK_TIMEOUT_SECONDS = 180.0  # a first initialisation takes seconds; a crowd waits in line
 _BUSY_TIMEOUT_SECONDS = 20.0  # what MLflow itself grants a busy SQLite file
 _HTTP_TIMEOUT_SECONDS = 10.0
+_RETRY_SECONDS = (0.2, 1.0, 5.0)
 # the UI then opens on runs and their charts; else it takes the experiment for one with prompts
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -151,6 +155,20 @@ def explained(uri: str) -> Iterator[None]:
         raise _store_error(uri, reason[0] if reason else type(error).__name__) from error
 
 
+def patiently(call: Callable[[], Result]) -> Result:
+    """Return what `call` returns; where it fails, make it again after a while, some seconds long.
+
+    Under several writers SQLite refuses a transaction at times, and a server restarts at times.
+    """
+    for pause_seconds in _RETRY_SECONDS:
+        try:
+            return call()
+        except Exception as error:  # whatever the store's transport raises
+            log.debug("MLflow: a call failed (%s), trying again", error)
+            time.sleep(pause_seconds)
+    return call()
+
+
 def quiet_mlflow() -> None:
     """Switch MLflow's telemetry, log chatter and project detection off; a user's settings prevail.
 
@@ -161,6 +179,7 @@ def quiet_mlflow() -> None:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_UV_AUTO_DETECT": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "GIT_PYTHON_REFRESH": "quiet",
     }
     for name, value in settings.items():
@@ -169,10 +188,10 @@ def quiet_mlflow() -> None:
 
 def _store_error(uri: str, reason: str) -> TrackingError:
     return TrackingError(
-        f"The MLflow store {public_uri(uri)} cannot be used: {reason}. Make its folder writable or "
-        "start its server, or let MLFLOW_TRACKING_URI name another store (unset: "
-        f"{STORE_FOLDER}/mlflow.db at the repository root), or set `train.tracking: false` in "
-        "params.yaml to train without tracking."
+        f"The MLflow store {public_uri(uri)} cannot be used: {reason.rstrip('. ')}. Make its "
+        "folder writable or start its server, or let MLFLOW_TRACKING_URI name another store "
+        f"(unset: {STORE_FOLDER}/mlflow.db at the repository root), or set `train.tracking: false` "
+        "in params.yaml to train without tracking."
     )
 
 

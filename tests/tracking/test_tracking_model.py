@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import mlflow.pyfunc
+import numpy as np
+import pytest
+import tiny_model
+from mlflow import MlflowClient
+
+from dae_aqa.errors import ModelError
+from dae_aqa.tracking import find_run_by_model, log_evaluation, start_training_run
+from dae_aqa.tracking.identity import MODEL_TAG, file_sha256
+
+HERE = Path(__file__).parent
+# A process that reports each address it connects to, then runs the script that follows.
+_LISTENER = """
+import runpy, sys
+def listen(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        print("network:", event, args[-1] if event == "socket.connect" else args[0], flush=True)
+sys.addaudithook(listen)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def _run_alone(script: str, *arguments: str) -> str:
+    """Run a script in a fresh interpreter whose surroundings do not say that this is a test."""
+    telling = ("PYTEST", "MLFLOW", "CI", "GITHUB", "DO_NOT_TRACK", "BUILD", "JENKINS", "RUNBOT")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(telling)}
+    done = subprocess.run(
+        [sys.executable, "-c", _LISTENER, str(HERE / script), *arguments],
+        env=environment | {"PYTHONPATH": str(HERE)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def _log(root: Path, *, weight: float, shape: tuple[int, ...] = (1, 3, 4, 5, 3)) -> Path:
+    path = tiny_model.save(root / "models" / f"{weight}" / "model.pt", weight=weight)
+    with start_training_run(
+        root=root, experiment="e", resume_key=None, params={"weight": weight}, tags={}
+    ) as tracker:
+        tracker.log_metrics({"val_spearman": 0.7}, step=2)
+        tracker.log_model(
+            model_path=path,
+            loader_module="tiny_model",
+            input_example=np.full(shape, 7, dtype=np.uint8),
+            step=2,
+        )
+    return path
+
+
+def test_logged_in_silence_without_network_and_loaded_in_another_process(root, runs_of):
+    assert _run_alone("train_alone.py", str(root)) == ""
+    (run,) = runs_of(root)
+    mlflow.set_tracking_uri(f"sqlite:///{root}/.mlflow/mlflow.db")
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    frames = np.full((2, 3, 4, 5, 3), 10, dtype=np.uint8)
+    scored = model.predict(frames, params={"difficulty": [1.0, 2.0]})
+    assert scored["mu"].tolist() == [20.0, 40.0]  # mean pixel 10 times weight 2 times difficulty
+    assert scored["sigma"].tolist() == [1.0, 2.0]
+    assert model.predict(frames)["mu"].tolist() == [20.0, 20.0]
+    signature = model.metadata.signature
+    assert [str(spec) for spec in signature.inputs.inputs] == [
+        "Tensor('uint8', (-1, -1, -1, -1, 3))"
+    ]
+    assert signature.outputs.input_names() == ["mu", "sigma"]
+    assert model.input_example.shape == (1, 3, 4, 5, 3)
+    assert model.input_example.dtype == np.uint8
+
+
+def test_model_is_stored_once_and_unpickled_nowhere(root, runs_of):
+    path = _log(root, weight=2.0)
+    (run,) = runs_of(root)
+    client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
+    (logged,) = client.search_logged_models([run.info.experiment_id])
+    assert logged.source_run_id == run.info.run_id
+    assert str(logged.status) == "READY"
+    assert [(out.model_id, out.step) for out in run.outputs.model_outputs] == [(logged.model_id, 2)]
+    folder = root / ".mlflow" / "artifacts" / "models" / logged.model_id / "artifacts"
+    assert (folder / "data" / "model.pt").read_bytes() == path.read_bytes()
+    assert not list(folder.rglob("*.pkl"))
+    assert not (folder / "serving_input_example.json").exists()
+    required = (folder / "requirements.txt").read_text().split()
+    assert [line.partition("==")[0] for line in required] == ["mlflow", "numpy", "pandas", "torch"]
+
+
+def test_large_input_example_is_no_json(root, monkeypatch):
+    monkeypatch.setattr("dae_aqa.tracking.model._MAX_JSON_VALUES", 100)
+    _log(root, weight=2.0)
+    (example,) = root.rglob("input_example.npz")
+    with np.load(example) as stored:
+        assert stored["frames"].shape == (1, 3, 4, 5, 3)
+        assert np.unique(stored["frames"]).tolist() == [7]
+    assert not list(root.rglob("input_example.json"))
+
+
+def test_evaluation_joins_the_run_of_its_model(root, runs_of):
+    first, second = _log(root, weight=1.0), _log(root, weight=2.0)
+    report = root / "predictions.csv"
+    report.write_text("sample_id,mu\n")
+    metrics = {
+        "spearman": 0.8,
+        "spearman_ci95": [0.7, 0.9],
+        "baselines": {"splash": 0.7},
+        "nll": None,
+        "num_test": 105,
+        "note": "text",
+        "flag": True,
+    }
+    for _ in range(2):  # the same evaluation again changes nothing
+        assert log_evaluation(
+            root=root,
+            experiment="e",
+            model_sha256=file_sha256(first),
+            metrics=metrics,
+            artifacts=[report],
+        )
+    one, two = runs_of(root)
+    assert one.data.tags[MODEL_TAG] == file_sha256(first)
+    assert (
+        find_run_by_model(root=root, experiment="e", model_sha256=file_sha256(second))
+        == two.info.run_id
+    )
+    assert one.data.metrics == {
+        "val_spearman": 0.7,
+        "test/spearman": 0.8,
+        "test/spearman_ci95.0": 0.7,
+        "test/spearman_ci95.1": 0.9,
+        "test/baselines.splash": 0.7,
+        "test/num_test": 105.0,
+    }
+    assert two.data.metrics == {"val_spearman": 0.7}
+    assert one.info.status == "FINISHED"
+    client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
+    assert [f.path for f in client.list_artifacts(one.info.run_id, "evaluation")] == [
+        "evaluation/predictions.csv"
+    ]
+    assert len(client.get_metric_history(one.info.run_id, "test/spearman")) == 1
+
+    log_evaluation(
+        root=root,
+        experiment="e",
+        model_sha256=file_sha256(first),
+        metrics={"spearman": 0.75},
+        artifacts=[],
+    )
+    assert runs_of(root)[0].data.metrics["test/spearman"] == 0.75
+
+
+def test_model_trained_again_to_the_same_bytes_is_its_latest_run(root, runs_of):
+    path = _log(root, weight=1.0)
+    _log(root, weight=1.0)
+    latest = runs_of(root)[-1].info.run_id
+    found = find_run_by_model(root=root, experiment="e", model_sha256=file_sha256(path))
+    assert found == latest
+
+
+def test_looking_for_a_run_builds_no_store(tmp_path):
+    assert find_run_by_model(root=tmp_path, experiment="e", model_sha256="0" * 64) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_model_restored_from_a_cache_has_no_run(root, caplog, runs_of):
+    arguments = {"model_sha256": "0" * 64, "metrics": {"spearman": 0.8}, "artifacts": []}
+    with caplog.at_level("INFO"):
+        assert not log_evaluation(root=root, experiment="e", **arguments)
+    assert "No MLflow run trained this model" in caplog.text
+    _log(root, weight=1.0)
+    assert not log_evaluation(root=root, experiment="e", **arguments)
+    assert not log_evaluation(root=root, experiment="another", **arguments)
+    (run,) = runs_of(root)
+    assert run.data.metrics == {"val_spearman": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("frames", "difficulty", "message"),
+    [
+        (np.zeros((1, 2, 4, 4, 3), np.float32), 1.0, r"uint8 RGB frames .* got float32"),
+        (np.zeros((2, 4, 4, 3), np.uint8), 1.0, r"got uint8 of shape \(2, 4, 4, 3\)"),
+        (np.zeros((1, 2, 4, 4, 3), np.uint8), 0.0, r"`difficulty` must be one positive number"),
+        (np.zeros((3, 2, 4, 4, 3), np.uint8), [1.0, 2.0], r"each of the 3 sample"),
+        (np.zeros((1, 2, 4, 4, 3), np.uint8), float("nan"), r"positive number.* got \[nan\]"),
+    ],
+)
+def test_served_model_refuses(tmp_path, frames, difficulty, message):
+    served = tiny_model._load_pyfunc(str(tiny_model.save(tmp_path / "model.pt", weight=1.0)))
+    with pytest.raises(ModelError, match=message):
+        served.predict(frames, {"difficulty": difficulty})
