@@ -165,6 +165,7 @@ class ClipsParams:
     size_px: PositiveInt
     jitter_px: CountInt
     flip: bool
+    color_jitter: Annotated[float, Bounds(0, 0.9)]
     normalization: Literal["backbone", "imagenet", "kinetics", "half"]
     cache: bool
 

@@ -103,6 +103,7 @@ class TrainedModel:
             augment=False,
             num_shifts=0,
             flip=False,
+            color_jitter=0.0,
             seed=0,
             cache=False,
         )
@@ -142,6 +143,7 @@ class TrainedModel:
             frames=torch.stack(scaled),
             flips=torch.zeros(len(frames), dtype=torch.bool),
             offsets_px=torch.full((len(frames), 2), centre),
+            color_gains=torch.ones(len(frames), 3),
         )
         clips = make_clips(
             batch, layout=self.layout, normalization=self.normalization, device=device

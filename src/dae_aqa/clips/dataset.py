@@ -45,12 +45,14 @@ class FrameBatch:
         frames: uint8 RGB, (N, F, 3, P, P).
         flips: bool, (N,).
         offsets_px: int64, (N, 2), upper left corner (y, x) of the square that is used.
+        color_gains: float32, (N, 3), factors on red, green and blue.
     """
 
     indices: Tensor
     frames: Tensor
     flips: Tensor
     offsets_px: Tensor
+    color_gains: Tensor
 
     def pin_memory(self) -> FrameBatch:
         """Return the batch in page-locked memory, for non-blocking copies to a GPU."""
@@ -59,6 +61,7 @@ class FrameBatch:
             self.frames.pin_memory(),
             self.flips.pin_memory(),
             self.offsets_px.pin_memory(),
+            self.color_gains.pin_memory(),
         )
 
 
@@ -70,6 +73,7 @@ def collate(samples: Sequence[SampleFrames]) -> FrameBatch:
         frames=torch.stack([sample.frames for sample in samples]),
         flips=torch.tensor([choice.flip for choice in chosen]),
         offsets_px=torch.tensor([[choice.offset_y_px, choice.offset_x_px] for choice in chosen]),
+        color_gains=torch.tensor([choice.color_gains for choice in chosen]),
     )
 
 
@@ -85,6 +89,7 @@ class SampleDataset(Dataset[SampleFrames]):
         augment: whether to draw augmentations (training).
         num_shifts: places around its own to which the window may move, where augmenting.
         flip: whether to mirror half of the samples, where augmenting.
+        color_jitter: each colour is scaled by 1 ± up to this, where augmenting.
         seed: of the augmentations.
         cache: keep the scaled frames, about F * 3 * P * P bytes a sample.
 
@@ -101,6 +106,7 @@ class SampleDataset(Dataset[SampleFrames]):
         augment: bool,
         num_shifts: int,
         flip: bool,
+        color_jitter: float,
         seed: int,
         cache: bool,
     ) -> None:
@@ -110,6 +116,7 @@ class SampleDataset(Dataset[SampleFrames]):
         self._frames_dir = frames_dir
         self._num_shifts = num_shifts if augment else 0
         self._flip = flip
+        self._color_jitter = color_jitter
         self._seed = seed
         self._cache = self._decode_all() if cache else None
 
@@ -135,6 +142,7 @@ class SampleDataset(Dataset[SampleFrames]):
             self.layout,
             flip=self._flip,
             num_shifts=self._num_shifts,
+            color_jitter=self._color_jitter,
             seed=self._seed,
             epoch=epoch,
             index=index,

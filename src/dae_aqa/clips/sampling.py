@@ -64,15 +64,31 @@ class Augmentation:
     flip: bool
     offset_y_px: int
     offset_x_px: int
+    color_gains: tuple[float, float, float]
 
     @classmethod
     def none(cls, layout: ClipLayout) -> Augmentation:
-        """Return no shift, no flip and the centre of the frame."""
-        return cls(0, flip=False, offset_y_px=layout.jitter_px, offset_x_px=layout.jitter_px)
+        """Return no shift, no flip, the centre of the frame and its own colours."""
+        centre = layout.jitter_px
+        return cls(
+            0,
+            flip=False,
+            offset_y_px=centre,
+            offset_x_px=centre,
+            color_gains=(1.0, 1.0, 1.0),
+        )
 
     @classmethod
     def draw(
-        cls, layout: ClipLayout, *, flip: bool, num_shifts: int, seed: int, epoch: int, index: int
+        cls,
+        layout: ClipLayout,
+        *,
+        flip: bool,
+        num_shifts: int,
+        color_jitter: float,
+        seed: int,
+        epoch: int,
+        index: int,
     ) -> Augmentation:
         """Return choices that depend on (seed, epoch, sample index) alone.
 
@@ -84,6 +100,7 @@ class Augmentation:
             num_shifts: the window moves to one of `num_shifts + 1` places around its own. With 6
                 that is -3 … +3 frames, as in CoRe's released code; DAE's draws 0 … 6 within samples
                 that were cut with six frames more.
+            color_jitter: each colour is scaled by 1 ± up to this.
             seed: of the training run.
             epoch: counted from 0.
             index: of the sample in its dataset.
@@ -92,4 +109,11 @@ class Augmentation:
         shift = int(rng.integers(num_shifts + 1)) - num_shifts // 2
         mirrored = bool(rng.random() < 0.5) and flip
         offset_y, offset_x = rng.integers(0, 2 * layout.jitter_px + 1, size=2).tolist()
-        return cls(shift, flip=mirrored, offset_y_px=offset_y, offset_x_px=offset_x)
+        red, green, blue = rng.uniform(1 - color_jitter, 1 + color_jitter, size=3).tolist()
+        return cls(
+            shift,
+            flip=mirrored,
+            offset_y_px=offset_y,
+            offset_x_px=offset_x,
+            color_gains=(red, green, blue),
+        )

@@ -20,7 +20,8 @@ def make_clips(
     clips = frames[:, positions].transpose(2, 3)  # (N, K, T, 3, S, S) -> (N, K, 3, T, S, S)
     mean = torch.tensor(normalization.mean, device=device).view(3, 1, 1, 1) * 255.0
     std = torch.tensor(normalization.std, device=device).view(3, 1, 1, 1) * 255.0
-    return clips.to(torch.float32).sub_(mean).div_(std)
+    gains = batch.color_gains.to(device, non_blocking=True).view(-1, 1, 3, 1, 1, 1)
+    return clips.to(torch.float32).mul_(gains).sub_(mean).div_(std)
 
 
 def _cut_and_flip(frames: Tensor, *, batch: FrameBatch, size: int) -> Tensor:

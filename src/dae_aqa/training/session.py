@@ -135,6 +135,7 @@ def _clip_feed(
         augment=augment,
         num_shifts=params.temporal_aug,
         flip=clips.flip,
+        color_jitter=clips.color_jitter,
         seed=params.seed,
         cache=clips.cache,
     )
