@@ -84,12 +84,16 @@ def read_splits(path: Path) -> pd.DataFrame:
     """Read and check the split table at `path`.
 
     Raises:
-        SplitError: the file is missing or `check_splits` finds a fault.
+        SplitError: the file is missing, is no CSV table, or `check_splits` finds a fault.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise SplitError(f"{path}: no split table. Run `dvc repro make_splits`.") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SplitError(
+            f"{path}: not a readable CSV table ({error}). Run `dvc repro make_splits`."
+        ) from error
     return check_splits(table, source=str(path))
 
 

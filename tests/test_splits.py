@@ -1,0 +1,150 @@
+"""Splits: disjoint, complete, balanced, repeatable, and independent of each other's draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dae_aqa.errors import SplitError
+from dae_aqa.splits import check_splits, make_splits, read_splits
+
+OPTIONS = {
+    "source": "random",
+    "test_fraction": 0.25,
+    "val_fraction": 0.2,
+    "group_by": "sample",
+    "seed": 0,
+}
+
+
+def annotations(num_samples: int = 100, samples_per_video: int = 10) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = np.arange(num_samples)
+    return pd.DataFrame(
+        {
+            "sample_id": [f"s{row:03d}" for row in rows],
+            "video_id": [f"v{row // samples_per_video:02d}" for row in rows],
+            "final_score": rng.uniform(0, 100, num_samples),
+            "split": np.where(rows % 4 == 0, "test", "train"),
+        }
+    )
+
+
+def splits(rows: pd.DataFrame, **changes: object) -> pd.DataFrame:
+    return make_splits(rows, **(OPTIONS | changes))
+
+
+def ids(table: pd.DataFrame, split: str) -> set[str]:
+    return set(table.loc[table["split"] == split, "sample_id"])
+
+
+def test_every_sample_once_in_order():
+    table = splits(annotations())
+    assert table["sample_id"].tolist() == sorted(annotations()["sample_id"])
+    assert tuple(table.columns) == ("sample_id", "split")
+
+
+def test_fractions():
+    counts = splits(annotations())["split"].value_counts()
+    assert counts["test"] == 25
+    assert counts["val"] == 15  # a fifth of the 75 that are left
+    assert counts["train"] == 60
+
+
+def test_official_test_samples_are_kept():
+    rows = annotations()
+    table = splits(rows, source="official", seed=7)
+    assert ids(table, "test") == set(rows.loc[rows["split"] == "test", "sample_id"])
+    assert len(ids(table, "val")) == 15
+
+
+def test_same_seed_same_splits_whatever_the_order_of_rows():
+    rows = annotations()
+    shuffled = rows.sample(frac=1.0, random_state=1)
+    pd.testing.assert_frame_equal(splits(rows), splits(shuffled))
+
+
+def test_another_seed_draws_others():
+    assert ids(splits(annotations()), "test") != ids(splits(annotations(), seed=1), "test")
+
+
+def test_draws_do_not_shift_each_other():
+    """The test samples stay the same when another share validates."""
+    narrow, wide = (splits(annotations(), val_fraction=share) for share in (0.1, 0.4))
+    assert ids(narrow, "test") == ids(wide, "test")
+
+
+def test_draw_is_balanced_over_the_score():
+    """One from each stratum of neighbours: the drawn ranks are spread, with no gap beyond two."""
+    rows = annotations()
+    rank = rows.set_index("sample_id")["final_score"].rank().astype(int) - 1
+    drawn = sorted(rank[list(ids(splits(rows), "test"))])
+    assert [position // 4 for position in drawn] == list(range(25))
+
+
+def test_videos_are_kept_together():
+    rows = annotations()
+    table = splits(rows, group_by="video", test_fraction=0.3)
+    joined = rows.drop(columns="split").merge(table, on="sample_id")
+    assert (joined.groupby("video_id")["split"].nunique() == 1).all()
+    assert set(joined["split"]) == {"train", "val", "test"}
+    assert len(ids(table, "test")) == 30
+
+
+def test_sample_without_official_split():
+    rows = annotations()
+    rows.loc[5, "split"] = ""
+    with pytest.raises(SplitError, match=r"1 sample\(s\) have no official split \(s005.*'random'"):
+        splits(rows, source="official")
+
+
+@pytest.mark.parametrize(
+    ("changes", "empty"),
+    [
+        ({"test_fraction": 0.0}, "test"),
+        ({"val_fraction": 0.001}, "val"),
+        ({"test_fraction": 1.0}, "train, val"),
+    ],
+)
+def test_no_split_may_be_empty(changes, empty):
+    with pytest.raises(SplitError, match=rf"no sample in {empty} \(of 100 samples\)"):
+        splits(annotations(), **changes)
+
+
+def test_no_samples_at_all():
+    with pytest.raises(SplitError, match=r"no sample in train, val, test \(of 0 samples\)"):
+        splits(annotations().iloc[:0])
+
+
+def test_check_refuses_a_sample_listed_twice():
+    rows = [("a", "train"), ("b", "val"), ("c", "test"), ("a", "test")]
+    table = pd.DataFrame(rows, columns=["sample_id", "split"])
+    with pytest.raises(SplitError, match=r"in more than one split: a\."):
+        check_splits(table, source="table")
+
+
+def test_check_refuses_unknown_splits_and_columns():
+    table = pd.DataFrame([("a", "dev")], columns=["sample_id", "split"])
+    with pytest.raises(SplitError, match=r"unknown split\(s\) \['dev'\]"):
+        check_splits(table, source="table")
+    with pytest.raises(SplitError, match=r"expected the columns"):
+        check_splits(table.rename(columns={"split": "fold"}), source="table")
+
+
+def test_written_table_reads_back(tmp_path):
+    table = splits(annotations().assign(sample_id=[f"{row:03d}" for row in range(100)]))
+    table.to_csv(tmp_path / "splits.csv", index=False)
+    pd.testing.assert_frame_equal(read_splits(tmp_path / "splits.csv"), table)
+
+
+def test_missing_file_names_the_stage(tmp_path):
+    with pytest.raises(SplitError, match=r"no split table.*dvc repro make_splits"):
+        read_splits(tmp_path / "splits.csv")
+
+
+@pytest.mark.parametrize("content", [b"", b'sample_id,split\n"a', b"\xff\xfe\x00"])
+def test_file_that_is_no_table(tmp_path, content):
+    (tmp_path / "splits.csv").write_bytes(content)
+    with pytest.raises(SplitError, match=r"splits\.csv: not a readable CSV table"):
+        read_splits(tmp_path / "splits.csv")
