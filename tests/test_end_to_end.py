@@ -149,7 +149,7 @@ def test_one_finished_run_holds_training_and_evaluation(project):
     run = runs.iloc[0]
     metrics = json.loads((project.path / "reports/metrics.json").read_text())
     assert run["metrics.test/spearman"] == pytest.approx(metrics["spearman"])
-    assert run["params.lr"] == str(project.params()["lr"])
+    assert run["params.lr"] == project.params()["lr"]
     assert {"metrics.train_loss", "metrics.val_mae"} <= set(runs)
 
 

@@ -132,8 +132,8 @@ class SampleDataset(Dataset[SampleFrames]):
             rows = torch.from_numpy(self.layout.frame_indices + choice.shift_frames - first)
             return SampleFrames(index, frames[rows.clamp_(0, len(frames) - 1)], choice)
         pack = self._open(index)
-        rows = self._pack_rows(pack, self.layout.frame_indices + choice.shift_frames)
-        return SampleFrames(index, self._read(pack, rows), choice)
+        wanted = self.layout.frame_indices + choice.shift_frames
+        return SampleFrames(index, self._read(pack, self._pack_rows(pack, wanted)), choice)
 
     def _augmentation(self, epoch: int, index: int) -> Augmentation:
         if not self.augment:
@@ -161,7 +161,10 @@ class SampleDataset(Dataset[SampleFrames]):
 
     def _pack_rows(self, pack: PackedSample, window_rows: np.ndarray) -> np.ndarray:
         """Return the pack's images for window frames; past its ends, the first or last repeats."""
-        return np.clip(window_rows + pack.meta.window_offset, 0, pack.meta.num_frames - 1)
+        rows: np.ndarray = np.clip(
+            window_rows + pack.meta.window_offset, 0, pack.meta.num_frames - 1
+        )
+        return rows
 
     def _read(self, pack: PackedSample, rows: np.ndarray) -> Tensor:
         """Decode and scale the pack's frames `rows`: uint8, (len(rows), 3, P, P)."""

@@ -22,8 +22,8 @@ def make_optimizer(
     `adam` adds the decay to the gradient, as the released code has it; `adamw` decouples it.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-    return optimizer(trained, lr=lr, weight_decay=weight_decay, foreach=True)
+    kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+    return kind(trained, lr=lr, weight_decay=weight_decay, foreach=True)
 
 
 def lr_factor(
