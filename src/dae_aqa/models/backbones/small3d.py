@@ -21,7 +21,7 @@ _LAYERS: tuple[tuple[int, tuple[int, int, int], tuple[int, int, int]], ...] = (
 
 
 class Small3d(Backbone):
-    """Six convolutions (0.7 M parameters); features join the mean and the maximum of the last.
+    """Six convolutions (0.73 M parameters); features join the mean and the maximum of the last.
 
     The mean tells how the performance was throughout, the maximum its most marked moment, wherever
     it lay. At 48 frames of 64 px a clip costs about 0.13 GMAC forward.
