@@ -72,18 +72,26 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
     try:
         main()
     except DaeAqaError as error:
-        restore_outputs(name)
         logger.error("%s failed.\n%s\n(log: %s)", name, error, log)
+        _try_restore(name)
         sys.exit(1)
     except KeyboardInterrupt:
-        restore_outputs(name)
         logger.error("%s interrupted; finished work is kept, run it again to go on.", name)
+        _try_restore(name)
         sys.exit(130)
     except Exception:
-        restore_outputs(name)
         logger.exception("%s failed unexpectedly (log: %s)", name, log)
+        _try_restore(name)
         sys.exit(1)
     logger.info("%s done in %.1f s", name, time.monotonic() - started)
+
+
+def _try_restore(stage: str) -> None:
+    """Restore what can be; a damaged lock file or a full disk must not hide the stage's error."""
+    try:
+        restore_outputs(stage)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        logger.warning("earlier outputs could not be put back (%s); try `dvc checkout`.", error)
 
 
 def restore_outputs(stage: str) -> None:
@@ -98,7 +106,7 @@ def restore_outputs(stage: str) -> None:
     stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
     cache = project_root() / ".dvc" / "cache" / "files" / "md5"
     for out in stages.get(stage, {}).get("outs", []):
-        cached = _cached(cache, out.get("md5", ""))
+        cached = _cached(cache, out.get("md5", "unknown"))
         if not cached.exists():
             continue
         entries = {Path(out["path"]): cached}

@@ -1,0 +1,88 @@
+"""The command `dae-aqa`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from dae_aqa import cli
+from dae_aqa.params import load_params
+from dae_aqa.recipes import recipe_names
+
+
+@pytest.fixture(autouse=True)
+def project(repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the shipped params.yaml, in which the command runs."""
+    shutil.copy(repo_root / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+def test_params_that_are_valid(capsys):
+    assert cli.main(["params"]) == 0
+    assert capsys.readouterr().out == "params.yaml is valid\n"
+
+
+def test_params_with_a_fault(project, capsys):
+    text = (project / "params.yaml").read_text().replace("model: dae_mt", "model: dae_tm")
+    (project / "params.yaml").write_text(text)
+    assert cli.main(["params"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("dae-aqa: params.yaml: 1 problem(s):\n  model: 'dae_tm' is not")
+
+
+def test_no_params_file(project, capsys):
+    (project / "params.yaml").unlink()
+    assert cli.main(["params"]) == 1
+    assert "params.yaml: no such file" in capsys.readouterr().err
+
+
+def test_recipe_writes_and_tells(project, capsys):
+    assert cli.main(["recipe", "mtl_aqa_dae"]) == 0
+    assert "model: dae_mt -> dae\n" in capsys.readouterr().out
+    assert load_params(project / "params.yaml").model == "dae"
+
+
+def test_recipe_that_changes_nothing(capsys):
+    assert cli.main(["recipe", "simdive"]) == 0
+    assert capsys.readouterr().out == "params.yaml has these values already\n"
+
+
+def test_unknown_recipe_lists_the_known(project, capsys):
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["recipe", "nope"])
+    said = capsys.readouterr().err
+    assert all(name in said for name in recipe_names())
+    assert (project / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["unknown"]])
+def test_no_such_command(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("recipe", "params", "ui"))
+
+
+def test_ui_opens_the_repositorys_store(project, monkeypatch):
+    called: list[list[str]] = []
+    monkeypatch.setattr(cli.os, "execv", lambda path, command: called.append([path, *command]))
+    assert cli.main(["ui", "--port", "5055"]) == 0
+    (command,) = called
+    assert command[:5] == [sys.executable, sys.executable, "-m", "mlflow", "ui"]
+    assert command[-2:] == ["--port", "5055"]
+    store = command[command.index("--backend-store-uri") + 1]
+    assert store.startswith("sqlite:///")
+    assert str(project) in store
