@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 STORE_FOLDER = ".mlflow"
 _SQLITE = "sqlite:///"
-_LOCK_TIMEOUT_SECONDS = 180.0  # a first initialisation takes seconds; a crowd waits in line
+_LOCK_TIMEOUT_SECONDS = 600.0  # building takes seconds, a crowd waits; a dead holder frees it
 _BUSY_TIMEOUT_SECONDS = 20.0  # what MLflow itself grants a busy SQLite file
 _HTTP_TIMEOUT_SECONDS = 10.0
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
