@@ -12,7 +12,10 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = SRC / "dae_aqa"
 
 FLOORS = {
-    0: ("errors", "params", "annotations", "scoring", "metrics", "calibration", "predictions", "runtime"),
+    0: (
+        *("errors", "params", "annotations", "scoring"),
+        *("metrics", "calibration", "predictions", "runtime"),
+    ),
     1: ("datasets", "frames", "splits"),
     2: ("clips", "models", "device"),
     3: (
@@ -22,6 +25,7 @@ FLOORS = {
         "evaluation",
         "report",
         "tracking",
+        "run_record",
         "tracked_training",
         "scored_report",
         "recipes",

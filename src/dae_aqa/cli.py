@@ -54,11 +54,13 @@ def _params(_: argparse.Namespace) -> None:
 
 
 def _ui(chosen: argparse.Namespace) -> None:
-    from dae_aqa.tracking import store_uri
+    from dae_aqa.tracking.store import open_store
 
-    uri = store_uri(root=project_root())
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    os.execv(sys.executable, [*command, "--port", str(chosen.port)])  # noqa: S606 - no shell
+    store = open_store(root=project_root())
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
+    command += ["--host", "127.0.0.1", "--port", str(chosen.port), "--workers", "1"]
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    os.execve(sys.executable, command, os.environ | quiet)  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pandas as pd
 from dae_aqa import tracking
 from dae_aqa.datasets.simdive import single_fault_baselines
 from dae_aqa.device import resolve_device, set_determinism, set_threads
+from dae_aqa.errors import TrackingError
 from dae_aqa.evaluation import Metrics, evaluate_predictions, write_metrics
 from dae_aqa.frames.store import PackedSample
 from dae_aqa.models import ScorePrediction
@@ -20,6 +21,7 @@ from dae_aqa.params import Params
 from dae_aqa.prediction import predict
 from dae_aqa.predictions import build_predictions, write_predictions
 from dae_aqa.report import ReportInputs, write_report
+from dae_aqa.run_record import record_restored_training
 from dae_aqa.runtime import project_root
 from dae_aqa.tracking.identity import code_tags, file_sha256
 from dae_aqa.trained_model import TrainedModel
@@ -109,7 +111,8 @@ def evaluate_and_report(
         _report_inputs(params, tables, predictions, metrics, frames_dir=frames_dir),
         output=reports_dir / "index.html",
     )
-    _log_to_run(params, metrics, model_path=model_path, reports_dir=reports_dir)
+    if params.train.tracking and params.evaluate.checkpoint is None:
+        _track(params, trained, metrics, model_path=model_path, reports_dir=reports_dir)
     remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
     logger.info(
         "test: rho %.4f on the final score, %.4f on the execution score, %d samples",
@@ -227,16 +230,36 @@ def _note_sentences(tables: EvaluationTables) -> list[str]:
     return sentences
 
 
-def _log_to_run(params: Params, metrics: Metrics, *, model_path: Path, reports_dir: Path) -> None:
-    """Add the evaluation to the run that trained the model, if it was tracked."""
-    if not params.train.tracking or params.evaluate.checkpoint is not None:
-        return
-    tracking.log_evaluation(
-        root=project_root(),
-        experiment=params.train.experiment,
-        model_sha256=file_sha256(model_path),
-        metrics=metrics,
-        artifacts=[
-            reports_dir / name for name in ("predictions.csv", "metrics.json", "index.html")
-        ],
-    )
+def _track(
+    params: Params,
+    trained: TrainedModel,
+    metrics: Metrics,
+    *,
+    model_path: Path,
+    reports_dir: Path,
+) -> None:
+    """Add the evaluation to the run that trained the model.
+
+    Where DVC restored the model from its cache and the store knows no run of it, one is recorded
+    first, so that every experiment can be compared in the store.
+    """
+
+    def add() -> bool:
+        return tracking.log_evaluation(
+            root=project_root(),
+            experiment=params.train.experiment,
+            model_sha256=file_sha256(model_path),
+            metrics=metrics,
+            artifacts=[
+                reports_dir / name for name in ("predictions.csv", "metrics.json", "index.html")
+            ],
+        )
+
+    try:
+        if not add():
+            record_restored_training(
+                params, trained, model_path=model_path, history_path=reports_dir / "training.csv"
+            )
+            add()
+    except TrackingError as error:  # the reports are the result, the store is for comparing
+        logger.warning("The evaluation is in the reports only. %s", error)

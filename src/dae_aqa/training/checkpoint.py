@@ -60,7 +60,7 @@ def save_checkpoint(state: Mapping[str, Any], work_dir: Path) -> None:
 def load_checkpoint(work_dir: Path) -> dict[str, Any] | None:
     """Return the newest whole checkpoint of `work_dir`, or None where there is none.
 
-    A damaged one is reported and the previous one taken.
+    A damaged one is reported and removed, and the previous one taken.
     """
     for name in (CURRENT, PREVIOUS):
         path = work_dir / name
@@ -73,7 +73,8 @@ def load_checkpoint(work_dir: Path) -> dict[str, Any] | None:
                 io.BytesIO(payload), map_location="cpu", weights_only=True
             )
             return state
-        logger.warning("%s is damaged (its checksum does not fit) and is not used", path)
+        logger.warning("%s is damaged (its checksum does not fit) and is removed", path)
+        path.unlink()  # or the next save would let it take the place of the whole one before it
     return None
 
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -56,7 +57,7 @@ def cached_features(
         try:
             known: Tensor = torch.load(path, weights_only=True)
             return known
-        except (RuntimeError, EOFError, OSError) as error:
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
             logger.warning("%s is damaged (%s) and is computed anew", path, error)
     features = _compute(
         trained,

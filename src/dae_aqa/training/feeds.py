@@ -68,6 +68,9 @@ class ClipFeed:
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=device.type == "cuda",
+            # without one of its own, the loader draws from the global generator, once per pass or
+            # once per life of its workers: dropout would depend on num_workers
+            generator=torch.Generator(),
         )
 
     def batches(
