@@ -32,7 +32,7 @@ TORCHVISION_MODELS: dict[str, _Facts] = {
     "r3d_18": _Facts("fc", KINETICS, (8, 32, 32)),
     "mc3_18": _Facts("fc", KINETICS, (2, 32, 32)),
     "r2plus1d_18": _Facts("fc", KINETICS, (8, 32, 32)),
-    "s3d": _Facts("classifier", KINETICS, (14, 193, 193)),
+    "s3d": _Facts("classifier", KINETICS, (14, 224, 224)),
     "mvit_v1_b": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True),
     "mvit_v2_s": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True),
     "swin3d_t": _Facts("head", _SWIN, (2, 32, 32)),
