@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -29,6 +31,23 @@ def resolve_device(name: str) -> torch.device:
             "Set device to auto, or install the driver and a build of torch for it."
         )
     return torch.device(name)
+
+
+@contextmanager
+def memory_advice() -> Iterator[None]:
+    """Turn running out of memory into an error that says which parameter to lower.
+
+    Raises:
+        TrainingError: memory was exhausted within the context.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingError(
+            f"memory is exhausted ({str(error).splitlines()[0] if str(error) else 'no details'}). "
+            "Raise train.accumulate_steps (same result, smaller pieces), or lower "
+            "train_batch_size, test_batch_size or train.clips.size_px."
+        ) from error
 
 
 def set_threads(num_threads: int) -> None:
