@@ -171,6 +171,7 @@ def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
             f"{path}: not a model file of this project (format {_FILE_FORMAT}); it has the keys "
             f"{', '.join(sorted(content)[:8])}. Released checkpoints go to evaluate.checkpoint."
         )
+    checkpoints.check_intact(path)
     built = _from_spec(_spec_of(content, path), pretrained=False)
     checkpoints.load_state(built, content["state"], source=str(path))
     return built.eval(), dict(content["usage"])
@@ -195,6 +196,7 @@ def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], st
     """Return the backbone's state dict in the file and, for an I3D, its layout."""
     content = checkpoints.read_weights(path)
     if content.get("format") == _FILE_FORMAT:
+        checkpoints.check_intact(path)
         spec = _spec_of(content, path)
         if spec.backbone != backbone:
             raise ModelError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,24 @@ def read_weights(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ModelError(f"{path}: holds a {type(content).__name__}; {_EXPECTED}.")
     return content
+
+
+def check_intact(path: Path) -> None:
+    """Raise if a file that `write_weights` wrote was changed since; `torch.load` does not look.
+
+    Raises:
+        ModelError: a checksum in the file does not match its content.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{path}: damaged ({error}); train again, or restore it.") from error
+    if damaged is not None:
+        raise ModelError(
+            f"{path}: damaged, the checksum of {damaged} does not match; train again, or restore "
+            "it (`dvc checkout`)."
+        )
 
 
 def i3d_state(content: Mapping[str, Any], *, source: str) -> tuple[str, dict[str, Tensor]]:
