@@ -1,0 +1,205 @@
+"""The loop by itself, fed with ready features: steps, stops, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dae_aqa.errors import TrainingError
+from dae_aqa.models import build_model, make_targets
+from dae_aqa.prediction import predict
+from dae_aqa.training import loop
+from dae_aqa.training.checkpoint import load_checkpoint
+from dae_aqa.training.feeds import FeatureFeed
+from dae_aqa.training.loop import FitResult, fit
+from dae_aqa.training.samples import ScoredSamples
+
+CPU = torch.device("cpu")
+FitHead = Callable[..., FitResult]
+
+
+def scored(prefix: str, num_samples: int) -> ScoredSamples:
+    ids = [f"{prefix}{row}" for row in range(num_samples)]
+    targets = make_targets(
+        final_score=[60.0 + 7 * row for row in range(num_samples)],
+        difficulty=[2.0] * num_samples,
+        judge_scores=None,
+        scoring_rule=None,
+        sample_ids=ids,
+    )
+    return ScoredSamples(ids, targets)
+
+
+def fresh_model():
+    torch.manual_seed(0)
+    return build_model(
+        model="dae_mt",
+        backbone="small3d",
+        backbone_weights=None,
+        pretrained=False,
+        scoring_rule=None,
+        num_judges=None,
+        dropout=0.0,
+    )
+
+
+def features(num_samples: int) -> torch.Tensor:
+    return torch.randn(num_samples, 2, 256, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture
+def fit_head(small_params, tmp_path: Path) -> FitHead:
+    def run(
+        changes: dict[str, object],
+        *,
+        train: torch.Tensor | None = None,
+        num_train: int = 6,
+        name: str = "work",
+    ) -> FitResult:
+        work_dir = tmp_path / name
+        work_dir.mkdir(exist_ok=True)
+        samples, val = scored("t", num_train), scored("v", 4)
+        model = fresh_model()
+        model.fit_target_scale(samples.targets)
+        return fit(
+            model,
+            params=small_params(changes),
+            train=samples,
+            train_feed=FeatureFeed(features(num_train) if train is None else train, device=CPU),
+            val=val,
+            val_feed=FeatureFeed(features(4) * 0.5, device=CPU),
+            work_dir=work_dir,
+            on_epoch=lambda epoch, figures: None,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("num_train", [4, 5])
+def test_accumulated_pieces_give_the_gradient_of_the_batch(fit_head, num_train):
+    """Five samples in two pieces of three and two: each sample still weighs the same."""
+    changes = {"num_epochs": 1, "train_batch_size": 5, "train.clip_grad_norm": None}
+    changes["train.loss.mse_warmup_fraction"] = 0.0  # so that sigma has a gradient too
+    gradients = []
+    for steps in (1, 2):
+        result = fit_head(
+            changes | {"train.accumulate_steps": steps}, num_train=num_train, name=f"work{steps}"
+        )
+        gradients.append([p.grad for p in result.model.head.parameters()])
+    assert any(gradient.abs().max() > 1e-3 for gradient in gradients[0])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_norm_is_clipped(fit_head):
+    changes = {"num_epochs": 1, "train_batch_size": 6, "train.clip_grad_norm": 0.01}
+    changes["train.loss.mse_warmup_fraction"] = 0.0
+    model = fit_head(changes).model
+    squares = [p.grad.square().sum() for p in model.head.parameters()]
+    assert math.sqrt(sum(squares)) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_loss_that_is_no_number_names_the_samples_and_keeps_the_state(fit_head, tmp_path):
+    fit_head({"num_epochs": 2})
+    damaged = features(6)
+    damaged[3] = float("nan")
+    with pytest.raises(TrainingError, match=r"became nan in epoch 2, batch of samples t3\. ") as e:
+        fit_head({"num_epochs": 4, "train_batch_size": 1}, train=damaged)
+    assert "Lower lr" in str(e.value)
+    state = load_checkpoint(tmp_path / "work")
+    assert state is not None
+    assert state["epoch"] == 1
+
+
+def test_early_stop_waits_as_long_as_it_is_told(fit_head):
+    """With a vanishing learning rate no epoch is better than the first."""
+    changes = {"num_epochs": 9, "lr": 1e-30, "train.early_stopping_patience": 3}
+    result = fit_head(changes)
+    assert result.best_epoch == 0
+    assert len(result.history) == 4
+
+
+def test_no_early_stop_by_default(fit_head):
+    assert len(fit_head({"num_epochs": 6, "lr": 1e-30}).history) == 6
+
+
+def test_early_stop_holds_after_a_resume(fit_head):
+    changes = {"num_epochs": 9, "lr": 1e-30, "train.early_stopping_patience": 2}
+    assert len(fit_head(changes).history) == 3
+    assert len(fit_head(changes).history) == 3
+
+
+def test_best_epoch_by_loss(fit_head):
+    result = fit_head({"num_epochs": 5, "train.select_by": "loss", "lr": 0.02})
+    assert result.best_epoch == int(result.history["val_nll"].idxmin())
+
+
+def test_result_has_the_weights_of_the_best_epoch(fit_head, small_params):
+    result = fit_head({"num_epochs": 5, "train.calibrate_sigma": False, "lr": 0.02})
+    val = scored("v", 4)
+    prediction = predict(
+        result.model,
+        FeatureFeed(features(4) * 0.5, device=CPU),
+        difficulty=val.targets.difficulty,
+        batch_size=4,
+        precision="fp32",
+        show_progress=False,
+    )
+    mae = (prediction.mu - val.targets.final_score).abs().mean().item()
+    assert mae == pytest.approx(result.history["val_mae"][result.best_epoch], rel=1e-6)
+
+
+def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
+    result = fit_head({"num_epochs": 2})
+    val = scored("v", 4)
+    prediction = predict(
+        result.model,
+        FeatureFeed(features(4) * 0.5, device=CPU),
+        difficulty=val.targets.difficulty,
+        batch_size=4,
+        precision="fp32",
+        show_progress=False,
+    )
+    standardised = (val.targets.final_score - prediction.mu) / prediction.sigma
+    assert standardised.square().mean().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_undefined_rho_is_no_better_than_any_other(fit_head, monkeypatch):
+    """Constant predictions have no rho; the history says NaN and a later epoch wins."""
+    values = iter([math.nan, math.nan, -0.5, -0.5, math.nan, math.nan])
+    monkeypatch.setattr(loop, "_rho", lambda predicted, target: next(values))
+    result = fit_head({"num_epochs": 3})
+    assert result.history["val_spearman"].isna().tolist() == [True, False, True]
+    assert result.best_epoch == 1
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+def test_out_of_memory_says_what_to_lower(fit_head, monkeypatch, error):
+    def exhausted(*_: object, **__: object) -> float:
+        raise error
+
+    monkeypatch.setattr(loop, "_train_epoch", exhausted)
+    with pytest.raises(TrainingError, match=r"memory is exhausted .*train\.accumulate_steps"):
+        fit_head({})
+
+
+def test_batch_size_does_not_change_predictions():
+    model = fresh_model()
+    feed = FeatureFeed(features(5), device=CPU)
+    one, five = (
+        predict(
+            model,
+            feed,
+            difficulty=torch.full((5,), 2.0),
+            batch_size=size,
+            precision="fp32",
+            show_progress=False,
+        )
+        for size in (1, 5)
+    )
+    torch.testing.assert_close(one.mu, five.mu, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(one.sigma, five.sigma, rtol=1e-6, atol=1e-6)
