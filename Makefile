@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-export PYTHONDONTWRITEBYTECODE := 1
 # whatever project surrounds the shell that calls make, stages belong to this one
 unexport DVC_ROOT DVC_EXP_NAME
+# without cached bytecode every stage would compile torch and mlflow again, for 15 seconds
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test check format ui bench lock clean
