@@ -32,7 +32,7 @@ repro: setup  ## Run the pipeline: videos, frames, splits, training, report
 	@echo "Report: reports/index.html   Figures: reports/metrics.json   Runs: make ui"
 
 test: setup  ## Run the tests
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 check: setup  ## Lint, format check and strict types
 	ruff check .

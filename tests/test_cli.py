@@ -78,6 +78,8 @@ def test_help_names_every_command(capsys):
 
 def test_ui_opens_the_repositorys_store(project, monkeypatch):
     called: list[list[str]] = []
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is undone
     monkeypatch.setattr(cli.os, "execv", lambda path, command: called.append([path, *command]))
     assert cli.main(["ui", "--port", "5055"]) == 0
     (command,) = called

@@ -58,9 +58,10 @@ def _ui(chosen: argparse.Namespace) -> None:
 
     store = open_store(root=project_root())
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
-    command += ["--host", "127.0.0.1", "--port", str(chosen.port), "--workers", "1"]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    os.execve(sys.executable, command, os.environ | quiet)  # noqa: S606 - no shell
+    command += ["--host", "127.0.0.1", "--workers", "1", "--port", str(chosen.port)]
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its workers outlive the server
+    os.execv(sys.executable, command)  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":

@@ -200,8 +200,6 @@ class TrainParams:
     accumulate_steps: PositiveInt
     precision: Precision
     channels_last: bool
-    compile: bool
-    activation_checkpointing: bool
     deterministic: bool
     num_threads: CountInt
     select_by: Literal["spearman", "loss"]
