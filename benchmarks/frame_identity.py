@@ -24,10 +24,11 @@ sys.path.insert(0, str(REPO_ROOT / "tests" / "frames"))
 
 from numbered_videos import MAKERS, read_number
 
-from dae_aqa.frames.decode import read_all_frames, read_frames, to_upright_rgb
+from dae_aqa.frames.decode import read_all_frames, read_frames
 from dae_aqa.frames.ffmpeg import run_released_command
 from dae_aqa.frames.index import VideoIndex, build_index
 from dae_aqa.frames.numbering import reference_numbers
+from dae_aqa.frames.upright import to_upright_rgb
 
 RUN_FRAMES = 20
 

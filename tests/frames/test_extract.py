@@ -15,7 +15,7 @@ import pytest
 from numbered_videos import read_number
 
 from conftest import table
-from dae_aqa.errors import VideoError
+from dae_aqa.errors import ParamsError, VideoError
 from dae_aqa.frames.extract import ExtractionReport, ExtractOptions, extract_samples
 from dae_aqa.frames.store import PackedSample
 
@@ -262,3 +262,14 @@ def test_a_kill_costs_nothing_that_was_finished(
     report = extract_samples(annotations=rows, options=options, **work)
     assert report.num_reused >= len(finished) >= 2
     assert contents(work["frames_dir"]) == contents(calm["frames_dir"])
+
+
+def test_missing_hardware_decoder_stops_the_run_instead_of_excluding_samples(
+    numbered_video: Callable[[str], Path],
+    folders: dict[str, Path],
+    with_options: Callable[..., ExtractOptions],
+) -> None:
+    put(numbered_video("h264_b"), folders, "v")
+    wanted = with_options(hwaccel="no_such_device", damaged="exclude")
+    with pytest.raises(ParamsError, match="hwaccel 'no_such_device' cannot decode"):
+        extract_samples(annotations=table(("a", "v", 0, 40)), options=wanted, **folders)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.codec.hwaccel import HWAccel
+from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from dae_aqa.errors import VideoError
+from dae_aqa.errors import ParamsError, VideoError
 from dae_aqa.frames.ffmpeg import file_url
 
 # Demuxers that read one file and follow no reference to another. Playlists (hls, dash, concat) and
@@ -50,6 +50,7 @@ def open_video(
 
     Raises:
         VideoError: no such file, no video in it, or a kind of file that is not read.
+        ParamsError: `hwaccel` cannot be used. Not a fault of the video, so no reason to exclude it.
     """
     if not path.is_file():
         raise VideoError(f"{path}: no such video file.")
@@ -57,6 +58,12 @@ def open_video(
     try:
         container = av.open(file_url(path), options=_OPTIONS, hwaccel=device)
     except (av.FFmpegError, ValueError, RuntimeError, NotImplementedError) as error:
+        if hwaccel:
+            raise ParamsError(
+                f"extract_frames.hwaccel {hwaccel!r} cannot decode {path} on this machine "
+                f"({_reason(error)}). This PyAV was built with: {', '.join(hwdevices_available())}. "
+                "Set hwaccel: null to decode in software."
+            ) from error
         raise VideoError(
             f"{path}: cannot be opened as a video ({_reason(error)}). Expected a complete MP4, "
             "MOV, MKV, WebM, AVI, GIF, MPEG or similar file; playlists are not read. Fetch the "

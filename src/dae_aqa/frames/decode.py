@@ -8,17 +8,11 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
-from numpy.typing import NDArray
 
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.bitstream import SKIPPABLE_CODECS
 from dae_aqa.frames.container import decode_error, open_video
 from dae_aqa.frames.index import VideoIndex
-
-RESIZE_FILTERS = ("area", "bilinear", "bicubic", "lanczos")
-# The same pixels on every machine, whatever its vector instructions.
-_EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 class _SeekMismatchError(Exception):
@@ -43,7 +37,7 @@ def read_frames(
         hwaccel: name of a hardware decoder, or None.
 
     Yields:
-        The number and PyAV's `VideoFrame`, as coded (see `to_upright_rgb`).
+        The number and PyAV's `VideoFrame`, as coded (see `dae_aqa.frames.upright`).
 
     Raises:
         VideoError: a number is out of range, or the video is damaged on the way to it.
@@ -79,73 +73,6 @@ def read_all_frames(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, frame
         except av.FFmpegError as error:
             raise decode_error(path, error, where=f"frame {number + 1}") from error
-
-
-def to_upright_rgb(
-    frame: Any,
-    *,
-    width: int | None = None,
-    height: int | None = None,
-    resize_filter: str = "area",
-    reformatter: VideoReformatter | None = None,
-) -> NDArray[np.uint8]:
-    """Return a decoded frame as it should be seen: scaled, then turned as its metadata says.
-
-    Args:
-        frame: PyAV's `VideoFrame`.
-        width: width of the result in pixels; None for the frame's own.
-        height: height of the result in pixels; None for the frame's own.
-        resize_filter: one of `RESIZE_FILTERS` (swscale's kernels; all of them low-pass when they
-            shrink).
-        reformatter: reused between calls, it saves setting up the scaler each time.
-
-    Returns:
-        (height, width, 3) uint8, RGB, 0 to 255.
-    """
-    matrix = display_matrix(frame)
-    swaps = matrix[0][0] == 0
-    across, down = (height, width) if swaps else (width, height)
-    scaled = (reformatter or VideoReformatter()).reformat(
-        frame,
-        width=across,
-        height=down,
-        format="rgb24",
-        interpolation=Interpolation[resize_filter.upper()] | _EXACT,
-        threads=1,
-    )
-    return _turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8), matrix)
-
-
-def display_matrix(frame: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return how coded axes map to shown ones, `((a, b), (c, d))` with entries -1, 0 and 1.
-
-    A coded pixel (x, y) is shown at (a·x + c·y, b·x + d·y), up to a shift. Rotations by other
-    angles than multiples of 90 degrees are rounded to the nearest.
-
-    Source: ISO/IEC 14496-12, 8.3.2.3 (matrix of the track header); libavutil/display.h.
-    """
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return ((1, 0), (0, 1))
-    values = np.frombuffer(bytes(data), dtype=np.int32, count=9)
-    a, b, c, d = (int(values[i]) for i in (0, 1, 3, 4))
-    if abs(a) >= abs(b):
-        return ((-1 if a < 0 else 1, 0), (0, -1 if d < 0 else 1))
-    return ((0, -1 if b < 0 else 1), (-1 if c < 0 else 1, 0))
-
-
-def _turn(
-    image: NDArray[np.uint8], matrix: tuple[tuple[int, int], tuple[int, int]]
-) -> NDArray[np.uint8]:
-    (a, b), (c, d) = matrix
-    if a == 0:
-        image = image.transpose(1, 0, 2)
-        a, d = c, b
-    if a < 0:
-        image = image[:, ::-1]
-    if d < 0:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
 
 
 def _by_counting(

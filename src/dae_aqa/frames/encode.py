@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from av.video.reformatter import VideoReformatter
 
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.cache import WorkCache
-from dae_aqa.frames.decode import read_frames, to_upright_rgb
+from dae_aqa.frames.decode import read_frames
 from dae_aqa.frames.index import VideoIndex
 from dae_aqa.frames.options import ExtractOptions
 from dae_aqa.frames.plan import SamplePlan
 from dae_aqa.frames.store import write_packed_sample
+from dae_aqa.frames.upright import UprightScaler
 
 
 class SampleWriter:
@@ -32,7 +32,9 @@ class SampleWriter:
     ) -> None:
         self._path, self._index, self._cache, self._options = path, index, cache, options
         self._num_threads = num_threads
-        self._reformatter = VideoReformatter()
+        self._scaler = UprightScaler(
+            width=options.width, height=options.height, resize_filter=options.resize_filter
+        )
 
     def write(
         self, samples: Sequence[SamplePlan]
@@ -58,15 +60,10 @@ class SampleWriter:
     def encode(self, frame: Any) -> bytes:
         """Return a decoded frame as a compressed image of the asked size and format."""
         options = self._options
-        image = to_upright_rgb(
-            frame,
-            width=options.width,
-            height=options.height,
-            resize_filter=options.resize_filter,
-            reformatter=self._reformatter,
-        )
         return encode_image(
-            image, image_format=options.image_format, jpeg_quality=options.jpeg_quality
+            self._scaler(frame),
+            image_format=options.image_format,
+            jpeg_quality=options.jpeg_quality,
         )
 
     def _write_pass(self, samples: Sequence[SamplePlan]) -> Iterator[tuple[SamplePlan, Path]]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.container import decode_error, open_video
-from dae_aqa.frames.decode import display_matrix
 from dae_aqa.frames.index import VideoIndex, build_index
 from dae_aqa.frames.numbering import (
     Numbering,
@@ -20,6 +19,7 @@ from dae_aqa.frames.numbering import (
     has_reference,
     reference_numbers,
 )
+from dae_aqa.frames.upright import display_matrix
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".mts",
