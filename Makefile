@@ -47,7 +47,7 @@ ui: setup  ## Open the MLflow UI on http://127.0.0.1:5000
 	dae-aqa ui
 
 bench: setup  ## Run the benchmarks (minutes to hours; writes benchmarks/results/)
-	python benchmarks/run_all.py
+	for script in benchmarks/[a-z]*.py; do python $$script || exit 1; done
 
 lock: setup  ## Renew requirements.lock from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
