@@ -61,7 +61,7 @@ def open_video(
         if hwaccel:
             raise ParamsError(
                 f"extract_frames.hwaccel {hwaccel!r} cannot decode {path} on this machine "
-                f"({_reason(error)}). This PyAV was built with: {', '.join(hwdevices_available())}. "
+                f"({_reason(error)}). This PyAV knows: {', '.join(hwdevices_available())}. "
                 "Set hwaccel: null to decode in software."
             ) from error
         raise VideoError(
