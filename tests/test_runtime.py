@@ -186,7 +186,10 @@ def test_files_and_folders_are_restored(in_project):
     dvc = FakeDvc(in_project)
     dvc.add_file("data/table.csv", b"rows")
     dvc.add_folder("data/frames", {"a.zip": b"A", "sub/b.zip": b"B"})
+    Path("data/frames").mkdir(parents=True)
+    Path("data/frames/of_the_failed_run.zip").write_bytes(b"C")
     restore_outputs("cut")
+    assert not Path("data/frames/of_the_failed_run.zip").exists()
     assert Path("data/table.csv").read_bytes() == b"rows"
     assert Path("data/frames/a.zip").read_bytes() == b"A"
     assert Path("data/frames/sub/b.zip").read_bytes() == b"B"

@@ -109,13 +109,13 @@ def restore_outputs(stage: str) -> None:
         cached = _cached(cache, out.get("md5", "unknown"))
         if not cached.exists():
             continue
-        entries = {Path(out["path"]): cached}
+        target = Path(out["path"])
+        entries = {target: cached}
         if cached.suffix == ".dir":
             listing = json.loads(cached.read_text(encoding="utf-8"))
-            entries = {
-                Path(out["path"]) / entry["relpath"]: _cached(cache, entry["md5"])
-                for entry in listing
-            }
+            entries = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
+            # what the failed run wrote is no part of the good one; its finished work is in .cache
+            shutil.rmtree(target, ignore_errors=True)
         for path, source in entries.items():
             if source.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
