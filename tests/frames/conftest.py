@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from numbered_videos import MAKERS
 
@@ -50,11 +49,3 @@ def options() -> ExtractOptions:
 @pytest.fixture
 def with_options(options: ExtractOptions) -> Callable[..., ExtractOptions]:
     return lambda **changes: replace(options, **changes)
-
-
-def table(*rows: tuple[str, str, int, int]) -> pd.DataFrame:
-    """Return an annotations table of (sample_id, video_id, start_frame, end_frame)."""
-    frame = pd.DataFrame(rows, columns=["sample_id", "video_id", "start_frame", "end_frame"])
-    return frame.assign(
-        final_score=50.0, difficulty=1.0, judge_scores="", action_class="", split=""
-    )

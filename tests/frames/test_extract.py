@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from numbered_videos import read_number
+from sample_table import table
 
-from conftest import table
 from dae_aqa.errors import ParamsError, VideoError
 from dae_aqa.frames.extract import ExtractionReport, ExtractOptions, extract_samples
 from dae_aqa.frames.store import PackedSample
