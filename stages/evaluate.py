@@ -26,7 +26,9 @@ def main() -> None:
             splits=read_splits(DATA / "splits.csv"),
             truth=pd.read_csv(DATA / "truth.csv", dtype={"sample_id": str}),
             notes=pd.read_csv(DATA / "notes.csv", dtype=str),
-            extraction_notes=pd.read_csv(DATA / "extraction_notes.csv", dtype=str),
+            extraction_notes=pd.read_csv(
+                DATA / "extraction_notes.csv", dtype=str, keep_default_na=False
+            ),
             excluded=pd.read_csv(DATA / "excluded.csv", dtype=str),
             missing_videos=pd.read_csv(DATA / "missing_videos.csv", dtype=str),
             history=pd.read_csv(HISTORY),

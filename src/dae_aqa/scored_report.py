@@ -114,8 +114,8 @@ def evaluate_and_report(
     if params.train.tracking and params.evaluate.checkpoint is None:
         _track(params, trained, metrics, model_path=model_path, reports_dir=reports_dir)
     remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
-    logger.info(
-        "test: rho %.4f on the final score, %.4f on the execution score, %d samples",
+    logger.info(  # rho is None where all predictions are equal
+        "test: rho %s on the final score, %s on the execution score, %d samples",
         metrics["spearman"],
         metrics["spearman_execution"],
         len(predictions),
@@ -204,7 +204,7 @@ def _report_inputs(
         thumbnails=lambda sample_id: _thumbnails(frames_dir / f"{sample_id}.zip"),
         excluded=tables.excluded,
         truth=None if tables.truth.empty else tables.truth,
-        notes=_note_sentences(tables),
+        notes=note_sentences(tables),
         num_worst=params.evaluate.num_worst,
     )
 
@@ -216,14 +216,20 @@ def _thumbnails(path: Path) -> list[bytes]:
     return pack.read(np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist())
 
 
-def _note_sentences(tables: EvaluationTables) -> list[str]:
-    """Return one sentence per kind of note, and one for missing videos."""
-    notes = pd.concat([tables.notes, tables.extraction_notes])
+def note_sentences(tables: EvaluationTables) -> list[str]:
+    """Return what a reader should know of the data: a sentence per kind of note, none left out."""
     sentences = [
         f"{str(kind).replace('_', ' ')}: {len(rows)} sample(s), e.g. {rows['sample_id'].iloc[0]}: "
         f"{rows['detail'].iloc[0]}"
-        for kind, rows in notes.groupby("kind")
+        for kind, rows in tables.notes.groupby("kind")
     ]
+    extracted = tables.extraction_notes
+    if not extracted.empty:
+        first = extracted.iloc[0]
+        sentences.append(
+            f"extraction: {len(extracted)} note(s), e.g. {first['sample_id'] or first['video_id']}: "
+            f"{first['note']}"
+        )
     missing = tables.missing_videos["video_id"].tolist()
     if missing:
         sentences.append(f"{len(missing)} video(s) could not be had: {', '.join(missing)}.")
