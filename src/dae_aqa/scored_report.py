@@ -226,10 +226,8 @@ def note_sentences(tables: EvaluationTables) -> list[str]:
     extracted = tables.extraction_notes
     if not extracted.empty:
         first = extracted.iloc[0]
-        sentences.append(
-            f"extraction: {len(extracted)} note(s), e.g. {first['sample_id'] or first['video_id']}: "
-            f"{first['note']}"
-        )
+        named = first["sample_id"] or first["video_id"]
+        sentences.append(f"extraction: {len(extracted)} note(s), e.g. {named}: {first['note']}")
     missing = tables.missing_videos["video_id"].tolist()
     if missing:
         sentences.append(f"{len(missing)} video(s) could not be had: {', '.join(missing)}.")
