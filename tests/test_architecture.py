@@ -21,6 +21,7 @@ FLOORS = {
     3: (
         "training",
         "trained_model",
+        "video_features",
         "prediction",
         "evaluation",
         "report",

@@ -57,6 +57,7 @@ Fraction = Annotated[float, Bounds(0, 1)]
 DatasetName = Literal["simdive", "mtl_aqa", "csv"]
 ModelName = Literal["mlp", "dae", "dae_mt", "dae_judges"]
 Numbering = Literal["decoded", "reference"]
+NormalizationName = Literal["backbone", "imagenet", "kinetics", "half"]
 Precision = Literal["fp32", "bf16", "fp16"]
 ScoringRule = Literal[
     "diving", "synchronised_diving_9", "synchronised_diving_11", "sum_of_elements"
@@ -166,7 +167,7 @@ class ClipsParams:
     jitter_px: CountInt
     flip: bool
     color_jitter: Annotated[float, Bounds(0, 0.9)]
-    normalization: Literal["backbone", "imagenet", "kinetics", "half"]
+    normalization: NormalizationName
     cache: bool
 
 

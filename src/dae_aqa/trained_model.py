@@ -28,7 +28,7 @@ from dae_aqa.params import ClipsParams
 from dae_aqa.tracking.served import ServedModel
 from dae_aqa.training.feeds import ClipFeed
 
-_NORMALIZATIONS = {"imagenet": IMAGENET, "kinetics": KINETICS, "half": HALF}
+NORMALIZATIONS = {"imagenet": IMAGENET, "kinetics": KINETICS, "half": HALF}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrainedModel:
         return cls(
             model,
             layout=clip_layout(clips),
-            normalization=_NORMALIZATIONS.get(clips.normalization, backbone),
+            normalization=NORMALIZATIONS.get(clips.normalization, backbone),
         )
 
     @classmethod

@@ -4,6 +4,7 @@ from dae_aqa.models.backbones import BACKBONES, HALF, IMAGENET, KINETICS, Backbo
 from dae_aqa.models.build import (
     HEADS,
     build_model,
+    is_model_file,
     load_i3d,
     load_model,
     load_released_checkpoint,
@@ -34,6 +35,7 @@ __all__ = [
     "build_model",
     "check_features",
     "clip_features",
+    "is_model_file",
     "load_i3d",
     "load_model",
     "load_released_checkpoint",

@@ -134,7 +134,7 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
     layout, backbone = checkpoints.i3d_state(content["i3d"], source=f"{path} (i3d)")
     spec = ModelSpec(model, "i3d", layout, scoring_rule=None, num_judges=None, dropout=0.0)
     built = _from_spec(spec, pretrained=False)
-    head = {key.removeprefix("module."): value for key, value in content["dae"].items()}
+    head = {str(key).removeprefix("module."): value for key, value in content["dae"].items()}
     checkpoints.load_state(built.backbone, backbone, source=f"{path} (i3d)")
     checkpoints.load_state(built.head.net, head, source=f"{path} (dae)")
     return built.eval()
@@ -157,6 +157,15 @@ def save_model(model: ScoreModel, path: Path, *, usage: Mapping[str, Any]) -> No
         "usage": dict(usage),
     }
     checkpoints.write_weights(content, path)
+
+
+def is_model_file(path: Path) -> bool:
+    """Return whether `save_model` wrote the file, and not somebody else's training.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    return bool(checkpoints.read_weights(path).get("format") == _FILE_FORMAT)
 
 
 def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
@@ -210,6 +219,8 @@ def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], st
         }
         return state, spec.i3d_layout
     if backbone == "i3d":
-        layout, state = checkpoints.i3d_state(content.get("i3d", content), source=str(path))
+        released = content.get("i3d")
+        published = released if isinstance(released, dict) else content
+        layout, state = checkpoints.i3d_state(published, source=str(path))
         return state, layout
     return content, None
