@@ -315,6 +315,13 @@ def _cross_check(params: Params) -> list[str]:
                 f"train.clips: the last clip ends at frame {last}, but a sample has only "
                 f"{extract.num_frames} frames (extract_frames.num_frames), counted from 0."
             )
+    is_released = params.backbone == "i3d" and params.model in ("dae", "dae_mt")
+    if params.evaluate.checkpoint is not None and not is_released:
+        problems.append(
+            "evaluate.checkpoint: a released checkpoint holds the backbone i3d with the head of a "
+            f"dae or a dae_mt, but backbone is {params.backbone!r} and model {params.model!r}. Set "
+            "both, as `dae-aqa recipe mtl_aqa_dae_mt` does, or set it to null to train."
+        )
     padded_px = clips.crop_px * (1 + 2 * clips.jitter_px / clips.size_px)
     if padded_px > min(extract.width, extract.height):
         problems.append(

@@ -32,6 +32,10 @@ from dae_aqa.training.samples import ScoredSamples, select_samples
 
 logger = logging.getLogger(__name__)
 _NUM_THUMBNAILS = 10
+_IMPORTED = (
+    "The model was not trained here: it is the imported checkpoint {}. Of the parameters below, "
+    "those of a training had no part in it; how its clips are made comes from train.clips."
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def evaluate_and_report(
         params: the whole parameters.
         tables: of the stages before.
         frames_dir: folder of packed samples.
-        model_path: the trained model; `evaluate.checkpoint` takes its place where it is set.
+        model_path: the model of the train stage.
         reports_dir: where the three files go.
         trainings_dir: work folders of trainings; the one that ended with this model is removed.
         features_dir: cache of clip features, used where only the head was trained.
@@ -74,7 +78,7 @@ def evaluate_and_report(
     """
     set_threads(params.train.num_threads)
     set_determinism(params.train.deterministic)
-    trained = _load(params, model_path)
+    trained = TrainedModel.load(model_path)
     trained.model.to(resolve_device(params.device))
     test = select_samples(
         tables.annotations,
@@ -111,7 +115,7 @@ def evaluate_and_report(
         _report_inputs(params, tables, predictions, metrics, frames_dir=frames_dir),
         output=reports_dir / "index.html",
     )
-    if params.train.tracking and params.evaluate.checkpoint is None:
+    if params.train.tracking:
         _track(params, trained, metrics, model_path=model_path, reports_dir=reports_dir)
     remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
     logger.info(  # rho is None where all predictions are equal
@@ -120,13 +124,6 @@ def evaluate_and_report(
         metrics["spearman_execution"],
         len(predictions),
     )
-
-
-def _load(params: Params, model_path: Path) -> TrainedModel:
-    checkpoint = params.evaluate.checkpoint
-    if checkpoint is None:
-        return TrainedModel.load(model_path)
-    return TrainedModel.released(Path(checkpoint), model=params.model, clips=params.train.clips)
 
 
 def _predict(
@@ -192,19 +189,21 @@ def _report_inputs(
         "experiment": tags.get("dvc.exp_name", "workspace"),
         "num_epochs": len(history),
     }
+    notes = note_sentences(tables)
     if params.evaluate.checkpoint is not None:
-        provenance["checkpoint"] = params.evaluate.checkpoint
+        provenance["imported_checkpoint"] = params.evaluate.checkpoint
+        notes.insert(0, _IMPORTED.format(params.evaluate.checkpoint))
     return ReportInputs(
         predictions=predictions,
         metrics=metrics,
         annotations=tables.annotations,
-        training_curves=history if params.evaluate.checkpoint is None else None,
+        training_curves=history,
         params=asdict(params),
         provenance=provenance,
         thumbnails=lambda sample_id: _thumbnails(frames_dir / f"{sample_id}.zip"),
         excluded=tables.excluded,
         truth=None if tables.truth.empty else tables.truth,
-        notes=note_sentences(tables),
+        notes=notes,
         num_worst=params.evaluate.num_worst,
     )
 

@@ -123,14 +123,14 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
     Raises:
         ModelError: the file is missing, damaged, or not such a checkpoint.
     """
+    if model not in ("dae", "dae_mt"):
+        raise ModelError(f"a released checkpoint is a 'dae' or a 'dae_mt', not a {model!r}.")
     content = checkpoints.read_weights(path)
     if not all(isinstance(content.get(part), dict) for part in ("i3d", "dae")):
         raise ModelError(
             f"{path}: not a released DAE checkpoint; expected a dictionary with i3d, dae, epoch, "
             f"optimizer and rho_best, got the keys {', '.join(sorted(content)[:8])}."
         )
-    if model not in ("dae", "dae_mt"):
-        raise ModelError(f"a released checkpoint is a 'dae' or a 'dae_mt', not a {model!r}.")
     layout, backbone = checkpoints.i3d_state(content["i3d"], source=f"{path} (i3d)")
     spec = ModelSpec(model, "i3d", layout, scoring_rule=None, num_judges=None, dropout=0.0)
     built = _from_spec(spec, pretrained=False)
