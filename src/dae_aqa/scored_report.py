@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torchvision.io import encode_jpeg
 
 from dae_aqa import tracking
+from dae_aqa.clips.decode import decode_frames
 from dae_aqa.datasets.simdive import single_fault_baselines
 from dae_aqa.device import resolve_device, set_determinism, set_threads
 from dae_aqa.errors import TrackingError
@@ -212,7 +214,11 @@ def _thumbnails(path: Path) -> list[bytes]:
     """Return JPEG frames evenly spread over the sample's window."""
     pack = PackedSample.open(path)
     offset, length = pack.meta.window_offset, pack.meta.window_length
-    return pack.read(np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist())
+    rows = np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist()
+    images = pack.read(rows)
+    if pack.meta.image_format == "jpeg":
+        return images
+    return [encode_jpeg(frame).numpy().tobytes() for frame in decode_frames(images)]
 
 
 def note_sentences(tables: EvaluationTables) -> list[str]:
