@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+
+from dae_aqa.models import build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -197,6 +200,37 @@ def test_experiment_reruns_train_and_evaluate_alone(project):
     runs = project.runs()
     assert len(runs) == before + 1
     assert set(runs["status"]) == {"FINISHED"}
+    project.run("git", "checkout", "--quiet", "--", "params.yaml", "dvc.lock")
+    project.run("dvc", "checkout", "--quiet")
+
+
+def test_a_released_checkpoint_is_evaluated_without_training(project):
+    torch.manual_seed(0)
+    model = build_model(
+        model="dae_mt",
+        backbone="i3d",
+        backbone_weights=None,
+        pretrained=False,
+        scoring_rule=None,
+        num_judges=None,
+        dropout=0.0,
+    )
+    path = project.path / "data/weights/released.pth"
+    path.parent.mkdir()
+    parts = {"i3d": model.backbone.state_dict(), "dae": model.head.net.state_dict()}
+    torch.save(parts | {"epoch": 1, "rho_best": 0.5}, path)
+    output = project.run(
+        *("dvc", "exp", "run", "-S", "evaluate.checkpoint=data/weights/released.pth"),
+        *("-S", "backbone=i3d", "-S", "train.clips.normalization=imagenet"),
+    )
+    assert "imported data/weights/released.pth as models/model.pt" in output
+    metrics = json.loads((project.path / "reports/metrics.json").read_text())
+    assert metrics["num_test"] == 12
+    assert len((project.path / "reports/training.csv").read_text().splitlines()) == 1
+    runs = project.runs()
+    assert runs["tags.imported"].dropna().tolist() == ["data/weights/released.pth"]
+    project.run("dvc", "plots", "show")
+    assert "up to date" in project.run("dvc", "status")
     project.run("git", "checkout", "--quiet", "--", "params.yaml", "dvc.lock")
     project.run("dvc", "checkout", "--quiet")
 

@@ -181,9 +181,12 @@ def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
             f"{', '.join(sorted(content)[:8])}. Released checkpoints go to evaluate.checkpoint."
         )
     checkpoints.check_intact(path)
-    built = _from_spec(_spec_of(content, path), pretrained=False)
-    checkpoints.load_state(built, content["state"], source=str(path))
-    return built.eval(), dict(content["usage"])
+    spec, state, usage = _spec_of(content, path), content.get("state"), content.get("usage")
+    if not isinstance(state, dict) or not isinstance(usage, dict):
+        raise ModelError(f"{path}: its weights or their usage are missing; train it again.")
+    built = _from_spec(spec, pretrained=False)
+    checkpoints.load_state(built, state, source=str(path))
+    return built.eval(), usage
 
 
 def _from_spec(spec: ModelSpec, *, pretrained: bool) -> ScoreModel:
@@ -214,7 +217,7 @@ def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], st
         prefix = "backbone."
         state = {
             key.removeprefix(prefix): value
-            for key, value in content["state"].items()
+            for key, value in content.get("state", {}).items()
             if key.startswith(prefix)
         }
         return state, spec.i3d_layout

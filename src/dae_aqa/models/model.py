@@ -109,9 +109,11 @@ class ScoreModel(nn.Module):
         Raises:
             ModelError: a difficulty is not a finite number > 0, or the output is not finite.
         """
-        if not bool(torch.isfinite(output.mu).all()):
+        bad = ~torch.isfinite(output.mu).flatten(1).all(dim=1)
+        if bool(bad.any()):
             raise ModelError(
-                "the model's output is NaN or infinite; its input or its weights are damaged."
+                f"the model's output is NaN or infinite in row {int(bad.nonzero()[0, 0])} of the "
+                "batch; its input or the weights are damaged."
             )
         return self.head.predict(output, difficulty)
 
