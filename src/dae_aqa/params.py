@@ -203,6 +203,7 @@ class TrainParams:
     channels_last: bool
     deterministic: bool
     num_threads: CountInt
+    num_processes: PositiveInt
     select_by: Literal["spearman", "loss"]
     early_stopping_patience: PositiveInt | None
     calibrate_sigma: bool

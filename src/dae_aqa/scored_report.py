@@ -28,8 +28,7 @@ from dae_aqa.runtime import project_root
 from dae_aqa.tracking.identity import code_tags, file_sha256
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.checkpoint import remove_finished
-from dae_aqa.training.features import cached_features
-from dae_aqa.training.feeds import ClipFeed, FeatureFeed
+from dae_aqa.training.inputs import plain_feed
 from dae_aqa.training.samples import ScoredSamples, select_samples
 
 logger = logging.getLogger(__name__)
@@ -136,26 +135,9 @@ def _predict(
     frames_dir: Path,
     features_dir: Path,
 ) -> ScorePrediction:
-    device = next(trained.model.parameters()).device
-    feed: FeatureFeed | ClipFeed
-    if params.train.finetune == "head":
-        features = cached_features(
-            trained,
-            samples,
-            frames_dir=frames_dir,
-            features_dir=features_dir,
-            batch_size=params.test_batch_size,
-            num_workers=params.num_workers,
-            precision=params.train.precision,
-        )
-        feed = FeatureFeed(features, device=device)
-    else:
-        feed = trained.feed(
-            samples.sample_ids,
-            frames_dir=frames_dir,
-            num_workers=params.num_workers,
-            device=device,
-        )
+    feed = plain_feed(
+        trained, samples, params=params, frames_dir=frames_dir, features_dir=features_dir
+    )
     return predict(
         trained.model,
         feed,

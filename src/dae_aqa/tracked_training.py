@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from dae_aqa.device import resolve_device
 from dae_aqa.params import Params, flatten
 from dae_aqa.run_record import log_result, open_run
+from dae_aqa.tracking import NullTracker
 from dae_aqa.tracking.identity import file_sha256
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.checkpoint import mark_finished
 from dae_aqa.training.fingerprint import frames_digest, training_fingerprint
 from dae_aqa.training.history import no_history, write_history
+from dae_aqa.training.processes import joined, start_processes
 from dae_aqa.training.session import train_model
 
 logger = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ def train_and_track(
             history_path=history_path,
         )
         return
+    start_processes(params.train.num_processes)
     used = splits.loc[splits["split"] != "test", "sample_id"]
     key = training_fingerprint(
         flatten(params),
@@ -70,27 +74,33 @@ def train_and_track(
     )
     work_dir = trainings_dir / key
     work_dir.mkdir(parents=True, exist_ok=True)
-    with open_run(params, resume_key=key) as tracker:
-        trained, result = train_model(
-            params,
-            annotations=annotations,
-            splits=splits,
-            frames_dir=frames_dir,
-            features_dir=features_dir,
-            work_dir=work_dir,
-            on_epoch=lambda epoch, figures: tracker.log_metrics(figures, step=epoch),
-        )
-        write_history(result.history, history_path)
-        trained.save(model_path)
-        mark_finished(work_dir, model_sha256=file_sha256(model_path))
-        log_result(
-            tracker,
-            trained,
-            result.history,
-            best_epoch=result.best_epoch,
-            model_path=model_path,
-            history_path=history_path,
-        )
+    with joined(resolve_device(params.device)) as processes:
+        # the first process alone reports and writes
+        run = open_run(params, resume_key=key) if processes.is_first else NullTracker()
+        with run as tracker:
+            trained, result = train_model(
+                params,
+                annotations=annotations,
+                splits=splits,
+                frames_dir=frames_dir,
+                features_dir=features_dir,
+                work_dir=work_dir,
+                on_epoch=lambda epoch, figures: tracker.log_metrics(figures, step=epoch),
+                processes=processes,
+            )
+            if not processes.is_first:
+                return
+            write_history(result.history, history_path)
+            trained.save(model_path)
+            mark_finished(work_dir, model_sha256=file_sha256(model_path))
+            log_result(
+                tracker,
+                trained,
+                result.history,
+                best_epoch=result.best_epoch,
+                model_path=model_path,
+                history_path=history_path,
+            )
     logger.info("best epoch %d of %d, chosen on validation", result.best_epoch, len(result.history))
 
 
