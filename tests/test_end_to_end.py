@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 
-from dae_aqa.models import build_model
+from tests.released_checkpoint import write_released_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
@@ -205,20 +204,7 @@ def test_experiment_reruns_train_and_evaluate_alone(project):
 
 
 def test_a_released_checkpoint_is_evaluated_without_training(project):
-    torch.manual_seed(0)
-    model = build_model(
-        model="dae_mt",
-        backbone="i3d",
-        backbone_weights=None,
-        pretrained=False,
-        scoring_rule=None,
-        num_judges=None,
-        dropout=0.0,
-    )
-    path = project.path / "data/weights/released.pth"
-    path.parent.mkdir()
-    parts = {"i3d": model.backbone.state_dict(), "dae": model.head.net.state_dict()}
-    torch.save(parts | {"epoch": 1, "rho_best": 0.5}, path)
+    write_released_checkpoint(project.path / "data/weights/released.pth")
     output = project.run(
         *("dvc", "exp", "run", "-S", "evaluate.checkpoint=data/weights/released.pth"),
         *("-S", "backbone=i3d", "-S", "train.clips.normalization=imagenet"),
