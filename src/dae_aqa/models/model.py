@@ -162,6 +162,11 @@ class ScoreModel(nn.Module):
         self.backbone.requires_grad_(not self._frozen_backbone)
         self.train(self.training)
 
+    @property
+    def trained_part(self) -> nn.Module:
+        """What is trained: all of the model, or its head where `set_finetune` froze the rest."""
+        return self.head if self._frozen_backbone else self
+
     def train(self, mode: bool = True) -> ScoreModel:
         """Set training mode, except for what `set_bn_mode` and `set_finetune` froze."""
         super().train(mode)

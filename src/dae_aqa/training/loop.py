@@ -96,14 +96,15 @@ def fit(
     Raises:
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
+    trained = model.trained_part
     optimizer = make_optimizer(
-        model.parameters(),
+        trained.parameters(),
         name=params.train.optimizer,
         lr=params.lr,
         weight_decay=params.weight_decay,
     )
     scaler = torch.amp.GradScaler(enabled=params.train.precision == "fp16")
-    stateful = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
     progress = _resume(work_dir, stateful, processes)
     steps = _Steps(
         params=params,
@@ -111,6 +112,7 @@ def fit(
         feed=train_feed,
         forward=processes.parallel(_Forward(model, train_feed)),
         model=model,
+        parameters=list(trained.parameters()),
         optimizer=optimizer,
         scaler=scaler,
         processes=processes,
@@ -139,7 +141,7 @@ def fit(
                 "train_loss": train_loss,
                 **_validate(model, params=params, samples=val, feed=val_feed, processes=processes),
             }
-            _note_epoch(progress, figures, model=model, select_by=params.train.select_by)
+            _note_epoch(progress, figures, trained=trained, select_by=params.train.select_by)
             speed = {
                 "samples_per_second": len(train) / train_seconds,
                 "data_wait_fraction": train_feed.wait_seconds / train_seconds,
@@ -152,7 +154,7 @@ def fit(
             logger.debug("epoch %d: %s", epoch, _one_line(figures | speed))
             bar.advance(note=_note(figures, speed, best_epoch=progress.best_epoch))
 
-    model.load_state_dict(progress.best_state)
+    trained.load_state_dict(progress.best_state)
     if params.train.calibrate_sigma:
         prediction = _predict(model, params=params, samples=val, feed=val_feed, processes=processes)
         factor = model.fit_sigma_scale(prediction, val.targets)
@@ -183,6 +185,7 @@ class _Steps:
     feed: Feed
     forward: nn.Module
     model: ScoreModel
+    parameters: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     processes: Processes
@@ -237,7 +240,7 @@ class _Steps:
     def _update(self) -> None:
         if self.params.train.clip_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.params.train.clip_grad_norm)
+            nn.utils.clip_grad_norm_(self.parameters, self.params.train.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
@@ -358,7 +361,7 @@ def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:
 
 
 def _note_epoch(
-    progress: _Progress, figures: dict[str, float], *, model: nn.Module, select_by: str
+    progress: _Progress, figures: dict[str, float], *, trained: nn.Module, select_by: str
 ) -> None:
     """Add an epoch's figures, and keep its weights if it is the best so far."""
     progress.history.append(figures)
@@ -368,7 +371,8 @@ def _note_epoch(
         progress.best_value = -math.inf if math.isnan(value) else value
         progress.best_epoch = int(figures["epoch"])
         progress.best_state = {
-            key: tensor.detach().to("cpu", copy=True) for key, tensor in model.state_dict().items()
+            key: tensor.detach().to("cpu", copy=True)
+            for key, tensor in trained.state_dict().items()
         }
 
 
