@@ -13,6 +13,7 @@ from dae_aqa.models.features import clip_features
 from dae_aqa.models.heads import Head, HeadOutput
 from dae_aqa.models.losses import LOSSES, LossOptions
 from dae_aqa.models.model import ModelSpec, ScoreModel
+from dae_aqa.models.recompute import recompute_activations
 from dae_aqa.models.targets import ScorePrediction, Targets, check_features, make_targets
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "load_model",
     "load_released_checkpoint",
     "make_targets",
+    "recompute_activations",
     "save_model",
 ]

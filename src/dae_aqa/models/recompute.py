@@ -31,7 +31,7 @@ def recompute_activations(backbone: Backbone) -> None:
             "train.activation_checkpointing to false, or write its method `stages`."
         )
     for stage in stages:
-        stage.forward = partial(_run, stage, stage.forward)  # type: ignore[method-assign]
+        stage.forward = partial(_run, stage, stage.forward)
 
 
 def _run(stage: nn.Module, forward: Callable[[Tensor], Tensor], *inputs: Any) -> Any:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dae_aqa.device import memory_advice
+from dae_aqa.device import device_advice
 from dae_aqa.errors import TrainingError
 from dae_aqa.metrics import MetricUndefinedError, spearman
 from dae_aqa.models.losses import LossOptions
@@ -102,7 +102,7 @@ def fit(
     progress = _resume(work_dir, stateful)
     first_epoch = len(progress.history)
     bar = tqdm(total=params.num_epochs, initial=first_epoch, desc="train", unit="epoch")
-    with memory_advice(), bar:
+    with device_advice(), bar:
         for epoch in range(first_epoch, params.num_epochs):
             if _stops_early(progress, epoch, patience=params.train.early_stopping_patience):
                 logger.info("early stop: no better epoch since %d", progress.best_epoch)

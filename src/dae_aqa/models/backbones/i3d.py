@@ -103,8 +103,11 @@ class ConvUnit(nn.Module):
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Return weight and bias of convolution and batch norm in one, for fixed statistics."""
-        gain = self.bn.weight * torch.rsqrt(self.bn.running_var + self.bn.eps)
-        bias = self.bn.bias - self.bn.running_mean * gain
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        assert mean is not None
+        assert variance is not None
+        gain = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
+        bias = self.bn.bias - mean * gain
         return self.conv3d.weight * gain.view(-1, 1, 1, 1, 1), bias
 
 
@@ -212,13 +215,13 @@ class Mixed(nn.Module):
         return torch.cat(branches, dim=1)
 
     def _pointwise(self, x: Tensor) -> Sequence[Tensor]:
-        """Return what the three 1x1 convolutions that read x itself give; in one, where they can."""
+        """Return what the three 1x1 convolutions that read x itself give; from one, if fixed."""
         units = (self.b0, self.b1a, self.b2a)
         if self.b0.bn.training:
             return [unit(x) for unit in units]
         weights, biases = zip(*(unit.affine() for unit in units), strict=True)
         joined = F.relu(F.conv3d(x, torch.cat(weights), torch.cat(biases)), inplace=True)
-        return joined.split([len(weight) for weight in weights], dim=1)
+        return torch.split(joined, [len(weight) for weight in weights], dim=1)
 
 
 class I3D(Backbone):
