@@ -5,9 +5,9 @@
 Released way, written anew: frames opened by PIL one by one, resized, cropped and normalised;
 float32; nine backbone calls for the first nine clips of a batch and one for the tenth; Adam on
 MSE(z, s) + MSE(mu, s). Ours: packed samples, all clips in one call, bf16, channels-last, frozen
-batch norms folded into the convolutions. Both train the same network on the same frames, and take turns,
-so that they meet the same load of the machine; figures are medians, factors are medians of paired
-ratios.
+batch norms folded into the convolutions. Both train the same
+network on the same frames, and take turns, so that they meet the same load of the machine; figures
+are medians, factors are medians of paired ratios.
 
 Runs on the CPU or on one CUDA device. `--quick` shrinks everything, to show that it runs.
 """
@@ -527,17 +527,16 @@ def compare(setting: Setting, *, repeats: int, compiled: bool) -> dict[str, Any]
             }
             for name, values in times.items()
         }
-    epochs = {way.name: [epoch_with_loading(way, device) for _ in range(1)] for way in ways}
-    for _ in range(max(1, repeats // 2)):
+    epochs: dict[str, list[dict[str, float]]] = {way.name: [] for way in ways}
+    for _ in range((repeats + 1) // 2):
         for way in ways:
             epochs[way.name].append(epoch_with_loading(way, device))
-    released = [epoch["seconds"] for epoch in epochs[Released.name][1:]]
-    result["epoch"] = {}
-    for name, measured in epochs.items():
-        later = measured[1:]
-        result["epoch"][name] = {
-            key: statistics.median([epoch[key] for epoch in later]) for key in later[0]
-        } | {"times_faster": times_faster(released, [epoch["seconds"] for epoch in later])}
+    released = [epoch["seconds"] for epoch in epochs[Released.name]]
+    result["epoch"] = {
+        name: {key: statistics.median([epoch[key] for epoch in measured]) for key in measured[0]}
+        | {"times_faster": times_faster(released, [epoch["seconds"] for epoch in measured])}
+        for name, measured in epochs.items()
+    }
     return result
 
 

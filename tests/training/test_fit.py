@@ -134,15 +134,16 @@ def test_activation_checkpointing_changes_no_bit(undisturbed, small_params, tiny
 def test_compiled_training_differs_by_rounding_alone(
     undisturbed, small_params, tiny_data, tmp_path
 ):
-    params = small_params({"train.compile": True, "num_epochs": 4})
+    params = small_params({"train.compile": True, "num_epochs": 1})
     trained, result = tiny_data.train(params, tmp_path)
-    expected = undisturbed[1].history["train_loss"]
-    assert result.history["train_loss"].tolist() == pytest.approx(expected.tolist(), rel=1e-2)
+    expected = undisturbed[1].history["train_loss"][0]
+    assert result.history["train_loss"].tolist() == pytest.approx([expected], rel=1e-3)
     assert trained.model.state_dict().keys() == undisturbed[0].model.state_dict().keys()
 
 
 def test_without_a_compiler_the_parameter_is_named(small_params, tiny_data, tmp_path):
-    """And before the first step: what compiles is tried at once."""
+    """And before the first step: something small is compiled at once."""
+    torch._dynamo.reset()  # forget what was compiled before
     with (
         inductor_config.patch({"cpp.cxx": (None, "/no/such/compiler")}),
         pytest.raises(

@@ -11,6 +11,7 @@ from dae_aqa.models.build import (
 )
 from dae_aqa.models.features import clip_features
 from dae_aqa.models.heads import Head, HeadOutput
+from dae_aqa.models.inference import for_inference
 from dae_aqa.models.losses import LOSSES, LossOptions
 from dae_aqa.models.model import ModelSpec, ScoreModel
 from dae_aqa.models.recompute import recompute_activations
@@ -35,6 +36,7 @@ __all__ = [
     "build_model",
     "check_features",
     "clip_features",
+    "for_inference",
     "load_i3d",
     "load_model",
     "load_released_checkpoint",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dae_aqa.models import check_features
+from dae_aqa.models import check_features, for_inference
 from dae_aqa.params import Precision
 from dae_aqa.prediction import autocast, chunks
 from dae_aqa.trained_model import TrainedModel
@@ -84,8 +84,8 @@ def _compute(
     num_workers: int,
     precision: Precision,
 ) -> Tensor:
-    trained.model.eval()
-    device = next(trained.model.parameters()).device
+    model = for_inference(trained.model)
+    device = next(model.parameters()).device
     feed = trained.feed(
         samples.sample_ids, frames_dir=frames_dir, num_workers=num_workers, device=device
     )
@@ -93,7 +93,7 @@ def _compute(
     with tqdm(total=len(samples), desc="features", unit="sample") as bar:
         for indices, clips in feed.batches(chunks(range(len(samples)), batch_size), epoch=0):
             with autocast(device, precision):
-                parts.append(trained.model.features(clips).float().cpu())
+                parts.append(model.features(clips).float().cpu())
             bar.update(len(indices))
     return torch.cat(parts)
 
