@@ -34,11 +34,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from _common import RESULTS_DIR, markdown_table, write_result
+from _common import RESULTS_DIR, markdown_table, plain_meta, write_result
 from dae_aqa.clips.dataset import SampleDataset
 from dae_aqa.clips.sampling import ClipLayout
 from dae_aqa.device import compile_in_place
-from dae_aqa.frames.store import SampleMeta, write_packed_sample
+from dae_aqa.frames.store import write_packed_sample
 from dae_aqa.models import LossOptions, ScoreModel, build_model, make_targets
 from dae_aqa.models.backbones import I3D, IMAGENET
 from dae_aqa.models.backbones.i3d import ConvUnit, Mixed, SamePool
@@ -92,21 +92,7 @@ def write_samples(folder: Path, *, num_samples: int, num_frames: int) -> None:
             stored = folder / "stored.jpg"
             picture.resize(STORED, Image.Resampling.BOX).save(stored, quality=92)
             images.append(stored.read_bytes())
-        meta = SampleMeta(
-            sample_id=f"s{index}",
-            video_id="v",
-            video_sha256="0" * 64,
-            numbering="decoded",
-            window="end",
-            frame_numbers=tuple(range(num_frames)),
-            window_offset=0,
-            window_length=num_frames,
-            num_repeated_before=0,
-            num_repeated_after=0,
-            width=STORED[0],
-            height=STORED[1],
-            image_format="jpeg",
-        )
+        meta = plain_meta(f"s{index}", num_frames=num_frames, size=STORED)
         write_packed_sample(folder / f"s{index}.zip", meta=meta, images=images)
 
 

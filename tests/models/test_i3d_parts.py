@@ -111,6 +111,19 @@ def test_both_poolings_equal_that_of_zero_padding(
     torch.testing.assert_close(values_and_gradient(pool, x), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_i3d_learns_on_cuda_under_deterministic_algorithms() -> None:
+    net = I3D().cuda()
+    clips = torch.randn(1, 3, 8, 64, 64, device="cuda")
+    torch.use_deterministic_algorithms(True)
+    try:
+        net(clips).sum().backward()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
 def values_and_gradient(pool: object, x: Tensor) -> tuple[Tensor, Tensor]:
     assert callable(pool)
     leaf = x.clone().requires_grad_()
