@@ -16,6 +16,8 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 RESULTS_DIR = REPO_ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(REPO_ROOT / "src"))
 
+from dae_aqa.frames.store import SampleMeta  # noqa: E402  (found by the line above)
+
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -56,6 +58,25 @@ def write_result(name: str, result: dict[str, Any], *, folder: Path | None = Non
     content = {"environment": environment(), **result}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def plain_meta(sample_id: str, *, num_frames: int, size: tuple[int, int]) -> SampleMeta:
+    """Return the meta data of a made-up packed sample: JPEGs of `size` (width, height)."""
+    return SampleMeta(
+        sample_id=sample_id,
+        video_id="v",
+        video_sha256="0" * 64,
+        numbering="decoded",
+        window="end",
+        frame_numbers=tuple(range(num_frames)),
+        window_offset=0,
+        window_length=num_frames,
+        num_repeated_before=0,
+        num_repeated_after=0,
+        width=size[0],
+        height=size[1],
+        image_format="jpeg",
+    )
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -24,9 +24,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from _common import markdown_table, write_result
+from _common import markdown_table, plain_meta, write_result
 from dae_aqa.clips.decode import decode_frames
-from dae_aqa.frames.store import PackedSample, SampleMeta, write_packed_sample
+from dae_aqa.frames.store import PackedSample, write_packed_sample
 
 FRAMES, SIZE, STORED, CROP = 103, (640, 360), (455, 256), 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -72,21 +72,7 @@ def write_samples(folder: Path, count: int) -> None:
         for frame, picture in enumerate(pictures):
             (loose / f"{frame + 1:06d}.jpg").write_bytes(encode(picture, ".jpg", jpeg_params(90)))
         small = [cv2.resize(p, STORED, interpolation=cv2.INTER_AREA) for p in pictures]
-        meta = SampleMeta(
-            sample_id=f"s{index}",
-            video_id="v",
-            video_sha256="0" * 64,
-            numbering="decoded",
-            window="end",
-            frame_numbers=tuple(range(FRAMES)),
-            window_offset=0,
-            window_length=FRAMES,
-            num_repeated_before=0,
-            num_repeated_after=0,
-            width=STORED[0],
-            height=STORED[1],
-            image_format="jpeg",
-        )
+        meta = plain_meta(f"s{index}", num_frames=FRAMES, size=STORED)
         images = [encode(picture, ".jpg", jpeg_params(90)) for picture in small]
         write_packed_sample(folder / f"s{index}.zip", meta=meta, images=images)
 

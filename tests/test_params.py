@@ -240,6 +240,10 @@ def test_all_faults_are_named_at_once(changed):
         ({"train.clips.num_frames": 51}, "the last clip ends at frame 104"),
         ({"train.clips.crop_px": 257}, "needs a square of 257 px, but frames have 455x256"),
         ({"train.clips.jitter_px": 1}, "needs a square of 264 px"),
+        (
+            {"train.compile": True, "train.activation_checkpointing": True},
+            "train.compile: cannot go together with train.activation_checkpointing",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together(changed, changes, told):

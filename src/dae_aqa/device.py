@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from dae_aqa.errors import TrainingError
 
@@ -46,20 +47,34 @@ def resolve_device(name: str) -> torch.device:
 
 
 @contextmanager
-def memory_advice() -> Iterator[None]:
-    """Turn running out of memory into an error that says which parameter to lower.
+def device_advice() -> Iterator[None]:
+    """Turn what a device cannot do into an error that says which parameter to change.
 
     Raises:
-        TrainingError: memory was exhausted within the context.
+        TrainingError: memory was exhausted within the context, or an operation has no deterministic
+            version on this device.
     """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingError(
-            f"memory is exhausted ({str(error).splitlines()[0] if str(error) else 'no details'}). "
-            "Raise train.accumulate_steps (same result, smaller pieces), or lower "
-            "train_batch_size, test_batch_size or train.clips.size_px."
+            f"memory is exhausted ({_first_line(error)}). "
+            "Raise train.accumulate_steps (same result, smaller pieces), set "
+            "train.activation_checkpointing to true, or lower train_batch_size, test_batch_size or "
+            "train.clips.size_px."
         ) from error
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise TrainingError(
+            f"the backbone uses an operation that cannot repeat its bits on this device "
+            f"({_first_line(error)}). Set train.deterministic to false, or choose another "
+            "backbone: small3d and i3d have deterministic operations alone."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else "no details"
 
 
 def memory_figures(device: torch.device) -> dict[str, float]:
@@ -92,8 +107,9 @@ def set_threads(num_threads: int) -> None:
 def set_determinism(deterministic: bool) -> None:
     """Make torch refuse operations whose result may differ between runs, or allow them.
 
-    On CUDA the backward of I3D's max pooling has no deterministic version; torch then raises rather
-    than promise silently.
+    Torch raises where an operation has no deterministic version, rather than promise silently;
+    `device_advice` then says what to do. On CUDA that is so for the backward pass of 3-D pooling;
+    I3D replaces it by one of its own (`repeatable_max_pool`) while this is on.
     """
     if deterministic:
         # cuBLAS needs a fixed workspace for repeatable results; read when its first handle is made
@@ -102,3 +118,22 @@ def set_determinism(deterministic: bool) -> None:
     # else torch fills every new tensor before an operation writes it: a fifth of the time on a CPU
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not deterministic
+
+
+def compile_in_place(module: nn.Module, *, device: torch.device) -> None:
+    """Let `module` be compiled at its first call; its parameters keep their names.
+
+    Raises:
+        TrainingError: there is no working compiler for the device.
+    """
+    try:
+        # something small first: without a compiler, training would fail in the middle of an epoch
+        probe = torch.compile(torch.neg, options={"force_disable_caches": True})
+        probe(torch.ones(8, device=device))
+    except RuntimeError as error:
+        raise TrainingError(
+            f"train.compile: true needs a working compiler for {device.type} "
+            f"({_first_line(error)}). Install g++ (for cuda also Triton, which comes with torch's "
+            "builds for it), or set train.compile to false."
+        ) from error
+    module.compile()

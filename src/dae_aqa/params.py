@@ -201,6 +201,8 @@ class TrainParams:
     accumulate_steps: PositiveInt
     precision: Precision
     channels_last: bool
+    compile: bool
+    activation_checkpointing: bool
     deterministic: bool
     num_threads: CountInt
     num_processes: PositiveInt
@@ -329,6 +331,11 @@ def _cross_check(params: Params) -> list[str]:
             f"train.clips: crop_px {clips.crop_px} with jitter_px {clips.jitter_px} needs a square "
             f"of {padded_px:g} px, but frames have {extract.width}x{extract.height} "
             "(extract_frames); lower one of the two."
+        )
+    if params.train.compile and params.train.activation_checkpointing:
+        problems.append(
+            "train.compile: cannot go together with train.activation_checkpointing, since compiled "
+            "code decides by itself what it keeps; set one of the two to false."
         )
     return problems
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from tests.tiny_training import MakeParams, TinyData
+from torch._inductor import config as inductor_config
 
-from dae_aqa.errors import FrameStoreError
+from dae_aqa.errors import FrameStoreError, TrainingError
 from dae_aqa.params import Params
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training import features as features_module
@@ -122,6 +123,34 @@ def test_workers_and_a_resume_change_no_bit(undisturbed, small_params, tiny_data
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         tiny_data.train(params, tmp_path, on_epoch=interrupt_after(2, KeyboardInterrupt))
     assert_same_bits(tiny_data.train(params, tmp_path), undisturbed)
+
+
+def test_activation_checkpointing_changes_no_bit(undisturbed, small_params, tiny_data, tmp_path):
+    params = small_params({"train.activation_checkpointing": True})
+    assert_same_bits(tiny_data.train(params, tmp_path), undisturbed)
+
+
+@pytest.mark.slow
+def test_compiled_training_differs_by_rounding_alone(
+    undisturbed, small_params, tiny_data, tmp_path
+):
+    params = small_params({"train.compile": True, "num_epochs": 1})
+    trained, result = tiny_data.train(params, tmp_path)
+    expected = undisturbed[1].history["train_loss"][0]
+    assert result.history["train_loss"].tolist() == pytest.approx([expected], rel=1e-3)
+    assert trained.model.state_dict().keys() == undisturbed[0].model.state_dict().keys()
+
+
+def test_without_a_compiler_the_parameter_is_named(small_params, tiny_data, tmp_path):
+    """And before the first step: something small is compiled at once."""
+    torch._dynamo.reset()  # forget what was compiled before
+    with (
+        inductor_config.patch({"cpp.cxx": (None, "/no/such/compiler")}),
+        pytest.raises(
+            TrainingError, match=r"train\.compile: true needs a working compiler for cpu"
+        ),
+    ):
+        tiny_data.train(small_params({"train.compile": True}), tmp_path)
 
 
 def test_noise_of_the_released_loss_resumes_too(small_params, tiny_data, tmp_path):

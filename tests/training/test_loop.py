@@ -187,6 +187,17 @@ def test_out_of_memory_says_what_to_lower(fit_head, monkeypatch, error):
         fit_head({})
 
 
+def test_an_operation_that_cannot_repeat_says_what_to_set(fit_head, monkeypatch):
+    def refused(*_: object, **__: object) -> float:
+        raise RuntimeError(
+            "max_pool3d_backward does not have a deterministic implementation, but …"
+        )
+
+    monkeypatch.setattr(loop, "_train_epoch", refused)
+    with pytest.raises(TrainingError, match=r"max_pool3d_backward .*train\.deterministic to false"):
+        fit_head({})
+
+
 def test_batch_size_does_not_change_predictions():
     model = fresh_model()
     feed = FeatureFeed(features(5), device=CPU)

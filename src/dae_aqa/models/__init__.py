@@ -12,8 +12,10 @@ from dae_aqa.models.build import (
 )
 from dae_aqa.models.features import clip_features
 from dae_aqa.models.heads import Head, HeadOutput
+from dae_aqa.models.inference import for_inference
 from dae_aqa.models.losses import LOSSES, LossOptions
 from dae_aqa.models.model import ModelSpec, ScoreModel
+from dae_aqa.models.recompute import recompute_activations
 from dae_aqa.models.targets import ScorePrediction, Targets, check_features, make_targets
 
 __all__ = [
@@ -35,10 +37,12 @@ __all__ = [
     "build_model",
     "check_features",
     "clip_features",
+    "for_inference",
     "is_model_file",
     "load_i3d",
     "load_model",
     "load_released_checkpoint",
     "make_targets",
+    "recompute_activations",
     "save_model",
 ]

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dae_aqa.models import check_features
+from dae_aqa.models import check_features, for_inference
 from dae_aqa.params import Precision
 from dae_aqa.prediction import autocast, chunks
 from dae_aqa.progress import Progress
@@ -84,7 +84,7 @@ def _compute(
     num_workers: int,
     precision: Precision,
 ) -> Tensor:
-    trained.model.eval()
+    model = for_inference(trained.model)
     feed = trained.feed(
         samples.sample_ids, frames_dir=frames_dir, num_workers=num_workers, cache=False
     )
@@ -92,7 +92,7 @@ def _compute(
     with Progress("features", total=len(samples), unit="sample") as bar:
         for indices, clips in feed.batches(chunks(range(len(samples)), batch_size), epoch=0):
             with autocast(trained.device, precision):
-                parts.append(trained.model.features(clips).float().cpu())
+                parts.append(model.features(clips).float().cpu())
             bar.advance(len(indices))
     return torch.cat(parts)
 

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dae_aqa.device import memory_advice, memory_figures
+from dae_aqa.device import device_advice, memory_figures
 from dae_aqa.errors import TrainingError
 from dae_aqa.metrics import MetricUndefinedError, spearman
 from dae_aqa.models.heads import HeadOutput
@@ -125,7 +125,7 @@ def fit(
         done=first_epoch,
         show=processes.is_first,
     )
-    with memory_advice(), bar:
+    with device_advice(), bar:
         for epoch in range(first_epoch, params.num_epochs):
             if _stops_early(progress, epoch, patience=params.train.early_stopping_patience):
                 logger.info("early stop: no better epoch since %d", progress.best_epoch)

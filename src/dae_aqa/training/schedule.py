@@ -23,7 +23,9 @@ def make_optimizer(
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-    return kind(trained, lr=lr, weight_decay=weight_decay, foreach=True)
+    # one kernel for all parameters: on a CPU a third of the time of a head's step
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trained)
+    return kind(trained, lr=lr, weight_decay=weight_decay, fused=fused, foreach=not fused)
 
 
 def lr_factor(

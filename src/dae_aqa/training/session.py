@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 
 from dae_aqa.clips.dataset import SampleDataset
-from dae_aqa.device import resolve_device, set_determinism, set_threads
-from dae_aqa.models import build_model
+from dae_aqa.device import compile_in_place, resolve_device, set_determinism, set_threads
+from dae_aqa.models import build_model, recompute_activations
 from dae_aqa.params import Params
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.feeds import Feed
@@ -114,6 +114,10 @@ def new_model(params: Params, train: ScoredSamples, *, device: torch.device) -> 
     model.to(device)
     if params.train.channels_last:
         model.to(memory_format=torch.channels_last_3d)
+    if params.train.activation_checkpointing:
+        recompute_activations(model.backbone)
+    if params.train.compile:
+        compile_in_place(model.backbone, device=device)
     return TrainedModel.for_training(model, params.train.clips)
 
 

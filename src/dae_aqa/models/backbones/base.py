@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -60,3 +61,11 @@ class Backbone(nn.Module, ABC):
                 f"width), got {tuple(clips.shape[2:])}. Raise train.clips.num_frames or size_px."
             )
         return self.encode(clips)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Return the modules that activations pass one after the other.
+
+        With `recompute_activations` what is computed within each of them is not kept for the
+        backward pass; none: the backbone cannot do that.
+        """
+        return ()

@@ -73,7 +73,12 @@ def _pad(x: Tensor, pads: list[tuple[int, int]]) -> Tensor:
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch norm, ReLU."""
+    """Convolution without bias, batch norm, ReLU.
+
+    With fixed statistics, in evaluation or frozen, the batch norm is an affine map per channel and
+    part of the convolution's weights: the same function of the same parameters, without a pass over
+    the activations and without keeping them for the backward pass.
+    """
 
     def __init__(
         self, in_width: int, width: int, *, kernel: Size3, stride: Size3, layout: Layout
@@ -88,10 +93,22 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return activations (B, width, …) of x (B, in_width, T, H, W)."""
+        kernel, stride = self.conv3d.kernel_size, self.conv3d.stride
         if not self.pads_itself:
-            kernel, stride = self.conv3d.kernel_size, self.conv3d.stride
             x = _pad(x, _same_pads(x.shape[2:], kernel, stride, self.layout))
-        return F.relu(self.bn(self.conv3d(x)), inplace=True)
+        if self.bn.training:
+            return F.relu(self.bn(self.conv3d(x)), inplace=True)
+        weight, bias = self.affine()
+        return F.relu(F.conv3d(x, weight, bias, stride, self.conv3d.padding), inplace=True)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of convolution and batch norm in one, for fixed statistics."""
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        assert mean is not None
+        assert variance is not None
+        gain = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
+        bias = self.bn.bias - mean * gain
+        return self.conv3d.weight * gain.view(-1, 1, 1, 1, 1), bias
 
 
 class SamePool(nn.Module):
@@ -103,13 +120,72 @@ class SamePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return maxima (B, C, …) of x (B, C, T, H, W), x >= 0."""
-        pads = _same_pads(x.shape[2:], self.kernel, self.stride, self.layout)
         ceil_mode = self.layout.ceil_pooling
-        if all(front == back for front, back in pads):
-            # Padding by -inf equals padding by 0 where nothing is negative, and copies nothing.
+        pads = _same_pads(x.shape[2:], self.kernel, self.stride, self.layout)
+        counts = _window_counts(x.shape[2:], self.kernel, self.stride, pads, ceil_mode=ceil_mode)
+        if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+            fronts = [front for front, _ in pads]
+            return repeatable_max_pool(x, self.kernel, self.stride, fronts=fronts, counts=counts)
+        # Padding by -inf equals padding by 0 where nothing is negative. So windows may run past the
+        # end, and nothing is copied, unless that gives another number of windows.
+        even = [(front, front) for front, _ in pads]
+        if counts == _window_counts(x.shape[2:], self.kernel, self.stride, even, ceil_mode=True):
             padding = [front for front, _ in pads]
-            return F.max_pool3d(x, self.kernel, self.stride, padding, ceil_mode=ceil_mode)
+            return F.max_pool3d(x, self.kernel, self.stride, padding, ceil_mode=True)
         return F.max_pool3d(_pad(x, pads), self.kernel, self.stride, ceil_mode=ceil_mode)
+
+
+def _window_counts(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    *,
+    ceil_mode: bool,
+) -> list[int]:
+    """Return the number of pooling windows per axis, as torch counts them."""
+    counts = []
+    for length, width, step, (front, back) in zip(size, kernel, stride, pads, strict=True):
+        room = length + front + back - width
+        count = (-(-room // step) if ceil_mode else room // step) + 1
+        if ceil_mode and (count - 1) * step >= length + front:
+            count -= 1  # a window that would begin behind the last element
+        counts.append(count)
+    return counts
+
+
+def repeatable_max_pool(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    *,
+    fronts: Sequence[int],
+    counts: Sequence[int],
+) -> Tensor:
+    """Return maxima over windows, with a backward pass that gives the same bits every time.
+
+    On CUDA the backward pass of `F.max_pool3d` adds up gradients in the order in which threads
+    arrive. Here each axis is pooled in turn, from the last to the first, as a chain of choices
+    between two slices. Of equal values the first in (t, h, w) order gets the gradient, as there.
+
+    Args:
+        x: activations (B, C, T, H, W).
+        kernel: lengths of the windows (T, H, W).
+        stride: steps from window to window (T, H, W).
+        fronts: by how much the first window begins before the first element (T, H, W).
+        counts: numbers of windows (T, H, W); the last one may run past the end.
+    """
+    for axis in (4, 3, 2):
+        width, step, front = (values[axis - 2] for values in (kernel, stride, fronts))
+        span = (counts[axis - 2] - 1) * step + 1  # from the first window's begin to the last's
+        back = span - 1 + width - front - x.shape[axis]  # below 0: elements that no window reaches
+        if front or back:
+            x = F.pad(x, [0, 0] * (4 - axis) + [front, back], value=-torch.inf)
+        whole = (slice(None),) * axis
+        x, *others = (x[(*whole, slice(first, first + span, step))] for first in range(width))
+        for other in others:
+            x = torch.where((other > x) | other.isnan(), other, x)
+    return x
 
 
 class Mixed(nn.Module):
@@ -134,13 +210,18 @@ class Mixed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the joined branches (B, sum of widths, T, H, W)."""
-        branches = (
-            self.b0(x),
-            self.b1b(self.b1a(x)),
-            self.b2b(self.b2a(x)),
-            self.b3b(self.b3a(x)),
-        )
+        first, second, third = self._pointwise(x)
+        branches = (first, self.b1b(second), self.b2b(third), self.b3b(self.b3a(x)))
         return torch.cat(branches, dim=1)
+
+    def _pointwise(self, x: Tensor) -> Sequence[Tensor]:
+        """Return what the three 1x1 convolutions that read x itself give; from one, if fixed."""
+        units = (self.b0, self.b1a, self.b2a)
+        if self.b0.bn.training:
+            return [unit(x) for unit in units]
+        weights, biases = zip(*(unit.affine() for unit in units), strict=True)
+        joined = F.relu(F.conv3d(x, torch.cat(weights), torch.cat(biases)), inplace=True)
+        return torch.split(joined, [len(weight) for weight in weights], dim=1)
 
 
 class I3D(Backbone):
@@ -193,9 +274,13 @@ class I3D(Backbone):
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, 1024) of clips (B, 3, T, H, W)."""
         x = clips
-        for name in self._steps:
-            x = self.get_submodule(name)(x)
+        for stage in self.stages():
+            x = stage(x)
         return x.mean(dim=(2, 3, 4))
+
+    def stages(self) -> list[nn.Module]:
+        """See `Backbone.stages`."""
+        return [self.get_submodule(name) for name in self._steps]
 
 
 def recognise_layout(keys: set[str]) -> str | None:

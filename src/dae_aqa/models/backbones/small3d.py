@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -44,8 +46,16 @@ class Small3d(Backbone):
             ]
             in_width = width
         self.layers = nn.Sequential(*layers)
+        # in a tuple, they get no names of their own in the state dict
+        self._stages = tuple(self.layers[first : first + 3] for first in range(0, len(layers), 3))
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, 256) of clips (B, 3, T, H, W)."""
-        x = self.layers(clips)  # (B, 128, T/8, H/16, W/16)
+        x = clips
+        for stage in self._stages:
+            x = stage(x)  # at last (B, 128, T/8, H/16, W/16)
         return torch.cat((x.mean(dim=(2, 3, 4)), x.amax(dim=(2, 3, 4))), dim=1)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """See `Backbone.stages`."""
+        return self._stages

@@ -25,16 +25,17 @@ class _Facts:
     normalization: Normalization
     min_clip: tuple[int, int, int]
     exact_clip: bool = False  # its position embedding fits that size alone
+    blocks: str = "features"  # attribute whose children are its stages; "": its own children
 
 
 # Source: https://docs.pytorch.org/vision/stable/models.html#video-classification
 TORCHVISION_MODELS: dict[str, _Facts] = {
-    "r3d_18": _Facts("fc", KINETICS, (8, 32, 32)),
-    "mc3_18": _Facts("fc", KINETICS, (2, 32, 32)),
-    "r2plus1d_18": _Facts("fc", KINETICS, (8, 32, 32)),
+    "r3d_18": _Facts("fc", KINETICS, (8, 32, 32), blocks=""),
+    "mc3_18": _Facts("fc", KINETICS, (2, 32, 32), blocks=""),
+    "r2plus1d_18": _Facts("fc", KINETICS, (8, 32, 32), blocks=""),
     "s3d": _Facts("classifier", KINETICS, (14, 224, 224)),
-    "mvit_v1_b": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True),
-    "mvit_v2_s": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True),
+    "mvit_v1_b": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True, blocks="blocks"),
+    "mvit_v2_s": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True, blocks="blocks"),
     "swin3d_t": _Facts("head", _SWIN, (2, 32, 32)),
     "swin3d_s": _Facts("head", _SWIN, (2, 32, 32)),
     "swin3d_b": _Facts("head", _SWIN, (2, 32, 32)),
@@ -61,6 +62,7 @@ class TorchvisionVideo(Backbone):
         self.min_clip = facts.min_clip
         self._exact_clip = facts.min_clip if facts.exact_clip else None
         self._name = name
+        self._blocks = facts.blocks
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, D) of clips (B, 3, T, H, W)."""
@@ -71,6 +73,10 @@ class TorchvisionVideo(Backbone):
             )
         features: Tensor = self.net(clips)
         return features.flatten(1)
+
+    def stages(self) -> list[nn.Module]:
+        """See `Backbone.stages`."""
+        return list(self.net.get_submodule(self._blocks).children())
 
 
 def _torchvision_model(name: str, *, pretrained: bool) -> nn.Module:
