@@ -1,0 +1,246 @@
+"""What each model and each loss reaches on simdive: rank correlation, and whether sigma is true.
+
+    dvc repro make_splits                         # the data, once
+    python benchmarks/models_on_simdive.py [--only dae_mt …] [--seeds 0 1 2] [--threads 2]
+    python benchmarks/models_on_simdive.py --table
+
+Trains with the parameters of params.yaml, changed as `CONFIGURATIONS` says, as `dvc exp run -S …`
+would; a seed also draws another validation split. The test samples are predicted once. Each
+training's figures go into benchmarks/results/models_on_simdive.json as soon as they are known, and
+those that are there are not trained again. `--table` prints the tables of docs/models.md.
+
+`oracle` is the rank correlation with the judges' true sigma that the best possible sigma would have:
+one that knows the judges' noise and how large the model's own errors are at each score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from filelock import FileLock
+from scipy import ndimage, stats
+
+from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
+from dae_aqa.clips.dataset import SampleDataset
+from dae_aqa.datasets.simdive import SimDiveOptions
+from dae_aqa.datasets.simdive.generation import tables
+from dae_aqa.evaluation import evaluate_predictions
+from dae_aqa.params import Params, parse_params
+from dae_aqa.prediction import predict
+from dae_aqa.predictions import build_predictions
+from dae_aqa.splits import make_splits
+from dae_aqa.training.inputs import plain_feed
+from dae_aqa.training.samples import select_samples
+from dae_aqa.training.session import train_model
+
+RESULT = RESULTS_DIR / "models_on_simdive.json"
+MID_PEAK = {"datasets.simdive.noise_law": "mid_peak"}
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "dae_mt": {},
+    "dae": {"model": "dae"},
+    "mlp": {"model": "mlp"},
+    "dae_judges": {"model": "dae_judges"},
+    "dae_mt beta_nll": {"train.loss.name": "beta_nll"},
+    "dae_mt crps": {"train.loss.name": "crps"},
+    # as released: no warm-up, raw targets, sigma as it comes
+    "dae_mt mse": {
+        "train.loss.name": "mse",
+        "train.loss.mse_warmup_fraction": 0.0,
+        "train.calibrate_sigma": False,
+    },
+    "dae_mt mid_peak": MID_PEAK,
+    "dae_judges mid_peak": {"model": "dae_judges", **MID_PEAK},
+    "dae_mt mse mid_peak": {
+        "train.loss.name": "mse",
+        "train.loss.mse_warmup_fraction": 0.0,
+        "train.calibrate_sigma": False,
+        **MID_PEAK,
+    },
+}
+FIGURES = (
+    *("spearman", "spearman_execution", "mae", "coverage_90", "nll", "nll_constant_sigma"),
+    *("crps", "sharpness", "rejection_tau", "rejection_tau_execution"),
+    *("sigma_rank_correlation", "sigma_rank_correlation_execution"),
+)
+
+
+def parameters(changes: Mapping[str, Any], *, seed: int, num_threads: int) -> Params:
+    """Return params.yaml with `changes` by dotted key."""
+    content = yaml.load((REPO_ROOT / "params.yaml").read_text(), Loader=yaml.SafeLoader)
+    content = copy.deepcopy(content)
+    given = {"train.num_threads": num_threads, "train.tracking": False, "device": "cpu"}
+    for key, value in {"seed": seed, **given, **changes}.items():
+        *sections, name = key.split(".")
+        target = content
+        for section in sections:
+            target = target[section]
+        target[name] = value
+    return parse_params(Params, content, source="params.yaml")
+
+
+def keep_decoded_frames() -> None:
+    """Let all trainings of this run share the samples' decoded frames, a sixth of their time."""
+    known: dict[tuple[str, int], Any] = {}
+    read = SampleDataset._read
+
+    def reading(self: SampleDataset, pack: Any, rows: np.ndarray) -> Any:
+        key = (pack.meta.sample_id, hash(rows.tobytes()))
+        if key not in known:
+            known[key] = read(self, pack, rows)
+        return known[key]
+
+    SampleDataset._read = reading  # type: ignore[method-assign]
+
+
+def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
+    """Return the test figures of one training."""
+    simulated = params.datasets.simdive
+    options = {field.name: getattr(simulated, field.name) for field in fields(SimDiveOptions)}
+    annotations, truth = tables(options=SimDiveOptions(**options))
+    section = params.make_splits
+    splits = make_splits(
+        annotations,
+        source=section.source,
+        test_fraction=section.test_fraction,
+        val_fraction=section.val_fraction,
+        group_by=section.group_by,
+        seed=params.seed,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trained, result = train_model(
+            params,
+            annotations=annotations,
+            splits=splits,
+            frames_dir=frames_dir,
+            features_dir=folder,
+            work_dir=folder,
+            on_epoch=lambda epoch, figures: None,
+        )
+        test = select_samples(
+            annotations, splits, split="test", scoring_rule="diving", with_judges=False
+        )
+        feed = plain_feed(trained, test, params=params, frames_dir=frames_dir, features_dir=folder)
+        prediction = predict(
+            trained.model,
+            feed,
+            difficulty=test.targets.difficulty,
+            batch_size=params.test_batch_size,
+            precision=params.train.precision,
+            show_progress=False,
+        )
+    truth = truth.set_index("sample_id").loc[test.sample_ids]
+    predictions = build_predictions(
+        samples=annotations.set_index("sample_id").loc[test.sample_ids].reset_index(),
+        mu_execution=prediction.mu_execution.numpy(),
+        sigma_execution=prediction.sigma_execution.numpy(),
+        true_sigma_execution=truth["true_sigma_execution"].to_numpy(),
+    )
+    metrics = evaluate_predictions(
+        predictions, score_range=None, num_bootstrap=100, seed=0, baselines=None
+    )
+    error = predictions["mu_execution"].to_numpy() - truth["true_execution"].to_numpy()
+    return {
+        **{name: metrics[name] for name in FIGURES},
+        "mean_sigma_execution": float(predictions["sigma_execution"].mean()),
+        "model_error_sd": float(error.std()),
+        "judges_noise_sd": float(np.sqrt((truth["true_sigma_execution"] ** 2).mean())),
+        "oracle": oracle(predictions, error=error),
+        "best_epoch": result.best_epoch,
+        "num_test": len(test),
+    }
+
+
+def oracle(predictions: pd.DataFrame, *, error: np.ndarray) -> float:
+    """Return how well the best possible sigma ranks like the judges' own noise.
+
+    The best sigma of a score holds the judges' noise, known here exactly, and the model's own
+    error, whose variance is taken from the test errors, smoothed over the predicted score.
+    """
+    order = np.argsort(predictions["mu_execution"].to_numpy())
+    variance = np.empty(len(error))
+    variance[order] = ndimage.uniform_filter1d(error[order] ** 2, size=len(error) // 3)
+    noise = predictions["true_sigma_execution"].to_numpy()
+    return float(stats.spearmanr(np.sqrt(variance + noise**2), noise).statistic)
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """Return the rows of the result file."""
+    return json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+
+
+def write_rows(new: dict[str, Any]) -> None:
+    """Add a row to the result file; several processes may do so in turn."""
+    with FileLock(RESULT.with_suffix(".lock")):
+        _add_row(new)
+
+
+def _add_row(new: dict[str, Any]) -> None:
+    rows = [*read_rows(), new]
+    rows.sort(key=lambda row: (list(CONFIGURATIONS).index(row["name"]), row["seed"]))
+    aside = RESULT.with_suffix(".part")
+    aside.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
+    aside.replace(RESULT)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print one line per configuration: the mean over the seeds, and the range."""
+    columns = {
+        "rho": "spearman",
+        "rho, execution": "spearman_execution",
+        "90 % holds": "coverage_90",
+        "NLL": "nll",
+        "one sigma for all": "nll_constant_sigma",
+        "rejection tau": "rejection_tau",
+        "sigma ~ judges' sigma": "sigma_rank_correlation_execution",
+        "oracle": "oracle",
+    }
+    table = []
+    for name in CONFIGURATIONS:
+        of_name = [row for row in rows if row["name"] == name]
+        if of_name:
+            cells = [_cell([row[key] for row in of_name]) for key in columns.values()]
+            table.append((name, len(of_name), *cells))
+    print(markdown_table(("model, loss", "seeds", *columns), table))
+
+
+def _cell(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    spread = f" ({min(known):.3f} to {max(known):.3f})" if len(known) > 1 else ""
+    return f"{np.mean(known):.3f}{spread}"
+
+
+def main() -> None:
+    """Train what is asked for and not known yet; print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=list(CONFIGURATIONS), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
+    parser.add_argument("--frames", type=Path, default=REPO_ROOT / "data/frames")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    args = parser.parse_args()
+    keep_decoded_frames()
+    for seed in [] if args.table else args.seeds:
+        for name in args.only:
+            if any(row["name"] == name and row["seed"] == seed for row in read_rows()):
+                continue
+            params = parameters(CONFIGURATIONS[name], seed=seed, num_threads=args.threads)
+            row = {"name": name, "seed": seed}
+            write_rows(row | train_and_test(params, frames_dir=args.frames))
+    show(read_rows())
+
+
+if __name__ == "__main__":
+    main()
