@@ -1,4 +1,4 @@
-"""Stage 4: train the model; validation chooses the epoch.
+"""Stage 4: train the model, validation choosing the epoch; or import `evaluate.checkpoint`.
 
 Resumes by itself: kill it, run `dvc repro` again, and it goes on after the last whole epoch.
 """

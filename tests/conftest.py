@@ -1,8 +1,17 @@
 """Fixtures shared by all tests."""
 
-from pathlib import Path
+from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,3 +28,38 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the test material in {path.name}/ beside the repository")
     return path
+
+
+@pytest.fixture(scope="session")
+def golden(shared_dir: Path) -> ModuleType:
+    """The script that makes the deterministic reference weights and inputs."""
+    spec = importlib.util.spec_from_file_location("weights", shared_dir / "golden/weights.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def reference(shared_dir: Path) -> dict[str, np.ndarray]:
+    """What the reference implementations compute with those weights."""
+    with np.load(shared_dir / "golden/i3d_features.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture(scope="session")
+def i3d_states(
+    golden: ModuleType, reference: dict[str, np.ndarray]
+) -> dict[str, dict[str, torch.Tensor]]:
+    """State dicts under the published names, by layout."""
+    import torch  # half of the tests do without
+
+    seed = int(reference["seed"])
+    return {
+        layout: {
+            key: torch.from_numpy(value)
+            for key, value in golden.fill(golden.load_spec(f"i3d_{layout}"), seed).items()
+        }
+        for layout in ("inception", "model_rgb")
+    }

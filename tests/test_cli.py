@@ -73,7 +73,7 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     said = capsys.readouterr().out
-    assert all(command in said for command in ("recipe", "params", "ui"))
+    assert all(command in said for command in ("recipe", "params", "ui", "features"))
 
 
 def test_ui_opens_the_repositorys_store(project, monkeypatch):

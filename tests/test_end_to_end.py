@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.released_checkpoint import write_released_checkpoint
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "num_epochs": 2,
@@ -197,6 +199,24 @@ def test_experiment_reruns_train_and_evaluate_alone(project):
     runs = project.runs()
     assert len(runs) == before + 1
     assert set(runs["status"]) == {"FINISHED"}
+    project.run("git", "checkout", "--quiet", "--", "params.yaml", "dvc.lock")
+    project.run("dvc", "checkout", "--quiet")
+
+
+def test_a_released_checkpoint_is_evaluated_without_training(project):
+    write_released_checkpoint(project.path / "data/weights/released.pth")
+    output = project.run(
+        *("dvc", "exp", "run", "-S", "evaluate.checkpoint=data/weights/released.pth"),
+        *("-S", "backbone=i3d", "-S", "train.clips.normalization=imagenet"),
+    )
+    assert "imported data/weights/released.pth as models/model.pt" in output
+    metrics = json.loads((project.path / "reports/metrics.json").read_text())
+    assert metrics["num_test"] == 12
+    assert len((project.path / "reports/training.csv").read_text().splitlines()) == 1
+    runs = project.runs()
+    assert runs["tags.imported"].dropna().tolist() == ["data/weights/released.pth"]
+    project.run("dvc", "plots", "show")
+    assert "up to date" in project.run("dvc", "status")
     project.run("git", "checkout", "--quiet", "--", "params.yaml", "dvc.lock")
     project.run("dvc", "checkout", "--quiet")
 

@@ -6,9 +6,11 @@ import argparse
 import logging
 import os
 import sys
+import typing
+from pathlib import Path
 
 from dae_aqa.errors import DaeAqaError
-from dae_aqa.params import PARAMS_FILE, load_params
+from dae_aqa.params import PARAMS_FILE, NormalizationName, load_params
 from dae_aqa.recipes import apply_recipe, recipe_names
 from dae_aqa.runtime import project_root
 
@@ -39,7 +41,66 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="open the MLflow UI on this repository's store")
     ui.add_argument("--port", type=int, default=5000)
     ui.set_defaults(run=_ui)
+
+    _add_features(commands)
     return parser
+
+
+def _add_features(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    features = commands.add_parser(
+        "features",
+        help="write the clip features of a video",
+        description="Write the clip features (K, D), float32, of a video to a .npy file. Clips are "
+        "made as published for I3D weights and released checkpoints, and as it was trained for a "
+        "model file of this project, where the options below do not say otherwise.",
+    )
+    features.add_argument(
+        "video",
+        type=Path,
+        help="a video file; or a .npy file: uint8 RGB frames (F, H, W, 3), or float32 input "
+        "(3, F, H, W) that is normalised already and used as it is",
+    )
+    features.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="I3D weights in either published layout, a released DAE checkpoint, or a model file",
+    )
+    features.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .npy file")
+    clips = features.add_argument_group("clips")
+    clips.add_argument(
+        "--starts", type=_count, nargs="+", metavar="FRAME", help="first frame of each clip"
+    )
+    clips.add_argument("--last", type=_positive, metavar="N", help="use the last N frames alone")
+    clips.add_argument("--num-frames", type=_positive, metavar="T", help="frames of a clip")
+    clips.add_argument("--stride", type=_positive, metavar="N", help="frames from one to the next")
+    pixels = features.add_argument_group("pixels")
+    pixels.add_argument("--width", type=_positive, default=455, help="of scaled frames (455)")
+    pixels.add_argument("--height", type=_positive, default=256, help="of scaled frames (256)")
+    pixels.add_argument("--crop-px", type=_positive, metavar="PX", help="side of the centre square")
+    pixels.add_argument(
+        "--size-px", type=_positive, metavar="PX", help="side to which it is scaled (as it is)"
+    )
+    pixels.add_argument("--normalization", choices=typing.get_args(NormalizationName))
+    features.add_argument(
+        "--batch", type=_positive, default=2, metavar="N", help="clips computed at once (2)"
+    )
+    features.set_defaults(run=_features)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 def _recipe(chosen: argparse.Namespace) -> None:
@@ -62,6 +123,30 @@ def _ui(chosen: argparse.Namespace) -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its workers outlive the server
     os.execv(sys.executable, command)  # noqa: S606 - no shell
+
+
+def _features(chosen: argparse.Namespace) -> None:
+    from dae_aqa.video_features import FeatureExtractor, write_features
+
+    extractor = FeatureExtractor.load(chosen.weights).with_clips(
+        starts=None if chosen.starts is None else tuple(chosen.starts),
+        num_frames=chosen.num_frames,
+        stride=chosen.stride,
+        crop_px=chosen.crop_px,
+        size_px=chosen.size_px,
+        normalization=chosen.normalization,
+    )
+    features = extractor.features(
+        chosen.video,
+        frame_size_px=(chosen.width, chosen.height),
+        num_last_frames=chosen.last,
+        clips_per_batch=chosen.batch,
+    )
+    write_features(features, chosen.out)
+    print(
+        f"{chosen.out}: {features.dtype} {features.shape} of {extractor.name}, "
+        f"{features.min():.6g} to {features.max():.6g}, mean {features.mean():.6g}"
+    )
 
 
 if __name__ == "__main__":

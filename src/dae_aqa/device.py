@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,6 +16,8 @@ from dae_aqa.errors import TrainingError
 
 def resolve_device(name: str) -> torch.device:
     """Return the device that `device` in params.yaml names; `auto` takes the best that is there.
+
+    Of several processes on one machine each gets a GPU of its own.
 
     Raises:
         TrainingError: the device is asked for but not there.
@@ -31,6 +35,14 @@ def resolve_device(name: str) -> torch.device:
             f"device: {name!r} is not available on this machine (there is: {there}). "
             "Set device to auto, or install the driver and a build of torch for it."
         )
+    if name == "cuda":
+        rank = int(os.environ.get("LOCAL_RANK", "0"))  # set by torchrun
+        if rank >= torch.cuda.device_count():
+            raise TrainingError(
+                f"process {rank + 1} on this machine has no GPU of its own: there are "
+                f"{torch.cuda.device_count()}. Lower train.num_processes, or set device to cpu."
+            )
+        return torch.device("cuda", rank)
     return torch.device(name)
 
 
@@ -65,6 +77,27 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else "no details"
 
 
+def memory_figures(device: torch.device) -> dict[str, float]:
+    """Return the memory in use, in 10^6 bytes.
+
+    `memory_mb` is what this process holds now (where the system does not tell, the most it held);
+    on CUDA `device_memory_mb` is the most that tensors took since the last call.
+    """
+    figures = {"memory_mb": _resident_bytes() / 1e6}
+    if device.type == "cuda":
+        figures["device_memory_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
+        torch.cuda.reset_peak_memory_stats(device)
+    return figures
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # not Linux: macOS counts bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def set_threads(num_threads: int) -> None:
     """Let torch use `num_threads` CPU threads; 0 leaves its own choice."""
     if num_threads > 0:
@@ -82,6 +115,8 @@ def set_determinism(deterministic: bool) -> None:
         # cuBLAS needs a fixed workspace for repeatable results; read when its first handle is made
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
+    # else torch fills every new tensor before an operation writes it: a fifth of the time on a CPU
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not deterministic
 
 

@@ -57,6 +57,7 @@ Fraction = Annotated[float, Bounds(0, 1)]
 DatasetName = Literal["simdive", "mtl_aqa", "csv"]
 ModelName = Literal["mlp", "dae", "dae_mt", "dae_judges"]
 Numbering = Literal["decoded", "reference"]
+NormalizationName = Literal["backbone", "imagenet", "kinetics", "half"]
 Precision = Literal["fp32", "bf16", "fp16"]
 ScoringRule = Literal[
     "diving", "synchronised_diving_9", "synchronised_diving_11", "sum_of_elements"
@@ -166,7 +167,7 @@ class ClipsParams:
     jitter_px: CountInt
     flip: bool
     color_jitter: Annotated[float, Bounds(0, 0.9)]
-    normalization: Literal["backbone", "imagenet", "kinetics", "half"]
+    normalization: NormalizationName
     cache: bool
 
 
@@ -204,6 +205,7 @@ class TrainParams:
     activation_checkpointing: bool
     deterministic: bool
     num_threads: CountInt
+    num_processes: PositiveInt
     select_by: Literal["spearman", "loss"]
     early_stopping_patience: PositiveInt | None
     calibrate_sigma: bool
@@ -316,6 +318,13 @@ def _cross_check(params: Params) -> list[str]:
                 f"train.clips: the last clip ends at frame {last}, but a sample has only "
                 f"{extract.num_frames} frames (extract_frames.num_frames), counted from 0."
             )
+    is_released = params.backbone == "i3d" and params.model in ("dae", "dae_mt")
+    if params.evaluate.checkpoint is not None and not is_released:
+        problems.append(
+            "evaluate.checkpoint: a released checkpoint holds the backbone i3d with the head of a "
+            f"dae or a dae_mt, but backbone is {params.backbone!r} and model {params.model!r}. Set "
+            "both, as `dae-aqa recipe mtl_aqa_dae_mt` does, or set it to null to train."
+        )
     padded_px = clips.crop_px * (1 + 2 * clips.jitter_px / clips.size_px)
     if padded_px > min(extract.width, extract.height):
         problems.append(

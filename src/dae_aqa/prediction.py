@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.params import Precision
+from dae_aqa.progress import Progress
 from dae_aqa.training.feeds import Feed
+from dae_aqa.training.processes import ALONE, Processes
 
 _AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -35,6 +36,7 @@ def predict(
     batch_size: int,
     precision: Precision,
     show_progress: bool,
+    processes: Processes = ALONE,
 ) -> ScorePrediction:
     """Return the predictions for all samples of `feed`, in their order, on the CPU.
 
@@ -45,22 +47,23 @@ def predict(
         batch_size: samples per forward pass; it does not change the predictions.
         precision: of the forward pass.
         show_progress: whether to draw a progress bar.
+        processes: share the samples between them; each returns all predictions.
     """
     model.eval()
     device = next(model.parameters()).device
-    groups = chunks(list(range(len(difficulty))), batch_size)
-    parts: list[ScorePrediction] = []
-    with tqdm(
-        total=len(difficulty), desc="predict", unit="sample", disable=not show_progress
-    ) as bar:
-        for indices, inputs in feed.batches(groups, epoch=0):
+    own = list(range(processes.rank, len(difficulty), processes.count))
+    parts: list[tuple[Tensor, ScorePrediction]] = []
+    with Progress("predict", total=len(own), unit="sample", show=show_progress) as bar:
+        for indices, inputs in feed.batches(chunks(own, batch_size), epoch=0):
             with autocast(device, precision):
                 output = feed.forward(model, inputs)
-            parts.append(model.predict(output, difficulty[indices].to(device)))
-            bar.update(len(indices))
+            parts.append((indices, model.predict(output, difficulty[indices].to(device))))
+            bar.advance(len(indices))
+    parts = [part for of_one in processes.gather(parts) for part in of_one]
+    order = torch.cat([indices for indices, _ in parts]).argsort()
     return ScorePrediction(
         **{
-            name: torch.cat([getattr(part, name) for part in parts]).cpu()
+            name: torch.cat([getattr(part, name) for _, part in parts]).cpu()[order]
             for name in ("mu", "sigma", "mu_execution", "sigma_execution")
         }
     )

@@ -19,7 +19,7 @@ from dae_aqa.training.history import best_epoch
 def record_restored_training(
     params: Params, trained: TrainedModel, *, model_path: Path, history_path: Path
 ) -> None:
-    """Give the store a run of a training that DVC restored from its cache instead of running it.
+    """Give the store a run of a train stage that DVC restored from its cache instead of running it.
 
     Its curves and its model are those of the original; the tag `restored` tells it apart.
     """
@@ -41,15 +41,21 @@ def record_restored_training(
 
 
 def open_run(params: Params, *, resume_key: str | None) -> Tracker:
-    """Return the tracker of a new or an interrupted run, with the identity of its dataset."""
+    """Return the tracker of a new or an interrupted run, with the identity of its dataset.
+
+    The tag `imported` names the checkpoint of a model that was not trained here.
+    """
     if not params.train.tracking:
         return tracking.NullTracker()
+    tags = {"dataset": params.dataset, "model": params.model, "backbone": params.backbone}
+    if params.evaluate.checkpoint is not None:
+        tags["imported"] = params.evaluate.checkpoint
     tracker = tracking.start_training_run(
         root=Path.cwd(),
         experiment=params.train.experiment,
         resume_key=resume_key,
         params=_logged_params(params),
-        tags={"dataset": params.dataset, "model": params.model, "backbone": params.backbone},
+        tags=tags,
     )
     for path, digest in _dvc_hashes(Path("dvc.lock")).items():
         if path in ("data/frames", "data/annotations.csv", "data/splits.csv"):
@@ -80,25 +86,26 @@ def log_result(
     trained: TrainedModel,
     history: pd.DataFrame,
     *,
-    best_epoch: int,
+    best_epoch: int | None,
     model_path: Path,
     history_path: Path,
 ) -> None:
-    """Add what the training ended with to its run."""
-    best = history.iloc[best_epoch]
-    names = [name for name in history.columns.astype(str) if name.startswith("val_")]
-    figures = {f"best_{name}": float(best.loc[name]) for name in names}
-    figures["best_epoch"] = float(best_epoch)
-    tracker.log_metrics(figures, step=best_epoch)
-    tracker.log_artifact(history_path, artifact_dir="training")
-    tracker.log_figure(_learning_curves(history), artifact_file="plots/learning_curves.png")
+    """Add what the training ended with to its run; without an epoch, the model alone."""
+    if best_epoch is not None:
+        best = history.iloc[best_epoch]
+        names = [name for name in history.columns.astype(str) if name.startswith("val_")]
+        figures = {f"best_{name}": float(best.loc[name]) for name in names}
+        figures["best_epoch"] = float(best_epoch)
+        tracker.log_metrics(figures, step=best_epoch)
+        tracker.log_artifact(history_path, artifact_dir="training")
+        tracker.log_figure(_learning_curves(history), artifact_file="plots/learning_curves.png")
     layout = trained.layout
     window = (1, int(layout.frame_indices[-1]) + 1, layout.padded_crop_px, layout.padded_crop_px, 3)
     tracker.log_model(
         model_path=model_path,
         loader_module="dae_aqa.trained_model",
         input_example=np.zeros(window, dtype=np.uint8),
-        step=best_epoch,
+        step=best_epoch or 0,
     )
 
 

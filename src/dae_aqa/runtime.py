@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from tqdm import tqdm
 
 from dae_aqa.errors import DaeAqaError
+from dae_aqa.progress import write_line
 
 CACHE_VARIABLE = "DAE_AQA_CACHE"
 logger = logging.getLogger(__name__)
@@ -138,4 +138,4 @@ class _TerminalHandler(logging.Handler):
     """Writes above the progress bars instead of through them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        write_line(self.format(record))

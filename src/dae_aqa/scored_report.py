@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torchvision.io import encode_jpeg
 
 from dae_aqa import tracking
+from dae_aqa.clips.decode import decode_frames
 from dae_aqa.datasets.simdive import single_fault_baselines
 from dae_aqa.device import resolve_device, set_determinism, set_threads
 from dae_aqa.errors import TrackingError
@@ -26,12 +28,15 @@ from dae_aqa.runtime import project_root
 from dae_aqa.tracking.identity import code_tags, file_sha256
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.checkpoint import remove_finished
-from dae_aqa.training.features import cached_features
-from dae_aqa.training.feeds import ClipFeed, FeatureFeed
+from dae_aqa.training.inputs import plain_feed
 from dae_aqa.training.samples import ScoredSamples, select_samples
 
 logger = logging.getLogger(__name__)
 _NUM_THUMBNAILS = 10
+_IMPORTED = (
+    "The model was not trained here: it is the imported checkpoint {}. Of the parameters below, "
+    "those of a training had no part in it; how its clips are made comes from train.clips."
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def evaluate_and_report(
         params: the whole parameters.
         tables: of the stages before.
         frames_dir: folder of packed samples.
-        model_path: the trained model; `evaluate.checkpoint` takes its place where it is set.
+        model_path: the model of the train stage.
         reports_dir: where the three files go.
         trainings_dir: work folders of trainings; the one that ended with this model is removed.
         features_dir: cache of clip features, used where only the head was trained.
@@ -74,7 +79,7 @@ def evaluate_and_report(
     """
     set_threads(params.train.num_threads)
     set_determinism(params.train.deterministic)
-    trained = _load(params, model_path)
+    trained = TrainedModel.load(model_path)
     trained.model.to(resolve_device(params.device))
     test = select_samples(
         tables.annotations,
@@ -111,7 +116,7 @@ def evaluate_and_report(
         _report_inputs(params, tables, predictions, metrics, frames_dir=frames_dir),
         output=reports_dir / "index.html",
     )
-    if params.train.tracking and params.evaluate.checkpoint is None:
+    if params.train.tracking:
         _track(params, trained, metrics, model_path=model_path, reports_dir=reports_dir)
     remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
     logger.info(  # rho is None where all predictions are equal
@@ -122,13 +127,6 @@ def evaluate_and_report(
     )
 
 
-def _load(params: Params, model_path: Path) -> TrainedModel:
-    checkpoint = params.evaluate.checkpoint
-    if checkpoint is None:
-        return TrainedModel.load(model_path)
-    return TrainedModel.released(Path(checkpoint), model=params.model, clips=params.train.clips)
-
-
 def _predict(
     trained: TrainedModel,
     samples: ScoredSamples,
@@ -137,26 +135,9 @@ def _predict(
     frames_dir: Path,
     features_dir: Path,
 ) -> ScorePrediction:
-    device = next(trained.model.parameters()).device
-    feed: FeatureFeed | ClipFeed
-    if params.train.finetune == "head":
-        features = cached_features(
-            trained,
-            samples,
-            frames_dir=frames_dir,
-            features_dir=features_dir,
-            batch_size=params.test_batch_size,
-            num_workers=params.num_workers,
-            precision=params.train.precision,
-        )
-        feed = FeatureFeed(features, device=device)
-    else:
-        feed = trained.feed(
-            samples.sample_ids,
-            frames_dir=frames_dir,
-            num_workers=params.num_workers,
-            device=device,
-        )
+    feed = plain_feed(
+        trained, samples, params=params, frames_dir=frames_dir, features_dir=features_dir
+    )
     return predict(
         trained.model,
         feed,
@@ -192,19 +173,21 @@ def _report_inputs(
         "experiment": tags.get("dvc.exp_name", "workspace"),
         "num_epochs": len(history),
     }
+    notes = note_sentences(tables)
     if params.evaluate.checkpoint is not None:
-        provenance["checkpoint"] = params.evaluate.checkpoint
+        provenance["imported_checkpoint"] = params.evaluate.checkpoint
+        notes.insert(0, _IMPORTED.format(params.evaluate.checkpoint))
     return ReportInputs(
         predictions=predictions,
         metrics=metrics,
         annotations=tables.annotations,
-        training_curves=history if params.evaluate.checkpoint is None else None,
+        training_curves=history,
         params=asdict(params),
         provenance=provenance,
         thumbnails=lambda sample_id: _thumbnails(frames_dir / f"{sample_id}.zip"),
         excluded=tables.excluded,
         truth=None if tables.truth.empty else tables.truth,
-        notes=note_sentences(tables),
+        notes=notes,
         num_worst=params.evaluate.num_worst,
     )
 
@@ -213,7 +196,11 @@ def _thumbnails(path: Path) -> list[bytes]:
     """Return JPEG frames evenly spread over the sample's window."""
     pack = PackedSample.open(path)
     offset, length = pack.meta.window_offset, pack.meta.window_length
-    return pack.read(np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist())
+    rows = np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist()
+    images = pack.read(rows)
+    if pack.meta.image_format == "jpeg":
+        return images
+    return [encode_jpeg(frame).numpy().tobytes() for frame in decode_frames(images)]
 
 
 def note_sentences(tables: EvaluationTables) -> list[str]:

@@ -28,7 +28,7 @@ from dae_aqa.params import ClipsParams
 from dae_aqa.tracking.served import ServedModel
 from dae_aqa.training.feeds import ClipFeed
 
-_NORMALIZATIONS = {"imagenet": IMAGENET, "kinetics": KINETICS, "half": HALF}
+NORMALIZATIONS = {"imagenet": IMAGENET, "kinetics": KINETICS, "half": HALF}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrainedModel:
         return cls(
             model,
             layout=clip_layout(clips),
-            normalization=_NORMALIZATIONS.get(clips.normalization, backbone),
+            normalization=NORMALIZATIONS.get(clips.normalization, backbone),
         )
 
     @classmethod
@@ -87,15 +87,22 @@ class TrainedModel:
         normalization = {name: list(value) for name, value in asdict(self.normalization).items()}
         save_model(self.model, path, usage={"layout": layout, "normalization": normalization})
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
     def feed(
-        self,
-        sample_ids: Sequence[str],
-        *,
-        frames_dir: Path,
-        num_workers: int,
-        device: torch.device,
+        self, sample_ids: Sequence[str], *, frames_dir: Path, num_workers: int, cache: bool
     ) -> ClipFeed:
-        """Return a feed of the samples' clips, not augmented."""
+        """Return a feed of the samples' clips, not augmented, on the model's device.
+
+        Args:
+            sample_ids: the samples.
+            frames_dir: folder of packed samples.
+            num_workers: loader processes.
+            cache: keep the scaled frames in memory, for more than one pass.
+        """
         dataset = SampleDataset(
             sample_ids=sample_ids,
             frames_dir=frames_dir,
@@ -105,14 +112,18 @@ class TrainedModel:
             flip=False,
             color_jitter=0.0,
             seed=0,
-            cache=False,
+            cache=cache,
         )
+        return self.feed_of(dataset, num_workers=num_workers)
+
+    def feed_of(self, dataset: SampleDataset, *, num_workers: int) -> ClipFeed:
+        """Return a feed of the clips of `dataset`, on the model's device."""
         return ClipFeed(
             dataset,
             layout=self.layout,
             normalization=self.normalization,
             num_workers=num_workers,
-            device=device,
+            device=self.device,
         )
 
     @torch.no_grad()

@@ -1,48 +1,12 @@
-"""Weights and models that the model tests share."""
+"""Targets and models that the model tests share."""
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from dae_aqa.models import ScoreModel, Targets, build_model, make_targets
-
-
-@pytest.fixture(scope="session")
-def golden(shared_dir: Path) -> ModuleType:
-    """The script that makes the deterministic reference weights and inputs."""
-    spec = importlib.util.spec_from_file_location("weights", shared_dir / "golden/weights.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def reference(shared_dir: Path) -> dict[str, np.ndarray]:
-    """What the reference implementations compute with those weights."""
-    with np.load(shared_dir / "golden/i3d_features.npz") as file:
-        return {name: file[name] for name in file.files}
-
-
-@pytest.fixture(scope="session")
-def i3d_states(
-    golden: ModuleType, reference: dict[str, np.ndarray]
-) -> dict[str, dict[str, torch.Tensor]]:
-    """State dicts under the published names, by layout."""
-    seed = int(reference["seed"])
-    return {
-        layout: {
-            key: torch.from_numpy(value)
-            for key, value in golden.fill(golden.load_spec(f"i3d_{layout}"), seed).items()
-        }
-        for layout in ("inception", "model_rgb")
-    }
 
 
 @pytest.fixture

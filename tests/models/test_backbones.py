@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models import clip_features, load_i3d
+from dae_aqa.models import IMAGENET, clip_features, load_i3d
 from dae_aqa.models.backbones import BACKBONES, I3D, TORCHVISION_MODELS, Small3d, build_backbone
 from dae_aqa.models.backbones.i3d import LAYOUTS, ConvUnit, SamePool, canonical_key
 
@@ -167,5 +167,23 @@ def test_clip_features_cut_and_normalise_as_the_backbone_wants() -> None:
         torch.testing.assert_close(features[1:2], net.eval()(clip), rtol=1e-4, atol=1e-5)
     with pytest.raises(ModelError, match=r"clips of 8 frames at \[13\] do not lie within the 20"):
         clip_features(net, frames, starts=[13], num_frames_per_clip=8, clips_per_batch=1)
-    with pytest.raises(ModelError, match=r"need uint8 frames .*got torch.float32"):
-        clip_features(net, frames.float(), starts=[0], num_frames_per_clip=8, clips_per_batch=1)
+    with pytest.raises(ModelError, match=r"uint8 or normalised float32, got torch.float64"):
+        clip_features(net, frames.double(), starts=[0], num_frames_per_clip=8, clips_per_batch=1)
+
+
+def test_clip_features_of_a_stride_and_of_input_normalised_already() -> None:
+    torch.manual_seed(0)
+    net = Small3d().eval()
+    frames = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    normalised = (frames.float() / 255.0 - torch.tensor(IMAGENET.mean).view(3, 1, 1)) / (
+        torch.tensor(IMAGENET.std).view(3, 1, 1)
+    )
+    with torch.no_grad():
+        expected = net(normalised[1:17:2].transpose(0, 1)[None])
+    options = {"starts": [1], "num_frames_per_clip": 8, "stride": 2, "clips_per_batch": 1}
+    as_it_is = clip_features(net, normalised, **options)
+    torch.testing.assert_close(as_it_is, expected, rtol=1e-4, atol=1e-5)
+    by_name = clip_features(net, frames, normalization=IMAGENET, **options)
+    torch.testing.assert_close(by_name, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ModelError, match=r"clips of 8 frames at \[6\] do not lie within the 20"):
+        clip_features(net, frames, **options | {"starts": [6]})

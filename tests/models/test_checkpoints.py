@@ -45,7 +45,11 @@ def _build_with(path: Path, backbone: str = "i3d") -> ScoreModel:
     )
 
 
-@pytest.mark.parametrize("load", [load_i3d, load_model, _build_with])
+def _load_released(path: Path) -> ScoreModel:
+    return load_released_checkpoint(path, model="dae_mt")
+
+
+@pytest.mark.parametrize("load", [load_i3d, load_model, _build_with, _load_released])
 def test_code_in_a_pickle_is_refused_and_not_run(
     load: Callable[[Path], object], tmp_path: Path
 ) -> None:
@@ -78,6 +82,34 @@ def test_a_truncated_file_is_named(
         path.write_bytes(content[: int(len(content) * share)])
         with pytest.raises(ModelError, match=r"half\.pt: .*expected a file of tensors"):
             load_i3d(path)
+
+
+@pytest.mark.parametrize("load", [load_model, _load_released])
+def test_every_loader_names_a_truncated_file(
+    load: Callable[[Path], object], small_model: Build, tmp_path: Path
+) -> None:
+    path = tmp_path / "half.pt"
+    save_model(small_model("dae"), path, usage={})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ModelError, match=r"half\.pt: .*expected a file of tensors"):
+        load(path)
+
+
+def test_a_released_checkpoint_with_another_head_is_told_apart(
+    i3d_states: dict[str, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    path = tmp_path / "usdl.pth"
+    head = {"module.fc1.weight": torch.zeros(256, 1024), "module.last.weight": torch.zeros(1)}
+    torch.save({"i3d": i3d_states["inception"], "dae": head}, path)
+    with pytest.raises(
+        ModelError, match=r"usdl\.pth \(dae\): does not fit GaussianMlp.*unknown: last\.weight"
+    ):
+        _load_released(path)
+    torch.save({"i3d": i3d_states["model_rgb"], "dae": {7: torch.zeros(1)}}, path)
+    with pytest.raises(ModelError, match=r"usdl\.pth \(dae\): does not fit .*unknown: 7"):
+        _load_released(path)
+    with pytest.raises(ModelError, match="is a 'dae' or a 'dae_mt', not a 'mlp'"):
+        load_released_checkpoint(path, model="mlp")
 
 
 def test_other_architectures_are_told_apart(
@@ -185,6 +217,13 @@ def test_other_files_are_no_model_files(
     torch.save({"format": "dae_aqa.model/1", "spec": {"model": "dae"}, "state": {}}, path)
     with pytest.raises(ModelError, match="its model description is damaged"):
         load_model(path)
+    spec = {"model": "dae", "backbone": "small3d", "i3d_layout": None, "dropout": 0.0}
+    spec |= {"scoring_rule": None, "num_judges": None}
+    torch.save({"format": "dae_aqa.model/1", "spec": spec}, path)
+    with pytest.raises(ModelError, match="its weights or their usage are missing"):
+        load_model(path)
+    with pytest.raises(ModelError, match=r"i3d\.pt: does not fit Small3d.* Missing: "):
+        _build_with(path, backbone="small3d")
 
 
 def test_one_damaged_byte_of_a_model_file_is_noticed(small_model: Build, tmp_path: Path) -> None:

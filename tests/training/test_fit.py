@@ -13,12 +13,12 @@ from tests.tiny_training import MakeParams, TinyData
 from torch._inductor import config as inductor_config
 
 from dae_aqa.errors import FrameStoreError, TrainingError
-from dae_aqa.models import ScoreModel, build_model
 from dae_aqa.params import Params
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training import features as features_module
 from dae_aqa.training.loop import FitResult, fit
-from dae_aqa.training.samples import select_samples
+from dae_aqa.training.samples import ScoredSamples, select_samples
+from dae_aqa.training.session import new_model
 
 Trained = tuple[TrainedModel, FitResult]
 
@@ -172,31 +172,29 @@ HEAD: dict[str, Any] = {
 }
 
 
-def train_head_through_clips(params: Params, data: TinyData, folder: Path) -> FitResult:
-    """Train the head with the frozen backbone run anew in every step."""
-    start, _ = data.train(params, folder / "start")
-    samples = {
+def samples_of(data: TinyData) -> dict[str, ScoredSamples]:
+    return {
         split: select_samples(
             data.annotations, data.splits, split=split, scoring_rule=None, with_judges=False
         )
         for split in ("train", "val")
     }
+
+
+def train_head_through_clips(params: Params, data: TinyData, folder: Path) -> FitResult:
+    """Train the head with the frozen backbone run anew in every step."""
+    samples = samples_of(data)
     torch.manual_seed(params.seed)
-    model = fresh_model(params)
-    model.fit_target_scale(samples["train"].targets)
-    trained = TrainedModel(model, start.layout, start.normalization)
+    trained = new_model(params, samples["train"], device=torch.device("cpu"))
     feeds = {
         split: trained.feed(
-            content.sample_ids,
-            frames_dir=data.frames_dir,
-            num_workers=0,
-            device=torch.device("cpu"),
+            content.sample_ids, frames_dir=data.frames_dir, num_workers=0, cache=False
         )
         for split, content in samples.items()
     }
-    (folder / "clips").mkdir()
+    (folder / "clips").mkdir(parents=True)
     return fit(
-        model,
+        trained.model,
         params=params,
         train=samples["train"],
         train_feed=feeds["train"],
@@ -207,28 +205,14 @@ def train_head_through_clips(params: Params, data: TinyData, folder: Path) -> Fi
     )
 
 
-def fresh_model(params: Params) -> ScoreModel:
-    model = build_model(
-        model=params.model,
-        backbone=params.backbone,
-        backbone_weights=None,
-        pretrained=False,
-        scoring_rule=None,
-        num_judges=None,
-        dropout=params.train.dropout,
-    )
-    model.set_bn_mode(params.train.bn)
-    model.set_finetune("head")
-    return model
-
-
 def test_head_on_cached_features_equals_the_way_through_clips(small_params, tiny_data, tmp_path):
     params = small_params(HEAD)
     trained, cached = tiny_data.train(params, tmp_path / "cached")
     through_clips = train_head_through_clips(params, tiny_data, tmp_path)
     pd.testing.assert_frame_equal(cached.history, through_clips.history, rtol=1e-3, atol=1e-4)
     torch.manual_seed(params.seed)
-    for key, value in fresh_model(params).backbone.state_dict().items():
+    fresh = new_model(params, samples_of(tiny_data)["train"], device=torch.device("cpu"))
+    for key, value in fresh.model.backbone.state_dict().items():
         assert torch.equal(trained.model.backbone.state_dict()[key], value), key
 
 

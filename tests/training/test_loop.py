@@ -182,7 +182,7 @@ def test_out_of_memory_says_what_to_lower(fit_head, monkeypatch, error):
     def exhausted(*_: object, **__: object) -> float:
         raise error
 
-    monkeypatch.setattr(loop, "_train_epoch", exhausted)
+    monkeypatch.setattr(loop._Steps, "run", exhausted)
     with pytest.raises(TrainingError, match=r"memory is exhausted .*train\.accumulate_steps"):
         fit_head({})
 

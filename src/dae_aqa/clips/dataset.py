@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from dae_aqa.clips.decode import decode_frames
 from dae_aqa.clips.sampling import Augmentation, ClipLayout
 from dae_aqa.errors import FrameStoreError
 from dae_aqa.frames.store import PackedSample
+from dae_aqa.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,11 @@ class SampleDataset(Dataset[SampleFrames]):
         # the epoch comes with the key, so that loader workers hold no state that could go stale
         epoch, index = key
         choice = self._augmentation(epoch, index)
-        if self._cache is not None:
-            first, frames = self._cache[index]
-            rows = torch.from_numpy(self.layout.frame_indices + choice.shift_frames - first)
-            return SampleFrames(index, frames[rows.clamp_(0, len(frames) - 1)], choice)
-        pack = self._open(index)
         wanted = self.layout.frame_indices + choice.shift_frames
+        if self._cache is not None:
+            rows = np.searchsorted(self._cached_rows(), wanted)
+            return SampleFrames(index, self._cache[index][torch.from_numpy(rows)], choice)
+        pack = self._open(index)
         return SampleFrames(index, self._read(pack, self._pack_rows(pack, wanted)), choice)
 
     def _augmentation(self, epoch: int, index: int) -> Augmentation:
@@ -170,21 +169,31 @@ class SampleDataset(Dataset[SampleFrames]):
         """Decode and scale the pack's frames `rows`: uint8, (len(rows), 3, P, P)."""
         return scale_frames(decode_frames(pack.read(rows.tolist())), self.layout)
 
-    def _decode_all(self) -> list[tuple[int, Tensor]]:
-        """Return for each sample the window frame of its first cached frame, and its frames."""
+    def _cached_rows(self) -> np.ndarray:
+        """Return the window frames that the cache holds of each sample, ascending."""
         used = self.layout.frame_indices
+        if not self._num_shifts:
+            return used
         before = self._num_shifts // 2
-        first, last = int(used[0]) - before, int(used[-1]) + self._num_shifts - before
-        # without a shift, frames between two strides are never used, but rows stay simple
-        window_rows = np.arange(first, last + 1)
+        return np.arange(used[0] - before, used[-1] + self._num_shifts - before + 1)
 
-        def decode(index: int) -> tuple[int, Tensor]:
+    def _decode_all(self) -> list[Tensor]:
+        """Return the frames `_cached_rows` of each sample."""
+        window_rows = self._cached_rows()
+
+        def decode(index: int) -> Tensor:
             pack = self._open(index)
-            return first, self._read(pack, self._pack_rows(pack, window_rows))
+            return self._read(pack, self._pack_rows(pack, window_rows))
 
-        with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
-            decoded = pool.map(decode, range(len(self)))
-            return list(tqdm(decoded, total=len(self), desc="decode samples", unit="sample"))
+        decoded = []
+        with (
+            ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool,
+            Progress("decode", total=len(self), unit="sample") as bar,
+        ):
+            for frames in pool.map(decode, range(len(self))):
+                decoded.append(frames)
+                bar.advance()
+        return decoded
 
 
 def scale_frames(frames: Tensor, layout: ClipLayout) -> Tensor:

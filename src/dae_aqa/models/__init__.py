@@ -4,6 +4,7 @@ from dae_aqa.models.backbones import BACKBONES, HALF, IMAGENET, KINETICS, Backbo
 from dae_aqa.models.build import (
     HEADS,
     build_model,
+    is_model_file,
     load_i3d,
     load_model,
     load_released_checkpoint,
@@ -37,6 +38,7 @@ __all__ = [
     "check_features",
     "clip_features",
     "for_inference",
+    "is_model_file",
     "load_i3d",
     "load_model",
     "load_released_checkpoint",

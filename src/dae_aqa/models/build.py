@@ -123,18 +123,18 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
     Raises:
         ModelError: the file is missing, damaged, or not such a checkpoint.
     """
+    if model not in ("dae", "dae_mt"):
+        raise ModelError(f"a released checkpoint is a 'dae' or a 'dae_mt', not a {model!r}.")
     content = checkpoints.read_weights(path)
     if not all(isinstance(content.get(part), dict) for part in ("i3d", "dae")):
         raise ModelError(
             f"{path}: not a released DAE checkpoint; expected a dictionary with i3d, dae, epoch, "
             f"optimizer and rho_best, got the keys {', '.join(sorted(content)[:8])}."
         )
-    if model not in ("dae", "dae_mt"):
-        raise ModelError(f"a released checkpoint is a 'dae' or a 'dae_mt', not a {model!r}.")
     layout, backbone = checkpoints.i3d_state(content["i3d"], source=f"{path} (i3d)")
     spec = ModelSpec(model, "i3d", layout, scoring_rule=None, num_judges=None, dropout=0.0)
     built = _from_spec(spec, pretrained=False)
-    head = {key.removeprefix("module."): value for key, value in content["dae"].items()}
+    head = {str(key).removeprefix("module."): value for key, value in content["dae"].items()}
     checkpoints.load_state(built.backbone, backbone, source=f"{path} (i3d)")
     checkpoints.load_state(built.head.net, head, source=f"{path} (dae)")
     return built.eval()
@@ -159,6 +159,15 @@ def save_model(model: ScoreModel, path: Path, *, usage: Mapping[str, Any]) -> No
     checkpoints.write_weights(content, path)
 
 
+def is_model_file(path: Path) -> bool:
+    """Return whether `save_model` wrote the file, and not somebody else's training.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    return bool(checkpoints.read_weights(path).get("format") == _FILE_FORMAT)
+
+
 def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
     """Return the model of a file that `save_model` wrote, in evaluation mode, and its usage.
 
@@ -172,9 +181,12 @@ def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
             f"{', '.join(sorted(content)[:8])}. Released checkpoints go to evaluate.checkpoint."
         )
     checkpoints.check_intact(path)
-    built = _from_spec(_spec_of(content, path), pretrained=False)
-    checkpoints.load_state(built, content["state"], source=str(path))
-    return built.eval(), dict(content["usage"])
+    spec, state, usage = _spec_of(content, path), content.get("state"), content.get("usage")
+    if not isinstance(state, dict) or not isinstance(usage, dict):
+        raise ModelError(f"{path}: its weights or their usage are missing; train it again.")
+    built = _from_spec(spec, pretrained=False)
+    checkpoints.load_state(built, state, source=str(path))
+    return built.eval(), usage
 
 
 def _from_spec(spec: ModelSpec, *, pretrained: bool) -> ScoreModel:
@@ -205,11 +217,13 @@ def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], st
         prefix = "backbone."
         state = {
             key.removeprefix(prefix): value
-            for key, value in content["state"].items()
+            for key, value in content.get("state", {}).items()
             if key.startswith(prefix)
         }
         return state, spec.i3d_layout
     if backbone == "i3d":
-        layout, state = checkpoints.i3d_state(content.get("i3d", content), source=str(path))
+        released = content.get("i3d")
+        published = released if isinstance(released, dict) else content
+        layout, state = checkpoints.i3d_state(published, source=str(path))
         return state, layout
     return content, None

@@ -101,7 +101,7 @@ def i3d_state(content: Mapping[str, Any], *, source: str) -> tuple[str, dict[str
     Raises:
         ModelError: the keys are of neither layout.
     """
-    state = {key.removeprefix("module."): value for key, value in content.items()}
+    state = {str(key).removeprefix("module."): value for key, value in content.items()}
     layout = recognise_layout(set(state))
     if layout is None:
         raise ModelError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.backbones.base import Backbone
+from dae_aqa.models.backbones.base import Backbone, Normalization
 
 
 @torch.inference_mode()
@@ -18,6 +18,8 @@ def clip_features(
     *,
     starts: Sequence[int],
     num_frames_per_clip: int,
+    stride: int = 1,
+    normalization: Normalization | None = None,
     clips_per_batch: int,
 ) -> Tensor:
     """Return the features (K, D), float32 on the CPU, of the clips that begin at `starts`.
@@ -27,37 +29,40 @@ def clip_features(
 
     Args:
         backbone: the network.
-        frames: RGB frames (F, 3, H, W), uint8, cropped to what the backbone is to see.
+        frames: RGB frames (F, 3, H, W), cropped to what the backbone is to see: uint8, or float32
+            that is normalised already.
         starts: first frame of each clip, K of them.
-        num_frames_per_clip: consecutive frames of a clip.
+        num_frames_per_clip: frames of a clip.
+        stride: frames from one frame of a clip to the next.
+        normalization: of uint8 frames; None for the backbone's own.
         clips_per_batch: clips that go through the backbone at once; memory grows with it.
 
     Raises:
         ModelError: the frames are no such array, a clip leaves them, or features are not finite.
     """
-    if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8:
+    if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype not in (torch.uint8, torch.float32):
         raise ModelError(
-            "clip features need uint8 frames of shape (F, 3, H, W), got "
+            "clip features need frames of shape (F, 3, H, W), uint8 or normalised float32, got "
             f"{frames.dtype} {tuple(frames.shape)}."
         )
-    outside = [s for s in starts if s < 0 or s + num_frames_per_clip > len(frames)]
-    if outside or not starts:
+    reach = (num_frames_per_clip - 1) * stride + 1
+    if not starts or min(starts) < 0 or max(starts) + reach > len(frames):
         raise ModelError(
             f"clips of {num_frames_per_clip} frames at {list(starts)} do not lie within the "
             f"{len(frames)} frames of the video; choose other starts."
         )
     weights = next(backbone.parameters())
-    mean = torch.tensor(backbone.normalization.mean, device=weights.device).view(3, 1, 1, 1)
-    std = torch.tensor(backbone.normalization.std, device=weights.device).view(3, 1, 1, 1)
+    pixels = normalization or backbone.normalization
+    mean = torch.tensor(pixels.mean, device=weights.device).view(3, 1, 1, 1)
+    std = torch.tensor(pixels.std, device=weights.device).view(3, 1, 1, 1)
     was_training = backbone.training
     backbone.eval()
     features = []
     for first in range(0, len(starts), clips_per_batch):
-        batch = [
-            frames[s : s + num_frames_per_clip] for s in starts[first : first + clips_per_batch]
-        ]
+        batch = [frames[s : s + reach : stride] for s in starts[first : first + clips_per_batch]]
         clips = torch.stack(batch).transpose(1, 2).to(weights.device)  # (B, 3, T, H, W)
-        clips = (clips.float() / 255.0 - mean) / std
+        if clips.dtype == torch.uint8:
+            clips = (clips.float() / 255.0 - mean) / std
         features.append(backbone(clips.to(weights.dtype)).float().cpu())
     backbone.train(was_training)
     joined = torch.cat(features)

@@ -109,9 +109,11 @@ class ScoreModel(nn.Module):
         Raises:
             ModelError: a difficulty is not a finite number > 0, or the output is not finite.
         """
-        if not bool(torch.isfinite(output.mu).all()):
+        bad = ~torch.isfinite(output.mu).flatten(1).all(dim=1)
+        if bool(bad.any()):
             raise ModelError(
-                "the model's output is NaN or infinite; its input or its weights are damaged."
+                f"the model's output is NaN or infinite in row {int(bad.nonzero()[0, 0])} of the "
+                "batch; its input or the weights are damaged."
             )
         return self.head.predict(output, difficulty)
 
@@ -159,6 +161,11 @@ class ScoreModel(nn.Module):
         self._frozen_backbone = part == "head"
         self.backbone.requires_grad_(not self._frozen_backbone)
         self.train(self.training)
+
+    @property
+    def trained_part(self) -> nn.Module:
+        """What is trained: all of the model, or its head where `set_finetune` froze the rest."""
+        return self.head if self._frozen_backbone else self
 
     def train(self, mode: bool = True) -> ScoreModel:
         """Set training mode, except for what `set_bn_mode` and `set_finetune` froze."""

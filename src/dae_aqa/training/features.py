@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dae_aqa.models import check_features, for_inference
 from dae_aqa.params import Precision
 from dae_aqa.prediction import autocast, chunks
+from dae_aqa.progress import Progress
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.fingerprint import frames_digest
 from dae_aqa.training.samples import ScoredSamples
@@ -85,16 +85,15 @@ def _compute(
     precision: Precision,
 ) -> Tensor:
     model = for_inference(trained.model)
-    device = next(model.parameters()).device
     feed = trained.feed(
-        samples.sample_ids, frames_dir=frames_dir, num_workers=num_workers, device=device
+        samples.sample_ids, frames_dir=frames_dir, num_workers=num_workers, cache=False
     )
     parts = []
-    with tqdm(total=len(samples), desc="features", unit="sample") as bar:
+    with Progress("features", total=len(samples), unit="sample") as bar:
         for indices, clips in feed.batches(chunks(range(len(samples)), batch_size), epoch=0):
-            with autocast(device, precision):
+            with autocast(trained.device, precision):
                 parts.append(model.features(clips).float().cpu())
-            bar.update(len(indices))
+            bar.advance(len(indices))
     return torch.cat(parts)
 
 

@@ -102,7 +102,8 @@ class FeatureFeed:
 
     def __init__(self, features: Tensor, *, device: torch.device) -> None:
         self.wait_seconds = 0.0
-        self._features = features.to(device)
+        # all that a head sees of its clips is their mean: taken once, not in every step
+        self._features = features.to(device).mean(dim=1, keepdim=True)  # (N, 1, D)
 
     def batches(
         self, groups: Sequence[Sequence[int]], *, epoch: int

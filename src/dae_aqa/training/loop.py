@@ -19,18 +19,20 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from dae_aqa.device import device_advice
+from dae_aqa.device import device_advice, memory_figures
 from dae_aqa.errors import TrainingError
 from dae_aqa.metrics import MetricUndefinedError, spearman
+from dae_aqa.models.heads import HeadOutput
 from dae_aqa.models.losses import LossOptions
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.params import LossParams, Params
 from dae_aqa.prediction import autocast, chunks, predict
+from dae_aqa.progress import Progress
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.feeds import Feed
+from dae_aqa.training.processes import ALONE, Processes, without_sync
 from dae_aqa.training.samples import ScoredSamples
 from dae_aqa.training.schedule import lr_factor, make_optimizer
 
@@ -75,6 +77,7 @@ def fit(
     val_feed: Feed,
     work_dir: Path,
     on_epoch: EpochCallback,
+    processes: Processes = ALONE,
 ) -> FitResult:
     """Train `model`, going on from the checkpoint in `work_dir` where there is one.
 
@@ -86,120 +89,210 @@ def fit(
         val: validation samples, which choose the epoch.
         val_feed: gives the validation samples' inputs.
         work_dir: holds the checkpoints of this training and of no other.
-        on_epoch: called after each epoch with its number and figures, before its checkpoint.
+        on_epoch: called after each epoch with its number and figures, before its checkpoint, in
+            process 0.
+        processes: those that train together; all must call this with the same samples.
 
     Raises:
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
+    trained = model.trained_part
     optimizer = make_optimizer(
-        model.parameters(),
+        trained.parameters(),
         name=params.train.optimizer,
         lr=params.lr,
         weight_decay=params.weight_decay,
     )
     scaler = torch.amp.GradScaler(enabled=params.train.precision == "fp16")
-    stateful = {"model": model, "optimizer": optimizer, "scaler": scaler}
-    progress = _resume(work_dir, stateful)
+    stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
+    progress = _resume(work_dir, stateful, processes)
+    steps = _Steps(
+        params=params,
+        samples=train,
+        feed=train_feed,
+        forward=processes.parallel(_Forward(model, train_feed)),
+        model=model,
+        parameters=list(trained.parameters()),
+        optimizer=optimizer,
+        scaler=scaler,
+        processes=processes,
+    )
     first_epoch = len(progress.history)
-    bar = tqdm(total=params.num_epochs, initial=first_epoch, desc="train", unit="epoch")
+    bar = Progress(
+        "train",
+        total=params.num_epochs,
+        unit="epoch",
+        done=first_epoch,
+        show=processes.is_first,
+    )
     with device_advice(), bar:
         for epoch in range(first_epoch, params.num_epochs):
             if _stops_early(progress, epoch, patience=params.train.early_stopping_patience):
                 logger.info("early stop: no better epoch since %d", progress.best_epoch)
                 break
             started = time.perf_counter()
-            torch.manual_seed(_epoch_seed(params.seed, epoch))
-            train_loss = _train_epoch(
-                model,
-                params=params,
-                samples=train,
-                feed=train_feed,
-                epoch=epoch,
-                optimizer=optimizer,
-                scaler=scaler,
-            )
+            torch.manual_seed(_epoch_seed(params.seed, epoch, rank=processes.rank))
+            train_loss = steps.run(epoch)
             train_seconds = time.perf_counter() - started
+            processes.share_buffers(model)
             figures = {
                 "epoch": float(epoch),
                 "lr": optimizer.param_groups[0]["lr"],
                 "train_loss": train_loss,
-                **_validate(model, params=params, samples=val, feed=val_feed),
+                **_validate(model, params=params, samples=val, feed=val_feed, processes=processes),
             }
-            _note_epoch(progress, figures, model=model, select_by=params.train.select_by)
+            _note_epoch(progress, figures, trained=trained, select_by=params.train.select_by)
             speed = {
                 "samples_per_second": len(train) / train_seconds,
                 "data_wait_fraction": train_feed.wait_seconds / train_seconds,
                 "epoch_seconds": time.perf_counter() - started,
+                **memory_figures(next(model.parameters()).device),
             }
-            on_epoch(epoch, figures | speed)
-            _save(work_dir, progress, stateful)
+            if processes.is_first:
+                on_epoch(epoch, figures | speed)
+                _save(work_dir, progress, stateful)
             logger.debug("epoch %d: %s", epoch, _one_line(figures | speed))
-            bar.set_postfix_str(
-                f"loss {train_loss:.3f}, val rho {figures['val_spearman']:.3f}, "
-                f"best epoch {progress.best_epoch}, wait {speed['data_wait_fraction']:.0%}"
-            )
-            bar.update()
+            bar.advance(note=_note(figures, speed, best_epoch=progress.best_epoch))
 
-    model.load_state_dict(progress.best_state)
+    trained.load_state_dict(progress.best_state)
     if params.train.calibrate_sigma:
-        prediction = _predict(model, params=params, samples=val, feed=val_feed)
+        prediction = _predict(model, params=params, samples=val, feed=val_feed, processes=processes)
         factor = model.fit_sigma_scale(prediction, val.targets)
         logger.info("sigma scaled by %.3f on the validation samples", factor)
     return FitResult(model, pd.DataFrame(progress.history), progress.best_epoch)
 
 
-def _train_epoch(
+class _Forward(nn.Module):
+    """What runs in parallel: a feed's way through the model."""
+
+    def __init__(self, model: ScoreModel, feed: Feed) -> None:
+        super().__init__()
+        self.model = model
+        self._feed = feed
+
+    def forward(self, inputs: Tensor, *, means_only: bool) -> HeadOutput:
+        output = self._feed.forward(self.model, inputs)
+        # what has no part in the loss must not leave: its gradient would be waited for
+        return HeadOutput(output.mu, None) if means_only else output
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The optimizer steps of an epoch, and all that they need."""
+
+    params: Params
+    samples: ScoredSamples
+    feed: Feed
+    forward: nn.Module
+    model: ScoreModel
+    parameters: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    processes: Processes
+
+    def run(self, epoch: int) -> float:
+        """Take one step per batch; return the mean loss per sample over all processes."""
+        params = self.params
+        self.model.train()
+        order = np.random.default_rng([params.seed, epoch]).permutation(len(self.samples)).tolist()
+        batches = chunks(order, params.train_batch_size)
+        warmup = epoch < params.train.loss.mse_warmup_fraction * params.num_epochs
+        watch = _LossWatch(self.samples, epoch=epoch)
+        shares = [self.processes.share(batch) for batch in batches]
+        pieces = [_pieces(own, params.train.accumulate_steps) for own, _ in shares]
+        inputs_of = self.feed.batches([group for groups in pieces for group in groups], epoch=epoch)
+        for step, (batch, (_, num_counted), groups) in enumerate(
+            zip(batches, shares, pieces, strict=True)
+        ):
+            _set_lr(
+                self.optimizer,
+                params=params,
+                step=epoch * len(batches) + step,
+                steps_per_epoch=len(batches),
+            )
+            self.optimizer.zero_grad(set_to_none=True)
+            for number, _ in enumerate(groups):
+                indices, inputs = next(inputs_of)
+                # the pieces' mean losses, weighted, add up to the batch's mean loss; several
+                # processes average their gradients
+                weight = len(indices) / len(batch) * self.processes.count if num_counted else 0.0
+                last = number == len(groups) - 1
+                with without_sync(self.forward, last=last):
+                    loss = self._loss(indices, inputs, warmup=warmup)
+                    self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
+                watch.add(loss.detach(), indices, num_counted=len(indices) if num_counted else 0)
+            self._update()
+        totals = self.processes.gather(watch.total())
+        return sum(totals) / len(self.samples)
+
+    def _loss(self, indices: Tensor, inputs: Tensor, *, warmup: bool) -> Tensor:
+        targets = self.samples.targets.take(indices).to(inputs.device)
+        with autocast(inputs.device, self.params.train.precision):
+            output = self.forward(inputs, means_only=warmup)
+        return self.model.loss(
+            output,
+            targets,
+            options=loss_options(self.params.train.loss),
+            warmup=warmup,
+            generator=None,
+        )
+
+    def _update(self) -> None:
+        if self.params.train.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.params.train.clip_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+
+class _LossWatch:
+    """Adds up the losses of an epoch and stops at one that is not finite.
+
+    A loss is looked at when the next one has been asked for: on a GPU, looking at it at once would
+    make the next step wait. What came after it is lost then, but the checkpoint before the epoch
+    is not.
+    """
+
+    def __init__(self, samples: ScoredSamples, *, epoch: int) -> None:
+        self._samples, self._epoch = samples, epoch
+        self._pending: tuple[Tensor, Tensor, int] | None = None
+        self._total = 0.0
+
+    def add(self, loss: Tensor, indices: Tensor, *, num_counted: int) -> None:
+        """Note the mean loss (scalar) of the samples `indices`, `num_counted` of which count."""
+        self._look()
+        self._pending = (loss, indices, num_counted)
+
+    def total(self) -> float:
+        """Return the sum of all samples' losses."""
+        self._look()
+        self._pending = None
+        return self._total
+
+    def _look(self) -> None:
+        if self._pending is None:
+            return
+        loss, indices, num_counted = self._pending
+        value = loss.item()
+        if not math.isfinite(value):
+            names = ", ".join(self._samples.sample_ids[index] for index in indices.tolist())
+            raise TrainingError(
+                f"the loss became {value} in epoch {self._epoch}, batch of samples {names}. The "
+                "state before this epoch is kept. Lower lr, set train.clip_grad_norm, or look at "
+                "these samples; the run then starts anew, since its parameters changed."
+            )
+        self._total += value * num_counted
+
+
+def _validate(
     model: ScoreModel,
     *,
     params: Params,
     samples: ScoredSamples,
     feed: Feed,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-) -> float:
-    """Run one epoch of optimizer steps and return its mean loss per sample."""
-    model.train()
-    device = next(model.parameters()).device
-    order = np.random.default_rng([params.seed, epoch]).permutation(len(samples)).tolist()
-    batches = chunks(order, params.train_batch_size)
-    warmup = epoch < params.train.loss.mse_warmup_fraction * params.num_epochs
-    options = loss_options(params.train.loss)
-    total_loss = 0.0
-    inputs_of = feed.batches(
-        [piece for batch in batches for piece in _pieces(batch, params.train.accumulate_steps)],
-        epoch=epoch,
-    )
-    for step, batch in enumerate(batches):
-        _set_lr(
-            optimizer,
-            params=params,
-            step=epoch * len(batches) + step,
-            steps_per_epoch=len(batches),
-        )
-        optimizer.zero_grad(set_to_none=True)
-        for _ in _pieces(batch, params.train.accumulate_steps):
-            indices, inputs = next(inputs_of)
-            targets = samples.targets.take(indices).to(device)
-            with autocast(device, params.train.precision):
-                output = feed.forward(model, inputs)
-            loss = model.loss(output, targets, options=options, warmup=warmup, generator=None)
-            _require_finite(loss, samples=samples, indices=indices, epoch=epoch)
-            # the pieces' mean losses, weighted, add up to the batch's mean loss
-            scaler.scale(loss * (len(indices) / len(batch))).backward()  # type: ignore[no-untyped-call]
-            total_loss += loss.item() * len(indices)
-        if params.train.clip_grad_norm is not None:
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), params.train.clip_grad_norm)
-        scaler.step(optimizer)
-        scaler.update()
-    return total_loss / len(samples)
-
-
-def _validate(
-    model: ScoreModel, *, params: Params, samples: ScoredSamples, feed: Feed
+    processes: Processes,
 ) -> dict[str, float]:
-    prediction = _predict(model, params=params, samples=samples, feed=feed)
+    prediction = _predict(model, params=params, samples=samples, feed=feed, processes=processes)
     targets = samples.targets
     residual = targets.final_score.double() - prediction.mu
     nll = 0.5 * (residual / prediction.sigma) ** 2 + prediction.sigma.log()
@@ -212,7 +305,12 @@ def _validate(
 
 
 def _predict(
-    model: ScoreModel, *, params: Params, samples: ScoredSamples, feed: Feed
+    model: ScoreModel,
+    *,
+    params: Params,
+    samples: ScoredSamples,
+    feed: Feed,
+    processes: Processes,
 ) -> ScorePrediction:
     return predict(
         model,
@@ -221,6 +319,7 @@ def _predict(
         batch_size=params.test_batch_size,
         precision=params.train.precision,
         show_progress=False,
+        processes=processes,
     )
 
 
@@ -256,22 +355,13 @@ def _set_lr(
         group["lr"] = params.lr * factor
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
-
-
-def _require_finite(loss: Tensor, *, samples: ScoredSamples, indices: Tensor, epoch: int) -> None:
-    if not bool(torch.isfinite(loss)):
-        names = ", ".join(samples.sample_ids[index] for index in indices.tolist())
-        raise TrainingError(
-            f"the loss became {loss.item()} in epoch {epoch}, batch of samples {names}. The state "
-            "before this epoch is kept. Lower lr, set train.clip_grad_norm, or look at these "
-            "samples; the run then starts anew, since its parameters changed."
-        )
+def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:
+    own = [rank] if rank else []
+    return int(np.random.SeedSequence([seed, epoch, *own]).generate_state(1, np.uint64)[0])
 
 
 def _note_epoch(
-    progress: _Progress, figures: dict[str, float], *, model: nn.Module, select_by: str
+    progress: _Progress, figures: dict[str, float], *, trained: nn.Module, select_by: str
 ) -> None:
     """Add an epoch's figures, and keep its weights if it is the best so far."""
     progress.history.append(figures)
@@ -281,7 +371,8 @@ def _note_epoch(
         progress.best_value = -math.inf if math.isnan(value) else value
         progress.best_epoch = int(figures["epoch"])
         progress.best_state = {
-            key: tensor.detach().to("cpu", copy=True) for key, tensor in model.state_dict().items()
+            key: tensor.detach().to("cpu", copy=True)
+            for key, tensor in trained.state_dict().items()
         }
 
 
@@ -295,14 +386,24 @@ def _save(work_dir: Path, progress: _Progress, stateful: dict[str, Any]) -> None
     save_checkpoint({"epoch": epoch, "progress": vars(progress), **states}, work_dir)
 
 
-def _resume(work_dir: Path, stateful: dict[str, Any]) -> _Progress:
-    state = load_checkpoint(work_dir)
+def _resume(work_dir: Path, stateful: dict[str, Any], processes: Processes) -> _Progress:
+    state = processes.agree(load_checkpoint(work_dir) if processes.is_first else None)
     if state is None:
         return _Progress()
     for name, part in stateful.items():
         part.load_state_dict(state[name])
     logger.info("resuming after epoch %d of an earlier run", state["epoch"])
     return _Progress(**state["progress"])
+
+
+def _note(figures: dict[str, float], speed: dict[str, float], *, best_epoch: int) -> str:
+    """Return what stands behind the progress bar."""
+    return (
+        f"loss {figures['train_loss']:.3f}, val rho {figures['val_spearman']:.3f}, "
+        f"best epoch {best_epoch}, lr {figures['lr']:.1e}, "
+        f"{speed['samples_per_second']:.1f} samples/s, wait {speed['data_wait_fraction']:.0%}, "
+        f"{max(speed['memory_mb'], speed.get('device_memory_mb', 0.0)) / 1000:.1f} GB"
+    )
 
 
 def _one_line(figures: dict[str, float]) -> str:

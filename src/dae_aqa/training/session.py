@@ -13,9 +13,10 @@ from dae_aqa.device import compile_in_place, resolve_device, set_determinism, se
 from dae_aqa.models import build_model, recompute_activations
 from dae_aqa.params import Params
 from dae_aqa.trained_model import TrainedModel
-from dae_aqa.training.features import cached_features
-from dae_aqa.training.feeds import ClipFeed, FeatureFeed, Feed
+from dae_aqa.training.feeds import Feed
+from dae_aqa.training.inputs import plain_feed
 from dae_aqa.training.loop import EpochCallback, FitResult, fit
+from dae_aqa.training.processes import ALONE, Processes
 from dae_aqa.training.samples import ScoredSamples, select_samples
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def train_model(
     features_dir: Path,
     work_dir: Path,
     on_epoch: EpochCallback,
+    processes: Processes = ALONE,
 ) -> tuple[TrainedModel, FitResult]:
     """Train as `params` says and return the model of the best epoch.
 
@@ -40,7 +42,8 @@ def train_model(
         frames_dir: folder of packed samples.
         features_dir: cache of clip features, used where only the head is trained.
         work_dir: checkpoints of this training; it goes on from them.
-        on_epoch: called after each epoch with its number and figures.
+        on_epoch: called after each epoch with its number and figures, in process 0.
+        processes: those that train together.
 
     Raises:
         DaeAqaError: data, parameters or weights do not fit, or the training cannot go on.
@@ -49,14 +52,50 @@ def train_model(
     set_determinism(params.train.deterministic)
     torch.manual_seed(params.seed)
     device = resolve_device(params.device)
-    train, val = (_samples(params, annotations, splits, split=split) for split in ("train", "val"))
+    train, val = (
+        select_samples(
+            annotations,
+            splits,
+            split=split,
+            scoring_rule=params.dataset_params.scoring_rule,
+            with_judges=params.model == "dae_judges",
+        )
+        for split in ("train", "val")
+    )
     logger.info(
         "training %s on %s: %d samples, %d for validation",
         params.model,
         device,
         *map(len, (train, val)),
     )
+    trained = new_model(params, train, device=device)
+    train_feed = _training_feed(
+        trained, train, params=params, frames_dir=frames_dir, features_dir=features_dir
+    )
+    val_feed = plain_feed(
+        trained, val, params=params, frames_dir=frames_dir, features_dir=features_dir
+    )
+    result = fit(
+        trained.model,
+        params=params,
+        train=train,
+        train_feed=train_feed,
+        val=val,
+        val_feed=val_feed,
+        work_dir=work_dir,
+        on_epoch=on_epoch,
+        processes=processes,
+    )
+    trained.model.eval()
+    return trained, result
 
+
+def new_model(params: Params, train: ScoredSamples, *, device: torch.device) -> TrainedModel:
+    """Return the model that `params` ask for, on `device`, ready to be trained on `train`.
+
+    Raises:
+        ModelError: unknown names, or weights that are missing, damaged or of another architecture.
+    """
     judges = train.targets.judge_scores
     weights = params.train.backbone_weights
     model = build_model(
@@ -79,74 +118,35 @@ def train_model(
         recompute_activations(model.backbone)
     if params.train.compile:
         compile_in_place(model.backbone, device=device)
-    trained = TrainedModel.for_training(model, params.train.clips)
-
-    def feed(samples: ScoredSamples, *, augment: bool) -> Feed:
-        if params.train.finetune == "all":
-            return _clip_feed(
-                trained, samples, params=params, frames_dir=frames_dir, augment=augment
-            )
-        features = cached_features(
-            trained,
-            samples,
-            frames_dir=frames_dir,
-            features_dir=features_dir,
-            batch_size=params.test_batch_size,
-            num_workers=params.num_workers,
-            precision=params.train.precision,
-        )
-        return FeatureFeed(features, device=device)
-
-    result = fit(
-        model,
-        params=params,
-        train=train,
-        train_feed=feed(train, augment=True),
-        val=val,
-        val_feed=feed(val, augment=False),
-        work_dir=work_dir,
-        on_epoch=on_epoch,
-    )
-    model.eval()
-    return trained, result
+    return TrainedModel.for_training(model, params.train.clips)
 
 
-def _samples(
-    params: Params, annotations: pd.DataFrame, splits: pd.DataFrame, *, split: str
-) -> ScoredSamples:
-    return select_samples(
-        annotations,
-        splits,
-        split=split,
-        scoring_rule=params.dataset_params.scoring_rule,
-        with_judges=params.model == "dae_judges",
-    )
-
-
-def _clip_feed(
+def _training_feed(
     trained: TrainedModel,
     samples: ScoredSamples,
     *,
     params: Params,
     frames_dir: Path,
-    augment: bool,
-) -> ClipFeed:
+    features_dir: Path,
+) -> Feed:
+    """Return the samples' clips, augmented, or the features of a backbone that is not trained."""
     clips = params.train.clips
+    if params.train.finetune == "head":
+        return plain_feed(
+            trained, samples, params=params, frames_dir=frames_dir, features_dir=features_dir
+        )
     dataset = SampleDataset(
         sample_ids=samples.sample_ids,
         frames_dir=frames_dir,
         layout=trained.layout,
-        augment=augment,
+        augment=True,
         num_shifts=params.temporal_aug,
         flip=clips.flip,
         color_jitter=clips.color_jitter,
         seed=params.seed,
         cache=clips.cache,
     )
-    return ClipFeed(
+    return trained.feed_of(
         dataset,
-        layout=trained.layout,
-        normalization=trained.normalization,
         num_workers=0 if clips.cache else params.num_workers,
-        device=next(trained.model.parameters()).device,
     )

@@ -1,0 +1,245 @@
+"""Clip features of one video file, so that published weights can be checked from outside.
+
+Frames are decoded, scaled and cropped as in the published experiments, or come as an array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dae_aqa.clips.dataset import scale_frames
+from dae_aqa.clips.sampling import ClipLayout
+from dae_aqa.errors import ModelError, VideoError
+from dae_aqa.frames.decode import read_frames
+from dae_aqa.frames.probe import video_index
+from dae_aqa.frames.store import aside_path, write_error
+from dae_aqa.frames.upright import UprightScaler
+from dae_aqa.models import Backbone, Normalization, clip_features, is_model_file, load_i3d
+from dae_aqa.trained_model import NORMALIZATIONS, TrainedModel
+
+# Source: arXiv 2111.11029, section 4.1.
+PUBLISHED_LAYOUT = ClipLayout(
+    starts=(0, 10, 20, 30, 40, 50, 60, 70, 80, 87),
+    num_frames=16,
+    stride=1,
+    crop_px=224,
+    size_px=224,
+    jitter_px=0,
+)
+_RESIZE_FILTER = "bicubic"  # ffmpeg's own, which the released extraction leaves as it is
+_EXPECTED_ARRAY = (
+    "expected uint8 RGB frames (F, H, W, 3), or float32 input (3, F, H, W) that is normalised "
+    "already, as np.save writes them"
+)
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A backbone, and how clips are made for it.
+
+    Attributes:
+        backbone: in evaluation mode.
+        layout: of the clips; `starts` count from the first frame that is used.
+        normalization: of the pixels.
+    """
+
+    backbone: Backbone
+    layout: ClipLayout
+    normalization: Normalization
+
+    @property
+    def name(self) -> str:
+        """The backbone's name, with its layout where there are several."""
+        layout = getattr(self.backbone, "layout", None)
+        return type(self.backbone).__name__ + (f" ({layout})" if layout else "")
+
+    @classmethod
+    def load(cls, weights: Path) -> FeatureExtractor:
+        """Return the backbone of a file of weights, with the clips that it was trained with.
+
+        Args:
+            weights: published I3D weights in either layout, a released DAE checkpoint, or a model
+                file of this project. The first two get the published clips, the last its own.
+
+        Raises:
+            ModelError: the file is missing, damaged or of another kind.
+        """
+        if is_model_file(weights):
+            trained = TrainedModel.load(weights)
+            return cls(trained.model.backbone, trained.layout, trained.normalization)
+        backbone = load_i3d(weights)
+        return cls(backbone, PUBLISHED_LAYOUT, backbone.normalization)
+
+    def with_clips(
+        self,
+        *,
+        starts: tuple[int, ...] | None,
+        num_frames: int | None,
+        stride: int | None,
+        crop_px: int | None,
+        size_px: int | None,
+        normalization: str | None,
+    ) -> FeatureExtractor:
+        """Return the extractor with other clips; None keeps what it has.
+
+        Args:
+            starts: first frame of each clip.
+            num_frames: frames of a clip.
+            stride: frames from one frame of a clip to the next.
+            crop_px: side of the centre square that is used.
+            size_px: side to which it is scaled; where only `crop_px` is given, it is not scaled.
+            normalization: `imagenet`, `kinetics`, `half`, or `backbone` for the backbone's own.
+        """
+        changes: dict[str, Any] = {
+            "starts": starts,
+            "num_frames": num_frames,
+            "stride": stride,
+            "crop_px": crop_px,
+            "size_px": size_px or crop_px,
+            # the square is then the whole of what is seen, with no margin for a jitter
+            "jitter_px": 0 if crop_px or size_px else None,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        pixels = self.normalization
+        if normalization is not None:
+            pixels = NORMALIZATIONS.get(normalization, self.backbone.normalization)
+        return FeatureExtractor(self.backbone, replace(self.layout, **given), pixels)
+
+    def features(
+        self,
+        video: Path,
+        *,
+        frame_size_px: tuple[int, int],
+        num_last_frames: int | None = None,
+        clips_per_batch: int,
+    ) -> NDArray[np.float32]:
+        """Return the features (K, D) of the video's clips.
+
+        Args:
+            video: a video file, or a `.npy` file with uint8 RGB frames (F, H, W, 3), which are
+                cropped but not scaled first, or with float32 input (3, F, H, W), which is used as
+                it is.
+            frame_size_px: width and height to which frames of a video file are scaled; (455, 256)
+                in the published experiments.
+            num_last_frames: use the last so many frames; None for all.
+            clips_per_batch: clips that go through the backbone at once; memory grows with it.
+
+        Raises:
+            VideoError: the video is missing, damaged, of another kind, or shorter than the clips
+                reach.
+            ModelError: frames are smaller than the crop, or features are not finite.
+        """
+        if video.suffix == ".npy":
+            frames = self._from_array(video, num_last_frames)
+        else:
+            frames = self._from_video(video, frame_size_px, num_last_frames)
+        return clip_features(
+            self.backbone,
+            frames,
+            starts=self.layout.starts,
+            num_frames_per_clip=self.layout.num_frames,
+            stride=self.layout.stride,
+            normalization=self.normalization,
+            clips_per_batch=clips_per_batch,
+        ).numpy()
+
+    def _from_video(self, path: Path, size_px: tuple[int, int], num_last: int | None) -> Tensor:
+        """Return the frames that clips use, uint8 (F, 3, S, S)."""
+        index = video_index(path)
+        if index.is_truncated and num_last is not None:
+            raise VideoError(f"{path}: cut off, so its last frames are not known; fetch it again.")
+        used = self._used(path, index.num_frames, num_last)
+        scaler = UprightScaler(width=size_px[0], height=size_px[1], resize_filter=_RESIZE_FILTER)
+        return torch.cat(
+            [
+                self._cropped(path, scaler(frame)[None])
+                for _, frame in read_frames(path, index=index, numbers=used)
+            ]
+        )
+
+    def _from_array(self, path: Path, num_last: int | None) -> Tensor:
+        """Return the frames that clips use: uint8 (F, 3, S, S), or normalised float32."""
+        array = _read_array(path)
+        if array.dtype == np.uint8:
+            used = self._used(path, len(array), num_last)
+            return self._cropped(path, np.array(array[used.start : used.stop]))
+        used = self._used(path, array.shape[1], num_last)
+        chosen = np.array(array[:, used.start : used.stop])
+        if not np.isfinite(chosen).all():
+            raise VideoError(f"{path}: holds NaN or infinity; write the input again.")
+        return torch.from_numpy(chosen).transpose(0, 1)
+
+    def _used(self, path: Path, num_frames: int, num_last: int | None) -> range:
+        """Return the frames up to the one that the last clip ends with."""
+        layout = self.layout
+        reach = int(layout.frame_indices[-1]) + 1
+        first = 0 if num_last is None else num_frames - num_last
+        if first < 0:
+            raise VideoError(
+                f"{path}: has {num_frames} frames, the last {num_last} are asked for; ask for "
+                "fewer (--last)."
+            )
+        if num_frames - first < reach:
+            raise VideoError(
+                f"{path}: {num_frames - first} frames are to be used, but clips of "
+                f"{layout.num_frames} frames (stride {layout.stride}) that start at "
+                f"{', '.join(map(str, layout.starts))} need {reach}. Pass starts that fit "
+                "(--starts 0 10 …), shorter clips (--num-frames) or a longer video."
+            )
+        return range(first, first + reach)
+
+    def _cropped(self, path: Path, frames: NDArray[np.uint8]) -> Tensor:
+        """Return frames (F, H, W, 3) as the evaluation sees them: uint8 (F, 3, S, S)."""
+        layout = self.layout
+        height, width = frames.shape[1:3]
+        if min(height, width) < layout.padded_crop_px:
+            raise ModelError(
+                f"{path}: its frames have {width}x{height} px, smaller than the crop of "
+                f"{layout.padded_crop_px} px. Lower the crop (--crop-px), or give larger frames."
+            )
+        rgb = torch.from_numpy(frames).permute(0, 3, 1, 2)
+        margin = layout.jitter_px
+        inner = slice(margin, margin + layout.size_px)
+        return scale_frames(rgb, layout)[..., inner, inner]
+
+
+def write_features(features: NDArray[np.float32], path: Path) -> None:
+    """Write the features to `path` (`.npy`), whole or not at all.
+
+    Raises:
+        FrameStoreError: the file cannot be written.
+    """
+    aside = aside_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            np.save(file, features)
+        aside.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    """Return the array of a `.npy` file, mapped into memory; nothing in it is unpickled."""
+    if not path.is_file():
+        raise VideoError(f"{path}: no such file; {_EXPECTED_ARRAY}.")
+    try:
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise VideoError(
+            f"{path}: not readable as an array ({error}); {_EXPECTED_ARRAY}."
+        ) from error
+    is_frames = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3
+    is_input = array.dtype == np.float32 and array.ndim == 4 and array.shape[0] == 3
+    if not (is_frames or is_input):
+        raise VideoError(f"{path}: {_EXPECTED_ARRAY}; got {array.dtype} {array.shape}.")
+    return array

@@ -1,0 +1,201 @@
+"""The train stage's two ways to a model: which work it goes on with, and what it imports."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow import MlflowClient
+from tests.released_checkpoint import write_released_checkpoint
+from tests.tiny_training import MakeParams, TinyData
+
+from dae_aqa import tracked_training
+from dae_aqa.errors import ModelError, ParamsError
+from dae_aqa.models import IMAGENET, load_released_checkpoint
+from dae_aqa.params import Params
+from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
+from dae_aqa.tracked_training import train_and_track
+from dae_aqa.trained_model import TrainedModel
+from dae_aqa.training.history import COLUMNS
+
+RELEASED: dict[str, Any] = {
+    "model": "dae_mt",
+    "backbone": "i3d",
+    "evaluate.checkpoint": "released.pth",
+    "evaluate.num_bootstrap": 100,
+    "evaluate.num_worst": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the stages run."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as the released loop saves it, with fresh weights."""
+    return write_released_checkpoint(tmp_path_factory.mktemp("released") / "released.pth")
+
+
+@pytest.fixture
+def released(checkpoint: Path, project: Path) -> Path:
+    (project / "released.pth").symlink_to(checkpoint)
+    return checkpoint
+
+
+def run_train(params: Params, data: TinyData, project: Path) -> None:
+    data.annotations.to_csv(project / "annotations.csv", index=False)
+    train_and_track(
+        params,
+        annotations=data.annotations,
+        splits=data.splits,
+        frames_dir=data.frames_dir,
+        data_files=[project / "annotations.csv"],
+        trainings_dir=project / "trainings",
+        features_dir=project / "features",
+        model_path=project / "models/model.pt",
+        history_path=project / "reports/training.csv",
+    )
+
+
+def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
+    places = {"video_id": "01", "start_frame": 0, "end_frame": 10, "action_class": ""}
+    (project / "trainings").mkdir(exist_ok=True)
+    (project / "features").mkdir(exist_ok=True)
+    evaluate_and_report(
+        params,
+        tables=EvaluationTables(
+            annotations=data.annotations.assign(**places),
+            splits=data.splits.replace({"split": {"train": "test"}}),
+            truth=pd.DataFrame(),
+            notes=pd.DataFrame(columns=["sample_id", "kind", "detail"]),
+            extraction_notes=pd.DataFrame(columns=["sample_id", "video_id", "note"]),
+            excluded=pd.DataFrame(columns=["sample_id", "reason"]),
+            missing_videos=pd.DataFrame(columns=["video_id"]),
+            history=pd.read_csv(project / "reports/training.csv"),
+        ),
+        frames_dir=data.frames_dir,
+        model_path=project / "models/model.pt",
+        reports_dir=project / "reports",
+        trainings_dir=project / "trainings",
+        features_dir=project / "features",
+    )
+
+
+def test_a_released_checkpoint_is_imported_and_evaluated(
+    released: Path, small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    params = small_params(RELEASED)
+    run_train(params, tiny_data, project)
+    assert (project / "reports/training.csv").read_text() == ",".join(COLUMNS) + "\n"
+    assert not (project / "trainings").exists()
+    assert not (project / ".mlflow").exists()
+    imported = TrainedModel.load(project / "models/model.pt")
+    assert imported.normalization == IMAGENET
+    assert imported.layout.starts == (0, 1)
+    original = load_released_checkpoint(released, model="dae_mt")
+    assert imported.model.spec == original.spec
+    for key, value in original.state_dict().items():
+        assert torch.equal(imported.model.state_dict()[key], value), key
+
+    (project / "released.pth").unlink()  # the model file alone is evaluated
+    run_evaluate(params, tiny_data, project)
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics["num_test"] == 4
+    page = (project / "reports/index.html").read_text()
+    assert "it is the imported checkpoint released.pth" in page
+    assert "Loss by epoch" not in page
+    assert "data:image/jpeg" in page  # samples may be stored as PNG, film strips are JPEG
+    predictions = pd.read_csv(project / "reports/predictions.csv")
+    frames = torch.stack([frames_of(tiny_data, name) for name in predictions["sample_id"]])
+    with torch.no_grad():
+        mu = original(frames).mu[:, 0].numpy()
+    np.testing.assert_allclose(predictions["mu_execution"], mu, rtol=1e-4, atol=1e-4)
+
+
+def frames_of(data: TinyData, sample_id: str) -> torch.Tensor:
+    """Return a sample's clips (2, 3, 8, 32, 32), made by hand: window, centre square, ImageNet."""
+    with zipfile.ZipFile(data.frames_dir / f"{sample_id}.zip") as pack:
+        files = [np.frombuffer(pack.read(f"{n:06d}.png"), np.uint8) for n in range(2, 12)]
+    bgr = np.stack([cv2.imdecode(file, cv2.IMREAD_COLOR) for file in files])  # 40x48 px
+    square = torch.from_numpy(bgr[:, 4:36, 8:40, ::-1].copy()).permute(3, 0, 1, 2) / 255.0
+    mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (IMAGENET.mean, IMAGENET.std))
+    return torch.stack([(square[:, s : s + 8] - mean) / std for s in (0, 1)])
+
+
+@pytest.mark.slow
+def test_an_import_that_was_restored_is_a_tracked_run(
+    released: Path, small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    """DVC's cache may hold the model where this machine's store knows no run of it."""
+    run_train(small_params(RELEASED), tiny_data, project)
+    run_evaluate(small_params(RELEASED | {"train.tracking": True}), tiny_data, project)
+    client = MlflowClient(f"sqlite:///{project}/.mlflow/mlflow.db")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["imported"] == "released.pth"
+    assert run.data.tags["restored"] == "true"
+    assert run.data.metrics["test/num_test"] == 4.0
+    assert not any(name.startswith(("train_", "val_", "best_")) for name in run.data.metrics)
+
+
+def test_other_files_and_names_are_refused(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    params = small_params(RELEASED)
+    with pytest.raises(ModelError, match=r"released\.pth: no such file of weights.*DAE-MT"):
+        run_train(params, tiny_data, project)
+    torch.save({"i3d": {}, "epoch": 3}, project / "released.pth")
+    with pytest.raises(ModelError, match=r"released\.pth: not a released DAE checkpoint"):
+        run_train(params, tiny_data, project)
+    assert not (project / "models").exists()
+    for change in ({"model": "dae_judges"}, {"backbone": "small3d"}):
+        with pytest.raises(ParamsError, match=r"evaluate\.checkpoint: a released checkpoint holds"):
+            small_params(RELEASED | change)
+
+
+def test_other_weights_under_the_same_name_are_another_training(
+    small_params: MakeParams,
+    tiny_data: TinyData,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def begin(*_: object, work_dir: Path, **__: object) -> None:
+        begun.append(work_dir.name)
+        raise KeyboardInterrupt
+
+    begun: list[str] = []
+    monkeypatch.setattr(tracked_training, "train_model", begin)
+    params = small_params({"train.backbone_weights": "weights.pt"})
+    for content in (b"one", b"two", b"one"):
+        (project / "weights.pt").write_bytes(content)
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            run_train(params, tiny_data, project)
+    assert begun[0] == begun[2] != begun[1]
+
+
+def test_weights_that_are_missing_say_where_they_are_published(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    params = small_params({"train.backbone_weights": "weights.pt"})
+    with pytest.raises(ModelError, match=r"weights\.pt: no such file of weights.*piergiaj"):
+        run_train(params, tiny_data, project)
+
+
+def test_history_has_the_columns_of_a_training(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    _, result = tiny_data.train(small_params({"num_epochs": 1}), project)
+    assert tuple(result.history.columns) == COLUMNS
