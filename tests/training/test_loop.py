@@ -193,7 +193,7 @@ def test_an_operation_that_cannot_repeat_says_what_to_set(fit_head, monkeypatch)
             "max_pool3d_backward does not have a deterministic implementation, but …"
         )
 
-    monkeypatch.setattr(loop, "_train_epoch", refused)
+    monkeypatch.setattr(loop._Steps, "run", refused)
     with pytest.raises(TrainingError, match=r"max_pool3d_backward .*train\.deterministic to false"):
         fit_head({})
 
