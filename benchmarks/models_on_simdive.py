@@ -9,8 +9,8 @@ would; a seed also draws another validation split. The test samples are predicte
 training's figures go into benchmarks/results/models_on_simdive.json as soon as they are known, and
 those that are there are not trained again. `--table` prints the tables of docs/models.md.
 
-`oracle` is the rank correlation with the judges' true sigma that the best possible sigma would have:
-one that knows the judges' noise and how large the model's own errors are at each score.
+`oracle` is the rank correlation with the judges' true sigma that the best possible sigma has, one
+that knows the judges' noise and how large the model's own errors are at each score.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/training_kills.py [--kills 20] [--epochs 8]
 
-The pipeline's own stages, on a small simdive, in a temporary folder. After each kill `train` is run
-again to its end, then `evaluate`: the model file, the learning curves and the predictions must equal
-those of an undisturbed run byte for byte, and at most one epoch may have been trained twice. The
-same is asked of 2 and 4 loader workers, without a kill.
+The pipeline's own stages, on a small simdive, in a temporary folder. After each kill `train` is
+run again to its end, then `evaluate`: the model file, the learning curves and the predictions must
+equal those of an undisturbed run byte for byte, and at most one epoch may have been trained twice.
+The same predictions are asked of 2 and 4 loader workers, without a kill.
 """
 
 from __future__ import annotations
@@ -75,7 +75,6 @@ class Project:
             for section in sections:
                 target = target[section]
             target[name] = value
-        # yaml writes 2e-3 as a number that it reads back as one
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def start(self, stage: str) -> subprocess.Popen[bytes]:

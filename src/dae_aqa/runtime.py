@@ -46,6 +46,7 @@ def start_log(stage: str) -> Path:
     """Log to the terminal (without tearing progress bars) and to a file; return the file's path.
 
     The file is `logs/<experiment or 'workspace'>/<stage>.log` in the real root; runs are appended.
+    Of several processes that train together, all but the first tell of warnings and errors alone.
     """
     folder = project_root() / "logs" / os.environ.get("DVC_EXP_NAME", "workspace")
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ def start_log(stage: str) -> Path:
     file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger("dae_aqa")
-    package.setLevel(logging.DEBUG)
+    package.setLevel(logging.DEBUG if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     package.handlers = [terminal, file]
     package.propagate = False
     return path
