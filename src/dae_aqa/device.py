@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,8 @@ import torch
 from torch import nn
 
 from dae_aqa.errors import TrainingError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # Source: malloc.h of glibc
 
 
 def resolve_device(name: str) -> torch.device:
@@ -102,6 +106,19 @@ def set_threads(num_threads: int) -> None:
     """Let torch use `num_threads` CPU threads; 0 leaves its own choice."""
     if num_threads > 0:
         torch.set_num_threads(num_threads)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors free for the next step, where that can be asked of it.
+
+    By default large blocks go back to the system at once, which then maps and clears the same
+    gigabytes anew in every step: on a CPU a tenth of the time of training I3D and more.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have none
+        if mallopt is not None:
+            for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+                mallopt(option, 2**31 - 1)
 
 
 def set_determinism(deterministic: bool) -> None:

@@ -9,7 +9,13 @@ import pandas as pd
 import torch
 
 from dae_aqa.clips.dataset import SampleDataset
-from dae_aqa.device import compile_in_place, resolve_device, set_determinism, set_threads
+from dae_aqa.device import (
+    compile_in_place,
+    keep_freed_memory,
+    resolve_device,
+    set_determinism,
+    set_threads,
+)
 from dae_aqa.models import build_model, recompute_activations
 from dae_aqa.params import Params
 from dae_aqa.trained_model import TrainedModel
@@ -49,6 +55,7 @@ def train_model(
         DaeAqaError: data, parameters or weights do not fit, or the training cannot go on.
     """
     set_threads(params.train.num_threads)
+    keep_freed_memory()
     set_determinism(params.train.deterministic)
     torch.manual_seed(params.seed)
     device = resolve_device(params.device)
