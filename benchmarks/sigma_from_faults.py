@@ -1,4 +1,4 @@
-"""Does a head find the judges' noise where nothing else hides it? The noise law with a mid-score peak.
+"""Does a head find the judges' noise where nothing else hides it? The law with a mid-score peak.
 
     python benchmarks/sigma_from_faults.py [--seeds 0 1 2]
 
@@ -42,7 +42,7 @@ CPU = torch.device("cpu")
 
 
 def many_dives(count: int, *, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return annotations and truth of `count` dives under the law with the peak; nothing is drawn."""
+    """Return annotations and truth of `count` dives under the law with the peak."""
     section = yaml.load((REPO_ROOT / "params.yaml").read_text(), Loader=yaml.SafeLoader)
     section = section["datasets"]["simdive"] | {"noise_law": "mid_peak", "num_dives": count}
     known = {field.name for field in fields(SimDiveOptions)}
@@ -148,12 +148,8 @@ def main() -> None:
     path = write_result("sigma_from_faults", {"num_test": NUM_TEST, "rows": rows})
     frame = pd.DataFrame(rows)
     mean = frame.groupby(["num_train", "loss"], sort=False).mean().drop(columns="seed")
-    print(
-        markdown_table(
-            ("num_train", "loss", *mean.columns),
-            [(*i, *r) for i, r in zip(mean.index, mean.to_numpy().tolist(), strict=True)],
-        )
-    )
+    table = [(*key, *row) for key, row in zip(mean.index, mean.to_numpy().tolist(), strict=True)]
+    print(markdown_table(("num_train", "loss", *mean.columns), table))
     print(path)
 
 
