@@ -573,9 +573,12 @@ def main() -> None:
         )
         num_frames = NUM_FRAMES if not args.quick else int(QUICK.frame_indices[-1]) + 1
         write_samples(setting.folder, num_samples=args.samples, num_frames=num_frames)
-        result = compare(setting, repeats=args.repeats, compiled=args.compile)
+        # first, since memory that was used once is kept: nothing larger may have come before
         small = Setting(QUICK, args.batch, args.samples, 0, setting.device, setting.folder)
-        result["memory_per_epoch"] = memory_per_epoch(small, num_epochs=args.epochs)
+        result: dict[str, Any] = {
+            "memory_per_epoch": memory_per_epoch(small, num_epochs=args.epochs)
+        }
+        result |= compare(setting, repeats=args.repeats, compiled=args.compile)
     result["activations"] = memory_table(layout)
     settings = {key: str(value) if key == "device" else value for key, value in vars(args).items()}
     del settings["work"], settings["results"]
