@@ -34,7 +34,7 @@ def record_restored_training(
             tracker,
             trained,
             history,
-            best_epoch=best_epoch(history, select_by=params.train.select_by),
+            best_epoch=best_epoch(history, params=params),
             model_path=model_path,
             history_path=history_path,
         )

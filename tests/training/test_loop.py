@@ -15,11 +15,13 @@ from dae_aqa.prediction import predict
 from dae_aqa.training import loop
 from dae_aqa.training.checkpoint import load_checkpoint
 from dae_aqa.training.feeds import FeatureFeed
+from dae_aqa.training.history import best_epoch
 from dae_aqa.training.loop import FitResult, fit
 from dae_aqa.training.samples import ScoredSamples
 
 CPU = torch.device("cpu")
 FitHead = Callable[..., FitResult]
+NO_WARMUP = {"train.loss.mse_warmup_fraction": 0.0}
 
 
 def scored(prefix: str, num_samples: int) -> ScoredSamples:
@@ -117,7 +119,7 @@ def test_loss_that_is_no_number_names_the_samples_and_keeps_the_state(fit_head, 
 
 def test_early_stop_waits_as_long_as_it_is_told(fit_head):
     """With a vanishing learning rate no epoch is better than the first."""
-    changes = {"num_epochs": 9, "lr": 1e-30, "train.early_stopping_patience": 3}
+    changes = {"num_epochs": 9, "lr": 1e-30, "train.early_stopping_patience": 3} | NO_WARMUP
     result = fit_head(changes)
     assert result.best_epoch == 0
     assert len(result.history) == 4
@@ -128,14 +130,26 @@ def test_no_early_stop_by_default(fit_head):
 
 
 def test_early_stop_holds_after_a_resume(fit_head):
-    changes = {"num_epochs": 9, "lr": 1e-30, "train.early_stopping_patience": 2}
+    changes = {"num_epochs": 9, "lr": 1e-30, "train.early_stopping_patience": 2} | NO_WARMUP
     assert len(fit_head(changes).history) == 3
     assert len(fit_head(changes).history) == 3
 
 
 def test_best_epoch_by_loss(fit_head):
-    result = fit_head({"num_epochs": 5, "train.select_by": "loss", "lr": 0.02})
+    result = fit_head({"num_epochs": 5, "train.select_by": "loss", "lr": 0.02} | NO_WARMUP)
     assert result.best_epoch == int(result.history["val_nll"].idxmin())
+
+
+def test_no_epoch_of_the_warmup_is_the_best_one(fit_head, small_params, monkeypatch):
+    """Sigma is not trained there, however well the means rank."""
+    values = iter([0.9, 0.9, 0.8, 0.8, 0.1, 0.1, 0.3, 0.3])
+    monkeypatch.setattr(loop, "_rho", lambda predicted, target: next(values))
+    changes = {"num_epochs": 4, "train.loss.mse_warmup_fraction": 0.5}
+    changes["train.early_stopping_patience"] = 1
+    result = fit_head(changes)
+    assert len(result.history) == 4
+    assert result.best_epoch == 3
+    assert best_epoch(result.history, params=small_params(changes)) == 3
 
 
 def test_result_has_the_weights_of_the_best_epoch(fit_head, small_params):
@@ -172,7 +186,7 @@ def test_undefined_rho_is_no_better_than_any_other(fit_head, monkeypatch):
     """Constant predictions have no rho; the history says NaN and a later epoch wins."""
     values = iter([math.nan, math.nan, -0.5, -0.5, math.nan, math.nan])
     monkeypatch.setattr(loop, "_rho", lambda predicted, target: next(values))
-    result = fit_head({"num_epochs": 3})
+    result = fit_head({"num_epochs": 3} | NO_WARMUP)
     assert result.history["val_spearman"].isna().tolist() == [True, False, True]
     assert result.best_epoch == 1
 

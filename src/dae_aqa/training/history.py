@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dae_aqa.params import Params
+from dae_aqa.training.schedule import first_likelihood_epoch
+
 COLUMNS = (
     "epoch", "lr", "train_loss", "val_mae", "val_nll", "val_spearman", "val_spearman_execution",
 )  # fmt: skip
@@ -24,12 +27,16 @@ def write_history(history: pd.DataFrame, path: Path) -> None:
     history.to_csv(path, index=False, lineterminator="\n")
 
 
-def best_epoch(history: pd.DataFrame, *, select_by: str) -> int | None:
+def best_epoch(history: pd.DataFrame, *, params: Params) -> int | None:
     """Return the epoch that `fit` chose, from its history: the first of the best ones.
 
+    Epochs of the MSE warm-up, which has no sigma yet, are chosen only where there are no others.
     None where there is no epoch.
     """
     if history.empty:
         return None
-    values = history["val_spearman"] if select_by == "spearman" else -history["val_nll"]
-    return int(np.argmax(values.fillna(-math.inf)))
+    by_rho = params.train.select_by == "spearman"
+    values = history["val_spearman"] if by_rho else -history["val_nll"]
+    start = first_likelihood_epoch(params)
+    first = start if start < len(history) else 0
+    return first + int(np.argmax(values.iloc[first:].fillna(-math.inf)))

@@ -34,7 +34,7 @@ from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.feeds import Feed
 from dae_aqa.training.processes import ALONE, Processes, without_sync
 from dae_aqa.training.samples import ScoredSamples
-from dae_aqa.training.schedule import lr_factor, make_optimizer
+from dae_aqa.training.schedule import first_likelihood_epoch, lr_factor, make_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def fit(
     )
     with device_advice(), bar:
         for epoch in range(first_epoch, params.num_epochs):
-            if _stops_early(progress, epoch, patience=params.train.early_stopping_patience):
+            if _stops_early(progress, epoch, params=params):
                 logger.info("early stop: no better epoch since %d", progress.best_epoch)
                 break
             started = time.perf_counter()
@@ -141,7 +141,7 @@ def fit(
                 "train_loss": train_loss,
                 **_validate(model, params=params, samples=val, feed=val_feed, processes=processes),
             }
-            _note_epoch(progress, figures, trained=trained, select_by=params.train.select_by)
+            _note_epoch(progress, figures, trained=trained, params=params)
             speed = {
                 "samples_per_second": len(train) / train_seconds,
                 "data_wait_fraction": train_feed.wait_seconds / train_seconds,
@@ -196,7 +196,7 @@ class _Steps:
         self.model.train()
         order = np.random.default_rng([params.seed, epoch]).permutation(len(self.samples)).tolist()
         batches = chunks(order, params.train_batch_size)
-        warmup = epoch < params.train.loss.mse_warmup_fraction * params.num_epochs
+        warmup = epoch < first_likelihood_epoch(params)
         watch = _LossWatch(self.samples, epoch=epoch)
         shares = [self.processes.share(batch) for batch in batches]
         pieces = [_pieces(own, params.train.accumulate_steps) for own, _ in shares]
@@ -361,13 +361,19 @@ def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:
 
 
 def _note_epoch(
-    progress: _Progress, figures: dict[str, float], *, trained: nn.Module, select_by: str
+    progress: _Progress, figures: dict[str, float], *, trained: nn.Module, params: Params
 ) -> None:
-    """Add an epoch's figures, and keep its weights if it is the best so far."""
+    """Add an epoch's figures, and keep its weights if it is the best so far.
+
+    In the MSE warm-up sigma is not trained yet, so the first epoch after it is better than all of
+    those, whatever their rank correlation.
+    """
     progress.history.append(figures)
-    value = figures["val_spearman"] if select_by == "spearman" else -figures["val_nll"]
+    by_rho = params.train.select_by == "spearman"
+    value = figures["val_spearman"] if by_rho else -figures["val_nll"]
+    starts = figures["epoch"] in (0, first_likelihood_epoch(params))
     # an undefined rho is worse than any other, but the first epoch is a best one whatever it is
-    if not progress.best_state or value > progress.best_value:
+    if starts or value > progress.best_value:
         progress.best_value = -math.inf if math.isnan(value) else value
         progress.best_epoch = int(figures["epoch"])
         progress.best_state = {
@@ -376,8 +382,11 @@ def _note_epoch(
         }
 
 
-def _stops_early(progress: _Progress, epoch: int, *, patience: int | None) -> bool:
-    return patience is not None and epoch - progress.best_epoch > patience
+def _stops_early(progress: _Progress, epoch: int, *, params: Params) -> bool:
+    patience = params.train.early_stopping_patience
+    if patience is None or epoch <= first_likelihood_epoch(params) < params.num_epochs:
+        return False
+    return epoch - progress.best_epoch > patience
 
 
 def _save(work_dir: Path, progress: _Progress, stateful: dict[str, Any]) -> None:

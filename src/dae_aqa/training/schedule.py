@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from dae_aqa.params import Params
+
 
 def make_optimizer(
     parameters: Iterable[nn.Parameter],
@@ -42,3 +44,8 @@ def lr_factor(
         return 1.0
     progress = (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def first_likelihood_epoch(params: Params) -> int:
+    """Return the number of epochs of the MSE warm-up: the first one after it, counted from 0."""
+    return math.ceil(params.train.loss.mse_warmup_fraction * params.num_epochs)
