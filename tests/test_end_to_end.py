@@ -29,6 +29,7 @@ TINY = {
     "datasets": {
         "simdive": {
             "num_dives": 48,
+            "test_fraction": 0.25,
             "dives_per_video": 12,
             "width": 128,
             "height": 72,
