@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     import torch
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (
+    *("DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"),
+    *("MLFLOW_TRACKING_URI", "DAE_AQA_CACHE"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clear what the environment says, and undo what a test, or a library in it, sets there.
+
+    MLflow's `set_tracking_uri`, for one, sets a variable, which would reach every later test of the
+    same process.
+    """
+    for name in SETTINGS:
+        monkeypatch.setenv(name, "")  # or there is nothing that `delenv` remembers to undo
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ def project(repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A folder with the shipped params.yaml, in which the command runs."""
     shutil.copy(repo_root / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     return tmp_path
 
 

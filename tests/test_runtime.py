@@ -17,12 +17,6 @@ import yaml
 from dae_aqa.runtime import cache_dir, project_root, restore_outputs
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DVC_ROOT", "DVC_EXP_NAME", "DAE_AQA_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"

@@ -14,14 +14,6 @@ from mlflow.entities import Run
 
 from dae_aqa.tracking.store import open_store
 
-_SETTINGS = ("DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "MLFLOW_TRACKING_URI")
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in _SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-
 
 @pytest.fixture(scope="session")
 def processes() -> ForkServerContext:
@@ -42,7 +34,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as MLflow's migrations leave it: they take seconds, a copy does not."""
     root = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
-        for name in _SETTINGS:
+        for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         open_store(root=root)
     return root / ".mlflow" / "mlflow.db"

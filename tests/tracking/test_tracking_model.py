@@ -60,10 +60,12 @@ def _log(root: Path, *, weight: float, shape: tuple[int, ...] = (1, 3, 4, 5, 3))
     return path
 
 
-def test_logged_in_silence_without_network_and_loaded_in_another_process(root, runs_of):
+def test_logged_in_silence_without_network_and_loaded_in_another_process(
+    root, runs_of, monkeypatch
+):
     assert _run_alone("train_alone.py", str(root)) == ""
     (run,) = runs_of(root)
-    mlflow.set_tracking_uri(f"sqlite:///{root}/.mlflow/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/.mlflow/mlflow.db")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     frames = np.full((2, 3, 4, 5, 3), 10, dtype=np.uint8)
     scored = model.predict(frames, params={"difficulty": [1.0, 2.0]})
