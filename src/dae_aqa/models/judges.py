@@ -13,6 +13,7 @@ sample and call: predictions are never random, gradients pass through it, and an
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,12 +64,27 @@ def propagate(
     return execution.mean(dim=1), variance.clamp_min(torch.finfo(mu.dtype).tiny).sqrt()
 
 
+def centred_variance(variance: Tensor) -> Tensor:
+    """Return the variances (N, J) of independent values less their mean, given theirs (N, J).
+
+    Closed form: `Var(x_j - mean(x)) = v_j (1 - 2 / J) + mean(v) / J`.
+    """
+    num_judges = variance.shape[1]
+    return variance * (1 - 2 / num_judges) + variance.mean(dim=1, keepdim=True) / num_judges
+
+
+def _centred(values: Tensor) -> Tensor:
+    return values - values.mean(dim=1, keepdim=True)
+
+
 class JudgesHead(Head):
     """`dae_judges`: a Gaussian per judge, combined by the sport's rule.
 
-    The loss is that of each judge's mark, averaged over the judges, plus that of the execution
-    score that the rule makes of them: the marks teach each judge's spread, the execution how
-    much of it the judges share.
+    The loss has two parts. How far each mark lies from the mean of its panel teaches what the
+    judges scatter among themselves (`sigma_j`): whatever all of them share, a performance that the
+    model misjudges above all, is not in these distances. The execution score that the rule makes of
+    the marks teaches the rest (`tau`). Both parts of the predicted sigma thus mean something on
+    their own, and `ScorePrediction.sigma_judges_execution` gives the first.
     """
 
     execution_mean: Tensor
@@ -113,16 +129,17 @@ class JudgesHead(Head):
         warmup: bool,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return the loss of the marks plus that of the execution score."""
+        """Return the loss of the marks about their panel's mean plus that of the execution."""
         marks = self.target(targets).to(output.mu)
         if warmup:
             return losses.mse(output.mu, self._standardized(marks))
-        own, common = self._variances(output)
-        marks_loss = losses.gaussian_loss(
-            output.mu,
-            torch.log(own + common),
-            self._standardized(marks),
-            options=options,
+        own, _ = self._variances(output)
+        panel_loss = losses.gaussian_loss(
+            _centred(output.mu),
+            torch.log(centred_variance(own)),
+            _centred(self._standardized(marks)),
+            # calibration, which undoes what unequal weights do to sigma, reaches the sum alone
+            options=replace(options, alpha=0.5, beta=0.5),
             generator=generator,
         )
         mu, sigma = self._execution(output)
@@ -134,12 +151,16 @@ class JudgesHead(Head):
             options=options,
             generator=generator,
         )
-        return marks_loss + execution_loss
+        return panel_loss + execution_loss
 
     def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
         """Return the Gaussian of the execution score under the rule, and it times difficulty."""
-        mu, sigma = self._execution(exact(output))
-        return from_execution(mu, sigma * self.sigma_scale.to(sigma), difficulty)
+        output = exact(output)
+        mu, sigma = self._execution(output)
+        own, common = self._variances(output)
+        _, sigma_judges = self._propagated(output.mu, own, torch.zeros_like(common))
+        prediction = from_execution(mu, sigma * self.sigma_scale.to(sigma), difficulty)
+        return replace(prediction, sigma_judges_execution=sigma_judges)
 
     def _variances(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
         """Return each judge's own variance (N, J) and the common one (N, 1), standardised."""
@@ -150,10 +171,12 @@ class JudgesHead(Head):
 
     def _execution(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
         """Return mean and sigma of the execution score (N,), in score points."""
-        own, common = self._variances(output)
-        mean, std = self.target_mean.to(output.mu), self.target_std.to(output.mu)
+        return self._propagated(output.mu, *self._variances(output))
+
+    def _propagated(self, mu: Tensor, own: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = self.target_mean.to(mu), self.target_std.to(mu)
         return propagate(
-            mu=mean + std * output.mu,
+            mu=mean + std * mu,
             sigma=std * own.sqrt(),
             tau=std * common.sqrt().squeeze(1),
             rule=self.rule.execution,

@@ -54,19 +54,22 @@ class Targets:
 
 @dataclass(frozen=True)
 class ScorePrediction:
-    """Predicted Gaussians of N samples, float64, in score points; every field is (N,).
+    """Predicted Gaussians of N samples, float64, in score points; every tensor is (N,).
 
     Attributes:
         mu: mean of the final score.
         sigma: standard deviation of the final score, > 0.
         mu_execution: mean of the execution score.
         sigma_execution: standard deviation of the execution score, > 0.
+        sigma_judges_execution: the part of it that comes from judges who scatter among themselves,
+            > 0; None where the model does not tell it apart.
     """
 
     mu: Tensor
     sigma: Tensor
     mu_execution: Tensor
     sigma_execution: Tensor
+    sigma_judges_execution: Tensor | None = None
 
 
 def make_targets(
