@@ -71,6 +71,7 @@ FIGURES = (
     *("spearman", "spearman_execution", "mae", "coverage_90", "nll", "nll_constant_sigma"),
     *("crps", "sharpness", "rejection_tau", "rejection_tau_execution"),
     *("sigma_rank_correlation", "sigma_rank_correlation_execution"),
+    "sigma_judges_rank_correlation_execution",
 )
 
 
@@ -140,10 +141,12 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
             show_progress=False,
         )
     truth = truth.set_index("sample_id").loc[test.sample_ids]
+    judges = prediction.sigma_judges_execution
     predictions = build_predictions(
         samples=annotations.set_index("sample_id").loc[test.sample_ids].reset_index(),
         mu_execution=prediction.mu_execution.numpy(),
         sigma_execution=prediction.sigma_execution.numpy(),
+        sigma_judges_execution=None if judges is None else judges.numpy(),
         true_sigma_execution=truth["true_sigma_execution"].to_numpy(),
     )
     metrics = evaluate_predictions(

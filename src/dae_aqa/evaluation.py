@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -18,13 +19,14 @@ import pandas as pd
 from dae_aqa import calibration, metrics
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics import MetricUndefinedError
-from dae_aqa.predictions import check_predictions, has_sigma
+from dae_aqa.predictions import check_predictions, has_judges_sigma, has_sigma
 
 JsonValue = float | int | str | None | list[float]
 Metrics = dict[str, JsonValue]
 
 CI_LEVEL = 0.95  # of `spearman_ci95`; in the key's name, so no parameter
 NO_SIGMA = "the model predicts a point, no sigma"
+NO_SIGMA_JUDGES = "the model does not tell the judges' part of sigma apart (dae_judges does)"
 _BASELINE_PREFIX = "baseline_"
 
 
@@ -174,17 +176,19 @@ def _put_uncertainty(result: Metrics, table: pd.DataFrame) -> None:
 
 
 def _put_sigma_truth(result: Metrics, table: pd.DataFrame) -> None:
-    for suffix in ("", "_execution"):
-        key = f"sigma_rank_correlation{suffix}"
-        if has_sigma(table):
+    told = {"sigma": has_sigma(table), "sigma_judges": has_judges_sigma(table)}
+    reasons = {"sigma": NO_SIGMA, "sigma_judges": NO_SIGMA_JUDGES}
+    for name, scale in product(told, ("", "_execution")):
+        key = f"{name}_rank_correlation{scale}"
+        if told[name]:
             rank = partial(
                 metrics.spearman,
-                predicted=table[f"sigma{suffix}"],
-                target=table[f"true_sigma{suffix}"],
+                predicted=table[f"{name}{scale}"],
+                target=table[f"true_sigma{scale}"],
             )
             _put(result, key, rank)
         else:
-            result |= {key: None, f"{key}_reason": NO_SIGMA}
+            result |= {key: None, f"{key}_reason": reasons[name]}
 
 
 def _put_baselines(

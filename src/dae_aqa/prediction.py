@@ -62,7 +62,11 @@ def predict(
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
-    told = [field.name for field in fields(ScorePrediction) if getattr(parts[0][1], field.name) is not None]
+    told = [
+        field.name
+        for field in fields(ScorePrediction)
+        if getattr(parts[0][1], field.name) is not None
+    ]
     return ScorePrediction(
         **{
             name: torch.cat([getattr(part, name) for _, part in parts]).cpu()[order]

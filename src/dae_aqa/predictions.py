@@ -1,7 +1,8 @@
 """The predictions table: what a model says of each test sample, and all that evaluation needs.
 
 One row per test sample, sorted by `sample_id`; the columns of `COLUMNS` in that order, then those
-of `TRUTH_COLUMNS` where the dataset knows them. All scores are in points.
+of `JUDGES_COLUMNS` where the model tells them and those of `TRUTH_COLUMNS` where the dataset knows
+them. All scores are in points.
 
 The execution columns are always there: in a sport without difficulty, `difficulty` is 1.0 and they
 equal the final ones, so that no reader has to branch. A point model (`mlp`) leaves `sigma` and
@@ -32,6 +33,10 @@ COLUMNS = (
     "mu_execution",  # mu / difficulty
     "sigma_execution",  # sigma / difficulty
 )
+JUDGES_COLUMNS = (
+    "sigma_judges",  # the part of sigma that comes from judges who scatter among themselves
+    "sigma_judges_execution",  # the same, divided by the difficulty
+)
 TRUTH_COLUMNS = (
     "true_sigma",  # standard deviation of the final score given the performance
     "true_sigma_execution",  # the same, divided by the difficulty
@@ -41,7 +46,8 @@ _PAIRS = (
     ("final_score", "execution_score"),
     ("mu", "mu_execution"),
     ("sigma", "sigma_execution"),
-    ("true_sigma", "true_sigma_execution"),
+    JUDGES_COLUMNS,
+    TRUTH_COLUMNS,
 )
 _RELATIVE_TOLERANCE = 1e-4  # of final = execution × difficulty, after float32 arithmetic
 _MAX_ROWS_SHOWN = 20
@@ -52,6 +58,7 @@ def build_predictions(
     samples: pd.DataFrame,
     mu_execution: np.ndarray[tuple[int], np.dtype[np.floating]],
     sigma_execution: np.ndarray[tuple[int], np.dtype[np.floating]] | None,
+    sigma_judges_execution: np.ndarray[tuple[int], np.dtype[np.floating]] | None = None,
     true_sigma_execution: np.ndarray[tuple[int], np.dtype[np.floating]] | None = None,
 ) -> pd.DataFrame:
     """Return the checked predictions table of `samples` from a forecast of the execution score.
@@ -63,6 +70,7 @@ def build_predictions(
         mu_execution: predicted means (N,), execution scale.
         sigma_execution: predicted standard deviations (N,), > 0, execution scale; None for a
             point model.
+        sigma_judges_execution: the judges' part of it (N,), > 0, where the model tells it apart.
         true_sigma_execution: the truth (N,), > 0, where the dataset knows it.
 
     Raises:
@@ -71,6 +79,7 @@ def build_predictions(
     arrays = {
         "mu": mu_execution,
         "sigma": sigma_execution,
+        "sigma_judges": sigma_judges_execution,
         "true_sigma": true_sigma_execution,
     }
     difficulty = samples["difficulty"].to_numpy(np.float64)
@@ -102,28 +111,31 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
     """Return `predictions` sorted, columns ordered and typed, numbers rounded as they are written.
 
     Args:
-        predictions: table with the columns of `COLUMNS` and, where known, of `TRUTH_COLUMNS`.
+        predictions: table with the columns of `COLUMNS` and, where known, of `JUDGES_COLUMNS` and
+            of `TRUTH_COLUMNS`.
         source: where the table comes from, for messages.
 
     Raises:
         EvaluationError: columns are missing or unknown, the table is empty, or rows are bad; all
             bad rows are named.
     """
-    known = (*COLUMNS, *TRUTH_COLUMNS)
+    known = (*COLUMNS, *JUDGES_COLUMNS, *TRUTH_COLUMNS)
     missing = [name for name in COLUMNS if name not in predictions.columns]
     unknown = [str(name) for name in predictions.columns if name not in known]
-    has_truth = [name for name in TRUTH_COLUMNS if name in predictions.columns]
-    if missing or unknown or len(has_truth) == 1:
+    for pair in (JUDGES_COLUMNS, TRUTH_COLUMNS):
+        lacking = [name for name in pair if name not in predictions.columns]
+        missing += lacking if len(lacking) == 1 else []
+    if missing or unknown:
         raise EvaluationError(
             f"{source}: the predictions table needs the columns {', '.join(COLUMNS)} and either "
-            f"both or none of {', '.join(TRUTH_COLUMNS)}; missing: {', '.join(missing) or 'none'}; "
-            f"unknown: {', '.join(unknown) or 'none'}."
+            f"both or none of {', '.join(JUDGES_COLUMNS)}, and of {', '.join(TRUTH_COLUMNS)}; "
+            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}."
         )
     if predictions.empty:
         raise EvaluationError(
             f"{source}: the predictions table has no rows; is the test split empty?"
         )
-    table = predictions.loc[:, [*COLUMNS, *has_truth]].copy()
+    table = predictions.loc[:, [name for name in known if name in predictions.columns]].copy()
     table["sample_id"] = table["sample_id"].fillna("").astype(str)
     table = table.sort_values("sample_id", kind="stable", ignore_index=True)
     for name in table.columns[1:]:
@@ -143,6 +155,11 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
 def has_sigma(predictions: pd.DataFrame) -> bool:
     """Return whether the model predicts an uncertainty (a point model leaves sigma empty)."""
     return bool(predictions["sigma"].notna().all())
+
+
+def has_judges_sigma(predictions: pd.DataFrame) -> bool:
+    """Return whether the model tells the judges' part of sigma apart."""
+    return set(JUDGES_COLUMNS) <= set(predictions.columns)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from torchvision.io import encode_jpeg
 
 from dae_aqa import tracking
@@ -98,6 +99,7 @@ def evaluate_and_report(
             samples=rows,
             mu_execution=prediction.mu_execution.numpy(),
             sigma_execution=prediction.sigma_execution.numpy(),
+            sigma_judges_execution=_numpy(prediction.sigma_judges_execution),
             true_sigma_execution=(
                 None if truth is None else truth["true_sigma_execution"].to_numpy(np.float64)
             ),
@@ -125,6 +127,10 @@ def evaluate_and_report(
         metrics["spearman_execution"],
         len(predictions),
     )
+
+
+def _numpy(values: Tensor | None) -> np.ndarray | None:
+    return None if values is None else values.numpy()
 
 
 def _predict(
