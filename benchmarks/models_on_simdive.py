@@ -154,7 +154,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     )
     error = predictions["mu_execution"].to_numpy() - truth["true_execution"].to_numpy()
     return {
-        **{name: metrics[name] for name in FIGURES},
+        **{name: metrics.get(name) for name in FIGURES},
         "mean_sigma_execution": float(predictions["sigma_execution"].mean()),
         "model_error_sd": float(error.std()),
         "judges_noise_sd": float(np.sqrt((truth["true_sigma_execution"] ** 2).mean())),
@@ -207,12 +207,13 @@ def show(rows: list[dict[str, Any]]) -> None:
         "rejection tau": "rejection_tau",
         "sigma ~ judges' sigma": "sigma_rank_correlation_execution",
         "oracle": "oracle",
+        "judges' part ~ judges' sigma": "sigma_judges_rank_correlation_execution",
     }
     table = []
     for name in CONFIGURATIONS:
         of_name = [row for row in rows if row["name"] == name]
         if of_name:
-            cells = [_cell([row[key] for row in of_name]) for key in columns.values()]
+            cells = [_cell([row.get(key) for row in of_name]) for key in columns.values()]
             table.append((name, len(of_name), *cells))
     print(markdown_table(("model, loss", "seeds", *columns), table))
 

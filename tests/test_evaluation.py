@@ -14,7 +14,9 @@ from dae_aqa.predictions import build_predictions
 SETTINGS = {"score_range": None, "num_bootstrap": 200, "seed": 0}
 
 
-def predictions(*, num: int = 120, truth: bool = False, point: bool = False) -> pd.DataFrame:
+def predictions(
+    *, num: int = 120, truth: bool = False, point: bool = False, judges: bool = False
+) -> pd.DataFrame:
     rng = np.random.default_rng(5)
     difficulty = rng.choice([1.6, 2.4, 3.0, 3.6], num)
     execution, sigma = rng.uniform(12, 28, num), rng.uniform(0.5, 3, num)
@@ -29,6 +31,7 @@ def predictions(*, num: int = 120, truth: bool = False, point: bool = False) -> 
         samples=samples,
         mu_execution=rng.normal(execution, sigma),
         sigma_execution=None if point else sigma,
+        sigma_judges_execution=1 / sigma if judges else None,
         true_sigma_execution=sigma * rng.uniform(0.9, 1.1, num) if truth else None,
     )
 
@@ -69,6 +72,15 @@ def test_the_truth_of_a_simulated_dataset_is_compared():
     for suffix in ("", "_execution"):
         oracle = stats.spearmanr(table[f"sigma{suffix}"], table[f"true_sigma{suffix}"]).statistic
         assert result[f"sigma_rank_correlation{suffix}"] == pytest.approx(oracle)
+
+
+def test_the_judges_part_of_sigma_is_compared_where_it_is_told():
+    result = evaluate_predictions(predictions(truth=True, judges=True), **SETTINGS)
+    # the part falls as the true sigma rises, which 10 % of noise hardly disturbs
+    assert result["sigma_judges_rank_correlation_execution"] < -0.95
+    assert result["sigma_judges_rank_correlation"] < 0
+    without = evaluate_predictions(predictions(truth=True), **SETTINGS)
+    assert "sigma_judges_rank_correlation" not in without
 
 
 def test_a_point_model_has_null_uncertainty_with_a_reason():

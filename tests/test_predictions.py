@@ -7,9 +7,11 @@ import pytest
 from dae_aqa.errors import EvaluationError
 from dae_aqa.predictions import (
     COLUMNS,
+    JUDGES_COLUMNS,
     TRUTH_COLUMNS,
     build_predictions,
     check_predictions,
+    has_judges_sigma,
     has_sigma,
     read_predictions,
     write_predictions,
@@ -112,6 +114,22 @@ def test_the_truth_follows_the_forecast(samples):
     assert table["true_sigma"].tolist() == pytest.approx([1.5, 1.9, 1.7])
 
 
+def test_the_judges_part_stands_between_forecast_and_truth(samples, tmp_path):
+    table = build_predictions(
+        samples=samples,
+        mu_execution=np.ones(3),
+        sigma_execution=np.ones(3),
+        sigma_judges_execution=np.full(3, 0.4),
+        true_sigma_execution=np.full(3, 0.5),
+    )
+    assert tuple(table.columns) == (*COLUMNS, *JUDGES_COLUMNS, *TRUTH_COLUMNS)
+    assert table["sigma_judges"].tolist() == pytest.approx([1.2, 1.52, 1.36])
+    assert has_judges_sigma(read_back := write_predictions(table, tmp_path / "predictions.csv"))
+    assert not has_judges_sigma(read_back.drop(columns=list(JUDGES_COLUMNS)))
+    with pytest.raises(EvaluationError, match="missing: sigma_judges;"):
+        check_predictions(table.drop(columns="sigma_judges"), source="predictions")
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
@@ -143,7 +161,7 @@ def test_all_bad_rows_are_reported_at_once(table):
     [
         (lambda t: t.drop(columns="mu"), "missing: mu; unknown: none"),
         (lambda t: t.assign(extra=1), "missing: none; unknown: extra"),
-        (lambda t: t.assign(true_sigma=1.0), "both or none of true_sigma, true_sigma_execution"),
+        (lambda t: t.assign(true_sigma=1.0), "missing: true_sigma_execution"),
         (lambda t: t.iloc[:0], "has no rows; is the test split empty"),
         (lambda t: t.assign(sigma=np.nan), "both given or both empty"),
     ],

@@ -26,7 +26,6 @@ Metrics = dict[str, JsonValue]
 
 CI_LEVEL = 0.95  # of `spearman_ci95`; in the key's name, so no parameter
 NO_SIGMA = "the model predicts a point, no sigma"
-NO_SIGMA_JUDGES = "the model does not tell the judges' part of sigma apart (dae_judges does)"
 _BASELINE_PREFIX = "baseline_"
 
 
@@ -176,11 +175,10 @@ def _put_uncertainty(result: Metrics, table: pd.DataFrame) -> None:
 
 
 def _put_sigma_truth(result: Metrics, table: pd.DataFrame) -> None:
-    told = {"sigma": has_sigma(table), "sigma_judges": has_judges_sigma(table)}
-    reasons = {"sigma": NO_SIGMA, "sigma_judges": NO_SIGMA_JUDGES}
-    for name, scale in product(told, ("", "_execution")):
+    names = ("sigma", "sigma_judges") if has_judges_sigma(table) else ("sigma",)
+    for name, scale in product(names, ("", "_execution")):
         key = f"{name}_rank_correlation{scale}"
-        if told[name]:
+        if has_sigma(table):
             rank = partial(
                 metrics.spearman,
                 predicted=table[f"{name}{scale}"],
@@ -188,7 +186,7 @@ def _put_sigma_truth(result: Metrics, table: pd.DataFrame) -> None:
             )
             _put(result, key, rank)
         else:
-            result |= {key: None, f"{key}_reason": reasons[name]}
+            result |= {key: None, f"{key}_reason": NO_SIGMA}
 
 
 def _put_baselines(

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from dae_aqa import scoring
-from dae_aqa.models.judges import normal_points, propagate
+from dae_aqa.models.heads import GaussianMlp, HeadOutput
+from dae_aqa.models.judges import JudgesHead, centred_variance, normal_points, propagate
+from dae_aqa.models.losses import LossOptions
+from dae_aqa.models.targets import Targets
 
 CASES = {  # rule, judges' means, own sigmas, common sigma
     "equal": ("diving", [7.0] * 7, [0.4] * 7, 0.0),
@@ -72,3 +75,60 @@ def test_points_are_fixed_symmetric_and_standard() -> None:
     half = points.shape[0] // 2
     assert torch.equal(points[:half], -points[half:])
     np.testing.assert_allclose(points.square().mean(dim=0), 1.0, rtol=1e-12)
+
+
+def test_variance_about_the_mean_of_the_panel() -> None:
+    variance = np.array([[0.1, 0.4, 0.9, 0.2], [1.0, 1.0, 1.0, 1.0]])
+    draws = np.random.default_rng(0).standard_normal((400_000, 2, 4)) * np.sqrt(variance)
+    centred = draws - draws.mean(axis=2, keepdims=True)
+    expected = centred_variance(torch.from_numpy(variance))
+    np.testing.assert_allclose(expected, centred.var(axis=0), rtol=0.01)
+
+
+@pytest.mark.parametrize("loss", ["nll", "beta_nll", "crps"])
+def test_what_judges_share_is_told_from_what_each_adds(loss: str) -> None:
+    """A head that sees nothing learns both parts from the marks alone."""
+    own, common = torch.tensor([0.3, 0.3, 0.3, 0.3, 0.6]), 0.8
+    torch.manual_seed(0)
+    marks = 7.0 + common * torch.randn(3000, 1) + own * torch.randn(3000, 5)
+    rule = scoring.scoring_rule("diving", num_judges=5)
+    head = JudgesHead(
+        GaussianMlp(1, num_means=5, num_variances=6, dropout=0.0), rule=rule, num_judges=5
+    )
+    execution = rule.execution(marks)
+    ones = torch.ones_like(execution)
+    targets = Targets(execution, execution, ones, marks)
+    head.fit_target_scale(targets)
+    mu, log_variance = torch.zeros(5, requires_grad=True), torch.zeros(6, requires_grad=True)
+    optimizer = torch.optim.Adam([mu, log_variance], lr=0.03)
+    options = LossOptions(name=loss, alpha=0.5, beta=0.5, beta_nll=0.5)
+    for step in range(300):
+        rows = torch.arange(step % 30 * 100, step % 30 * 100 + 100)
+        output = HeadOutput(mu.expand(100, 5), log_variance.expand(100, 6))
+        value = head.loss(output, targets.take(rows), options=options, warmup=False, generator=None)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    learned = head.target_std * torch.exp(0.5 * log_variance.detach())
+    np.testing.assert_allclose(learned[:5], own, rtol=0.12)
+    np.testing.assert_allclose(learned[5], common, rtol=0.12)
+    prediction = head.predict(HeadOutput(mu[None].detach(), log_variance[None].detach()), ones[:1])
+    alone = 7.0 + own * torch.randn(100_000, 5)
+    assert prediction.sigma_judges_execution is not None
+    assert prediction.sigma_judges_execution.item() == pytest.approx(
+        rule.execution(alone).std().item(), rel=0.1
+    )
+    assert prediction.sigma_execution.item() == pytest.approx(execution.std().item(), rel=0.1)
+
+
+def test_calibration_leaves_the_judges_part() -> None:
+    rule = scoring.scoring_rule("diving", num_judges=5)
+    head = JudgesHead(
+        GaussianMlp(1, num_means=5, num_variances=6, dropout=0.0), rule=rule, num_judges=5
+    )
+    output = HeadOutput(torch.full((1, 5), 7.0), torch.zeros(1, 6))
+    before = head.predict(output, torch.ones(1))
+    head.sigma_scale.mul_(2.0)
+    after = head.predict(output, torch.ones(1))
+    torch.testing.assert_close(after.sigma, 2 * before.sigma)
+    torch.testing.assert_close(after.sigma_judges_execution, before.sigma_judges_execution)

@@ -28,6 +28,7 @@ def make_inputs(
     noise: float = 1.0,
     sigma_factor: float = 1.0,
     point: bool = False,
+    judges: bool = False,
     difficulty: bool = True,
     dataset: str = "simdive",
     baselines: dict[str, float] | None = None,
@@ -54,6 +55,7 @@ def make_inputs(
         samples=annotations,
         mu_execution=execution + noise * rng.normal(0, sigma),
         sigma_execution=None if point else sigma * sigma_factor,
+        sigma_judges_execution=0.5 * sigma if judges else None,
         true_sigma_execution=sigma,
     )
     epochs = np.arange(4)
@@ -240,6 +242,14 @@ def test_the_group_where_the_errors_lie_is_named():
     assert wrong.label == "one group stands out"
     assert re.search(r"Most with judged scores of [\d.]+ to [\d.]+ \(40 samples\)", wrong.sentence)
     assert "overrates by" in wrong.sentence
+
+
+@pytest.mark.parametrize("num", [80, 3])
+def test_the_judges_part_of_the_doubt_is_drawn_where_the_model_tells_it(num):
+    text = render_report(make_inputs(num=num, judges=True))
+    assert "scatter among themselves make 25% of the predicted variance" in text
+    assert "judges&#39; σ against true σ" in text
+    assert "of the doubt is the judges" not in render_report(make_inputs(num=num))
 
 
 def test_a_point_model_is_told_what_it_lacks():

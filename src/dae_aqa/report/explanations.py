@@ -61,6 +61,11 @@ _ROWS: tuple[tuple[str, str, str, str, str], ...] = (
      "Rank correlation of the predicted σ with the simulated judges' own."),
     ("Uncertainty", "sigma_rank_correlation_execution", "σ against true σ, execution", "+.2f",
      "The same before the difficulty is multiplied in: the harder test."),
+    ("Uncertainty", "sigma_judges_rank_correlation", "judges' σ against true σ", "+.2f",
+     "Rank correlation of the judges' part of σ with the simulated judges' own."),
+    ("Uncertainty", "sigma_judges_rank_correlation_execution",
+     "judges' σ against true σ, execution", "+.2f",
+     "The same before the difficulty is multiplied in: the harder test."),
 )  # fmt: skip
 
 

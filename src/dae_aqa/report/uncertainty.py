@@ -11,6 +11,7 @@ from scipy import stats
 
 from dae_aqa import calibration
 from dae_aqa.metrics import MetricUndefinedError
+from dae_aqa.predictions import has_judges_sigma
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure, signed
@@ -18,6 +19,7 @@ from dae_aqa.report.inputs import ReportInputs
 
 COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
 _NUM_PIT_BINS = 10
+_NUM_SCORE_GROUPS = 10
 _MIN_KEPT_SHARE = 0.05
 _MEAN_ABS_NORMAL = math.sqrt(2 / math.pi)  # Source: mean of |x| of the standard normal
 
@@ -30,6 +32,8 @@ def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[Rep
     with contextlib.suppress(MetricUndefinedError):  # the table of figures gives the reason
         figures.append(_error_by_sigma(inputs, samples))
     figures.append(_rejection(samples))
+    if has_judges_sigma(samples):
+        figures.append(_parts_of_sigma(samples))
     if "true_sigma_execution" in samples.columns:
         figures.append(_sigma_against_truth(inputs, samples))
     return figures
@@ -198,6 +202,41 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
         reading="If the performances that the model doubts most went to a human judge, how good "
         "were the rest? The blue line should fall from left to right, between the dashed line "
         "(chosen at random) and the violet one (chosen by an oracle that knows the errors).",
+    )
+
+
+def _parts_of_sigma(samples: pd.DataFrame) -> ReportFigure:
+    groups = np.array_split(np.argsort(samples["mu_execution"].to_numpy()), _NUM_SCORE_GROUPS)
+    groups = [group for group in groups if len(group) > 0]
+    variance = {
+        name: samples[name].to_numpy() ** 2
+        for name in ("sigma_execution", "sigma_judges_execution")
+    }
+    total, judges = (
+        np.sqrt([values[group].mean() for group in groups]) for values in variance.values()
+    )
+    share = variance["sigma_judges_execution"].sum() / variance["sigma_execution"].sum()
+    figure, axes = drawing.new_figure()
+    positions = np.arange(1, len(groups) + 1)
+    axes.bar(positions, total, width=0.72, color=PREDICTION, alpha=0.45, label="whole σ")
+    axes.bar(positions, judges, width=0.4, color=PREDICTION, label="judges among themselves")
+    axes.grid(axis="x", visible=False)
+    middles = [samples["mu_execution"].to_numpy()[group].mean() for group in groups]
+    axes.set_xticks(positions, [f"{value:.1f}" for value in middles], fontsize=8)
+    axes.set(xlabel="mean predicted execution score of each tenth", ylabel="σ, execution score")
+    axes.set_ylim(0, 1.25 * max(total.max(), judges.max()))
+    drawing.add_legend(axes, num_columns=2)
+    return ReportFigure(
+        title="How much of the doubt is the judges' own",
+        svg=drawing.to_svg(
+            figure,
+            name="sigma-parts",
+            label="Predicted sigma and the judges' part of it, by predicted execution score.",
+        ),
+        finding=f"Judges who scatter among themselves make {share:.0%} of the predicted variance.",
+        reading="The model learned from the single marks how far judges of one panel lie apart. "
+        "That part of σ (dark) no better model could take away. The rest is what it does not know "
+        "about the performance, and what a whole panel may share.",
     )
 
 
