@@ -247,7 +247,7 @@ def test_the_group_where_the_errors_lie_is_named():
 @pytest.mark.parametrize("num", [80, 3])
 def test_the_judges_part_of_the_doubt_is_drawn_where_the_model_tells_it(num):
     text = render_report(make_inputs(num=num, judges=True))
-    assert "scatter among themselves make 25% of the predicted variance" in text
+    assert "scatter among themselves make 25 % of the predicted variance" in text
     assert "judges&#39; σ against true σ" in text
     assert "of the doubt is the judges" not in render_report(make_inputs(num=num))
 
