@@ -4,9 +4,10 @@
 
 simdive's ten true faults stand for the features of a perfect, fixed backbone: what is left of the
 score is the judges' noise, whose true sigma is known. With `mid_peak` it is largest at middling
-scores, so a head that merely learned "low score, high sigma" fails. The head of `dae_mt` is trained
-by the pipeline's own loop on as many dives as the shipped dataset trains on, on as many as MTL-AQA
-has, and on many.
+scores, so a head that merely learned "low score, high sigma" fails. The head of `dae_mt` with each
+loss, and that of `dae_judges`, are trained by the pipeline's own loop on as many dives as the
+shipped dataset trains on, on as many as MTL-AQA has, and on many. Of `dae_judges`, the judges' part
+of sigma is compared too.
 """
 
 from __future__ import annotations
@@ -27,18 +28,24 @@ from dae_aqa.calibration import coverage
 from dae_aqa.datasets.simdive import SimDiveOptions
 from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX
 from dae_aqa.datasets.simdive.generation import tables
+from dae_aqa.datasets.simdive.judging import NUM_JUDGES
 from dae_aqa.device import set_determinism
 from dae_aqa.metrics import spearman
-from dae_aqa.models import LOSSES, build_model, make_targets
+from dae_aqa.models import LOSSES, build_model
 from dae_aqa.params import Params, parse_params
 from dae_aqa.prediction import predict
 from dae_aqa.training.feeds import FeatureFeed
 from dae_aqa.training.loop import fit
-from dae_aqa.training.samples import ScoredSamples
+from dae_aqa.training.samples import select_samples
 
 NUM_TRAIN = (430, 1059, 4000)
 NUM_VAL, NUM_TEST, NUM_EPOCHS = 110, 1000, 60
 CPU = torch.device("cpu")
+# model, loss
+HEADS = {
+    **{f"dae_mt {loss}": ("dae_mt", loss) for loss in LOSSES},
+    "dae_judges nll": ("dae_judges", "nll"),
+}
 
 
 def many_dives(count: int, *, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -62,19 +69,21 @@ def parameters(loss: str, *, seed: int) -> Params:
     return parse_params(Params, content, source="params.yaml")
 
 
-def train_and_test(loss: str, *, num_train: int, seed: int) -> dict[str, Any]:
+def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
     """Return the test figures of one head."""
+    model_name, loss = HEADS[name]
     params = parameters(loss, seed=seed)
+    judged = model_name == "dae_judges"
     annotations, truth = many_dives(num_train + NUM_VAL + NUM_TEST, seed=seed)
     faults = truth.filter(like=FAULT_PREFIX).to_numpy()
     torch.manual_seed(seed)
     model = build_model(
-        model="dae_mt",
+        model=model_name,
         backbone="small3d",
         backbone_weights=None,
         pretrained=False,
-        scoring_rule=None,
-        num_judges=None,
+        scoring_rule="diving" if judged else None,
+        num_judges=NUM_JUDGES if judged else None,
         dropout=params.train.dropout,
     )
     model.set_finetune("head")
@@ -87,16 +96,13 @@ def train_and_test(loss: str, *, num_train: int, seed: int) -> dict[str, Any]:
     }
     samples, feeds = {}, {}
     for split, part in rows.items():
-        chosen = annotations[part]
-        ids = chosen["sample_id"].tolist()
-        targets = make_targets(
-            final_score=chosen["final_score"].tolist(),
-            difficulty=chosen["difficulty"].tolist(),
-            judge_scores=None,
-            scoring_rule=None,
-            sample_ids=ids,
+        samples[split] = select_samples(
+            annotations[part],
+            pd.DataFrame({"sample_id": annotations[part]["sample_id"], "split": split}),
+            split=split,
+            scoring_rule="diving",
+            with_judges=judged,
         )
-        samples[split] = ScoredSamples(ids, targets)
         feeds[split] = FeatureFeed(features[part], device=CPU)
     model.fit_target_scale(samples["train"].targets)
     with tempfile.TemporaryDirectory() as folder:
@@ -121,13 +127,17 @@ def train_and_test(loss: str, *, num_train: int, seed: int) -> dict[str, Any]:
     mu, sigma = prediction.mu_execution.numpy(), prediction.sigma_execution.numpy()
     score = samples["test"].targets.execution_score.numpy()
     true_sigma = truth[rows["test"]]["true_sigma_execution"].to_numpy()
+    judges = prediction.sigma_judges_execution
     return {
-        "loss": loss,
+        "head": name,
         "num_train": num_train,
         "seed": seed,
         "spearman_execution": spearman(predicted=mu, target=score),
         "coverage_90": coverage(mu=mu, sigma=sigma, target=score, level=0.9),
         "sigma_rank_correlation_execution": spearman(predicted=sigma, target=true_sigma),
+        "sigma_judges_rank_correlation_execution": (
+            None if judges is None else spearman(predicted=judges.numpy(), target=true_sigma)
+        ),
         "median_sigma_ratio": float(np.median(sigma / true_sigma)),
     }
 
@@ -140,16 +150,16 @@ def main() -> None:
     torch.set_num_threads(1)
     set_determinism(True)
     rows = [
-        train_and_test(loss, num_train=num_train, seed=seed)
+        train_and_test(name, num_train=num_train, seed=seed)
         for num_train in NUM_TRAIN
-        for loss in LOSSES
+        for name in HEADS
         for seed in args.seeds
     ]
     path = write_result("sigma_from_faults", {"num_test": NUM_TEST, "rows": rows})
     frame = pd.DataFrame(rows)
-    mean = frame.groupby(["num_train", "loss"], sort=False).mean().drop(columns="seed")
+    mean = frame.groupby(["num_train", "head"], sort=False).mean().drop(columns="seed")
     table = [(*key, *row) for key, row in zip(mean.index, mean.to_numpy().tolist(), strict=True)]
-    print(markdown_table(("num_train", "loss", *mean.columns), table))
+    print(markdown_table(("num_train", "head", *mean.columns), table))
     print(path)
 
 
