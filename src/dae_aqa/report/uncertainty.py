@@ -233,7 +233,8 @@ def _parts_of_sigma(samples: pd.DataFrame) -> ReportFigure:
             name="sigma-parts",
             label="Predicted sigma and the judges' part of it, by predicted execution score.",
         ),
-        finding=f"Judges who scatter among themselves make {100 * share:.0f} % of the predicted variance.",
+        finding=f"Judges who scatter among themselves make {100 * share:.0f} % of the predicted "
+        "variance.",
         reading="The model learned from the single marks how far judges of one panel lie apart. "
         "That part of σ (dark) no better model could take away. The rest is what it does not know "
         "about the performance, and what a whole panel may share.",
