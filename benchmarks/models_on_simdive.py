@@ -135,7 +135,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
         prediction = predict(
             trained.model,
             feed,
-            difficulty=test.targets.difficulty,
+            samples=test,
             batch_size=params.test_batch_size,
             precision=params.train.precision,
             show_progress=False,

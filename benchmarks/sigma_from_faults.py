@@ -119,7 +119,7 @@ def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
     prediction = predict(
         model,
         feeds["test"],
-        difficulty=samples["test"].targets.difficulty,
+        samples=samples["test"],
         batch_size=100,
         precision="fp32",
         show_progress=False,

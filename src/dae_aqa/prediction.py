@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.targets import ScorePrediction
+from dae_aqa.models.targets import ScorePrediction, check_output
 from dae_aqa.params import Precision
 from dae_aqa.progress import Progress
 from dae_aqa.training.feeds import Feed
 from dae_aqa.training.processes import ALONE, Processes
+from dae_aqa.training.samples import ScoredSamples
 
 _AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,7 +34,7 @@ def predict(
     model: ScoreModel,
     feed: Feed,
     *,
-    difficulty: Tensor,
+    samples: ScoredSamples,
     batch_size: int,
     precision: Precision,
     show_progress: bool,
@@ -44,21 +45,28 @@ def predict(
     Args:
         model: is left in evaluation mode.
         feed: gives the samples' inputs, not augmented.
-        difficulty: of the samples, (N,).
+        samples: those of `feed`; their difficulty is used.
         batch_size: samples per forward pass; it does not change the predictions.
         precision: of the forward pass.
         show_progress: whether to draw a progress bar.
         processes: share the samples between them; each returns all predictions.
+
+    Raises:
+        ModelError: the output for a sample is not finite.
     """
     model.eval()
     device = next(model.parameters()).device
-    own = list(range(processes.rank, len(difficulty), processes.count))
+    own = list(range(processes.rank, len(samples), processes.count))
     parts: list[tuple[Tensor, ScorePrediction]] = []
     with Progress("predict", total=len(own), unit="sample", show=show_progress) as bar:
         for indices, inputs in feed.batches(chunks(own, batch_size), epoch=0):
             with autocast(device, precision):
                 output = feed.forward(model, inputs)
-            parts.append((indices, model.predict(output, difficulty[indices].to(device))))
+            check_output(
+                output.mu, sample_ids=[samples.sample_ids[row] for row in indices.tolist()]
+            )
+            difficulty = samples.targets.difficulty[indices].to(device)
+            parts.append((indices, model.predict(output, difficulty)))
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()

@@ -147,7 +147,7 @@ def _predict(
     return predict(
         trained.model,
         feed,
-        difficulty=samples.targets.difficulty,
+        samples=samples,
         batch_size=params.test_batch_size,
         precision=params.train.precision,
         show_progress=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dae_aqa.errors import TrainingError
+from dae_aqa.errors import ModelError, TrainingError
 from dae_aqa.models import build_model, make_targets
 from dae_aqa.prediction import predict
 from dae_aqa.training import loop
@@ -158,7 +158,7 @@ def test_result_has_the_weights_of_the_best_epoch(fit_head, small_params):
     prediction = predict(
         result.model,
         FeatureFeed(features(4) * 0.5, device=CPU),
-        difficulty=val.targets.difficulty,
+        samples=val,
         batch_size=4,
         precision="fp32",
         show_progress=False,
@@ -173,7 +173,7 @@ def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
     prediction = predict(
         result.model,
         FeatureFeed(features(4) * 0.5, device=CPU),
-        difficulty=val.targets.difficulty,
+        samples=val,
         batch_size=4,
         precision="fp32",
         show_progress=False,
@@ -219,7 +219,7 @@ def test_batch_size_does_not_change_predictions():
         predict(
             model,
             feed,
-            difficulty=torch.full((5,), 2.0),
+            samples=scored("t", 5),
             batch_size=size,
             precision="fp32",
             show_progress=False,
@@ -228,3 +228,17 @@ def test_batch_size_does_not_change_predictions():
     )
     torch.testing.assert_close(one.mu, five.mu, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(one.sigma, five.sigma, rtol=1e-6, atol=1e-6)
+
+
+def test_an_output_that_is_no_number_names_its_sample():
+    inputs = features(3)
+    inputs[1] = math.inf
+    with pytest.raises(ModelError, match=r"1 sample.* cannot be used:\n  sample 't1': the model's"):
+        predict(
+            fresh_model(),
+            FeatureFeed(inputs, device=CPU),
+            samples=scored("t", 3),
+            batch_size=2,
+            precision="fp32",
+            show_progress=False,
+        )

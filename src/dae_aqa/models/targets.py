@@ -122,10 +122,27 @@ def check_features(features: Tensor, *, sample_ids: Sequence[str]) -> None:
     Raises:
         ModelError: names every such sample (the first 20).
     """
-    bad = ~torch.isfinite(features.flatten(1)).all(dim=1).cpu().numpy()
-    _refuse_rows(
-        bad, bad, sample_ids, "its features hold NaN or infinity; check its frames and the weights"
+    _refuse_not_finite(
+        features, sample_ids, "its features hold NaN or infinity; check its frames and the weights"
     )
+
+
+def check_output(means: Tensor, *, sample_ids: Sequence[str]) -> None:
+    """Raise if the means (N, ...) that a model gives for a sample are not finite.
+
+    Raises:
+        ModelError: names every such sample (the first 20).
+    """
+    _refuse_not_finite(
+        means,
+        sample_ids,
+        "the model's output for it is NaN or infinite; check its frames and the weights",
+    )
+
+
+def _refuse_not_finite(values: Tensor, sample_ids: Sequence[str], message: str) -> None:
+    bad = ~torch.isfinite(values.flatten(1)).all(dim=1).cpu().numpy()
+    _refuse_rows(bad, bad, sample_ids, message)
 
 
 def _refuse_rows(

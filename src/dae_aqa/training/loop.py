@@ -315,7 +315,7 @@ def _predict(
     return predict(
         model,
         feed,
-        difficulty=samples.targets.difficulty,
+        samples=samples,
         batch_size=params.test_batch_size,
         precision=params.train.precision,
         show_progress=False,
