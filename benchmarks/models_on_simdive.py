@@ -10,7 +10,9 @@ training's figures go into benchmarks/results/models_on_simdive.json as soon as 
 those that are there are not trained again. `--table` prints the tables of docs/models.md.
 
 `oracle` is the rank correlation with the judges' true sigma that the best possible sigma has, one
-that knows the judges' noise and how large the model's own errors are at each score.
+that knows the judges' noise and how large the model's own errors are at each score. `…_other_law`
+is the control: the rank correlation with the sigma that the judges would have had under the noise
+law that the model never saw. A sigma that learned nothing may look right under one law by its shape.
 """
 
 from __future__ import annotations
@@ -108,6 +110,8 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     simulated = params.datasets.simdive
     options = {field.name: getattr(simulated, field.name) for field in fields(SimDiveOptions)}
     annotations, truth = tables(options=SimDiveOptions(**options))
+    (other_law,) = {"monotone", "mid_peak"} - {simulated.noise_law}
+    _, other_truth = tables(options=SimDiveOptions(**options | {"noise_law": other_law}))
     section = params.make_splits
     splits = make_splits(
         annotations,
@@ -152,9 +156,16 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     metrics = evaluate_predictions(
         predictions, score_range=None, num_bootstrap=100, seed=0, baselines=None
     )
+    other = other_truth.set_index("sample_id").loc[test.sample_ids, "true_sigma_execution"]
+    other_ranks = {
+        f"{name}_rank_correlation_other_law": stats.spearmanr(values.numpy(), other).statistic
+        for name, values in (("sigma", prediction.sigma_execution), ("sigma_judges", judges))
+        if values is not None
+    }
     error = predictions["mu_execution"].to_numpy() - truth["true_execution"].to_numpy()
     return {
         **{name: metrics.get(name) for name in FIGURES},
+        **{name: float(value) for name, value in other_ranks.items()},
         "mean_sigma_execution": float(predictions["sigma_execution"].mean()),
         "model_error_sd": float(error.std()),
         "judges_noise_sd": float(np.sqrt((truth["true_sigma_execution"] ** 2).mean())),
@@ -207,7 +218,9 @@ def show(rows: list[dict[str, Any]]) -> None:
         "rejection tau": "rejection_tau",
         "sigma ~ judges' sigma": "sigma_rank_correlation_execution",
         "oracle": "oracle",
+        "of the other law": "sigma_rank_correlation_other_law",
         "judges' part ~ judges' sigma": "sigma_judges_rank_correlation_execution",
+        "judges' part, of the other law": "sigma_judges_rank_correlation_other_law",
     }
     table = []
     for name in CONFIGURATIONS:
