@@ -12,7 +12,7 @@ those that are there are not trained again. `--table` prints the tables of docs/
 `oracle` is the rank correlation with the judges' true sigma that the best possible sigma has, one
 that knows the judges' noise and how large the model's own errors are at each score. `…_other_law`
 is the control: the rank correlation with the sigma that the judges would have had under the noise
-law that the model never saw. A sigma that learned nothing may look right under one law by its shape.
+law that the model never saw. A sigma that learned nothing may look right under one of the two.
 """
 
 from __future__ import annotations
