@@ -34,7 +34,7 @@ from scipy import ndimage, stats
 
 from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
 from dae_aqa.clips.dataset import SampleDataset
-from dae_aqa.datasets.simdive import SimDiveOptions
+from dae_aqa.datasets.simdive import NOISE_LAWS, SimDiveOptions
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.evaluation import evaluate_predictions
 from dae_aqa.params import Params, parse_params
@@ -110,7 +110,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     simulated = params.datasets.simdive
     options = {field.name: getattr(simulated, field.name) for field in fields(SimDiveOptions)}
     annotations, truth = tables(options=SimDiveOptions(**options))
-    (other_law,) = {"monotone", "mid_peak"} - {simulated.noise_law}
+    (other_law,) = set(NOISE_LAWS) - {simulated.noise_law}
     _, other_truth = tables(options=SimDiveOptions(**options | {"noise_law": other_law}))
     section = params.make_splits
     splits = make_splits(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.targets import ScorePrediction, check_output
+from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.params import Precision
 from dae_aqa.progress import Progress
 from dae_aqa.training.feeds import Feed
@@ -62,11 +62,9 @@ def predict(
         for indices, inputs in feed.batches(chunks(own, batch_size), epoch=0):
             with autocast(device, precision):
                 output = feed.forward(model, inputs)
-            check_output(
-                output.mu, sample_ids=[samples.sample_ids[row] for row in indices.tolist()]
-            )
             difficulty = samples.targets.difficulty[indices].to(device)
-            parts.append((indices, model.predict(output, difficulty)))
+            sample_ids = [samples.sample_ids[row] for row in indices.tolist()]
+            parts.append((indices, model.predict(output, difficulty, sample_ids=sample_ids)))
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()

@@ -35,6 +35,12 @@ def _propagated(rule: str, mu: list[float], sigma: list[float], tau: float) -> t
     return mean.item(), std.item()
 
 
+def _head(rule: str, *, num_judges: int) -> JudgesHead:
+    net = GaussianMlp(1, num_means=num_judges, num_variances=num_judges + 1, dropout=0.0)
+    checked = scoring.scoring_rule(rule, num_judges=num_judges)
+    return JudgesHead(net, rule=checked, num_judges=num_judges)
+
+
 @pytest.mark.parametrize("case", list(CASES))
 def test_against_brute_force(case: str) -> None:
     rule, mu, sigma, tau = CASES[case]
@@ -91,11 +97,8 @@ def test_what_judges_share_is_told_from_what_each_adds(loss: str) -> None:
     own, common = torch.tensor([0.3, 0.3, 0.3, 0.3, 0.6]), 0.8
     torch.manual_seed(0)
     marks = 7.0 + common * torch.randn(3000, 1) + own * torch.randn(3000, 5)
-    rule = scoring.scoring_rule("diving", num_judges=5)
-    head = JudgesHead(
-        GaussianMlp(1, num_means=5, num_variances=6, dropout=0.0), rule=rule, num_judges=5
-    )
-    execution = rule.execution(marks)
+    head = _head("diving", num_judges=5)
+    execution = head.rule.execution(marks)
     ones = torch.ones_like(execution)
     targets = Targets(execution, execution, ones, marks)
     head.fit_target_scale(targets)
@@ -116,19 +119,36 @@ def test_what_judges_share_is_told_from_what_each_adds(loss: str) -> None:
     alone = 7.0 + own * torch.randn(100_000, 5)
     assert prediction.sigma_judges_execution is not None
     assert prediction.sigma_judges_execution.item() == pytest.approx(
-        rule.execution(alone).std().item(), rel=0.1
+        head.rule.execution(alone).std().item(), rel=0.1
     )
     assert prediction.sigma_execution.item() == pytest.approx(execution.std().item(), rel=0.1)
 
 
 def test_calibration_leaves_the_judges_part() -> None:
-    rule = scoring.scoring_rule("diving", num_judges=5)
-    head = JudgesHead(
-        GaussianMlp(1, num_means=5, num_variances=6, dropout=0.0), rule=rule, num_judges=5
-    )
+    head = _head("diving", num_judges=5)
     output = HeadOutput(torch.full((1, 5), 7.0), torch.zeros(1, 6))
     before = head.predict(output, torch.ones(1))
     head.sigma_scale.mul_(2.0)
     after = head.predict(output, torch.ones(1))
     torch.testing.assert_close(after.sigma, 2 * before.sigma)
     torch.testing.assert_close(after.sigma_judges_execution, before.sigma_judges_execution)
+
+
+def test_a_single_judge_has_no_panel() -> None:
+    """One rater and the sum of elements: all of sigma is in the execution."""
+    head = _head("sum_of_elements", num_judges=1)
+    marks = torch.tensor([[3.0], [4.0], [6.0]])
+    ones = torch.ones(3)
+    targets = Targets(marks[:, 0], marks[:, 0], ones, marks)
+    head.fit_target_scale(targets)
+    output = head(ones[:, None])
+    options = LossOptions(name="nll", alpha=0.6, beta=0.4, beta_nll=0.5)
+    loss = head.loss(output, targets, options=options, warmup=False, generator=None)
+    loss.backward()
+    gradients = [parameter.grad for parameter in head.parameters()]
+    assert all(bool(torch.isfinite(grad).all()) for grad in gradients if grad is not None)
+    assert head.net.fc2_logvar is not None
+    assert bool((head.net.fc2_logvar.weight.grad != 0).any())
+    prediction = head.predict(output, ones)
+    assert prediction.sigma_judges_execution is None
+    assert bool((prediction.sigma > 0).all())

@@ -65,7 +65,7 @@ def propagate(
 
 
 def centred_variance(variance: Tensor) -> Tensor:
-    """Return the variances (N, J) of independent values less their mean, given theirs (N, J).
+    """Return the variances (N, J) of J > 1 independent values less their mean, given theirs (N, J).
 
     Closed form: `Var(x_j - mean(x)) = v_j (1 - 2 / J) + mean(v) / J`.
     """
@@ -84,7 +84,8 @@ class JudgesHead(Head):
     judges scatter among themselves (`sigma_j`): whatever all of them share, a performance that the
     model misjudges above all, is not in these distances. The execution score that the rule makes of
     the marks teaches the rest (`tau`). Both parts of the predicted sigma thus mean something on
-    their own, and `ScorePrediction.sigma_judges_execution` gives the first.
+    their own, and `ScorePrediction.sigma_judges_execution` gives the first; a single judge has no
+    such parts.
     """
 
     execution_mean: Tensor
@@ -129,19 +130,13 @@ class JudgesHead(Head):
         warmup: bool,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return the loss of the marks about their panel's mean plus that of the execution."""
+        """Return the loss of the marks about their panel's mean plus that of the execution.
+
+        A single judge has no panel: the loss is then that of the execution alone.
+        """
         marks = self.target(targets).to(output.mu)
         if warmup:
             return losses.mse(output.mu, self._standardized(marks))
-        own, _ = self._variances(output)
-        panel_loss = losses.gaussian_loss(
-            _centred(output.mu),
-            torch.log(centred_variance(own)),
-            _centred(self._standardized(marks)),
-            # calibration, which undoes what unequal weights do to sigma, reaches the sum alone
-            options=replace(options, alpha=0.5, beta=0.5),
-            generator=generator,
-        )
         mu, sigma = self._execution(output)
         truth = self.rule.execution(marks)
         execution_loss = losses.gaussian_loss(
@@ -151,16 +146,34 @@ class JudgesHead(Head):
             options=options,
             generator=generator,
         )
+        if not self._is_panel:
+            return execution_loss
+        own, _ = self._variances(output)
+        panel_loss = losses.gaussian_loss(
+            _centred(output.mu),
+            torch.log(centred_variance(own)),
+            _centred(self._standardized(marks)),
+            # calibration, which undoes what unequal weights do to sigma, reaches the sum alone
+            options=replace(options, alpha=0.5, beta=0.5),
+            generator=generator,
+        )
         return panel_loss + execution_loss
 
     def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
         """Return the Gaussian of the execution score under the rule, and it times difficulty."""
         output = exact(output)
         mu, sigma = self._execution(output)
+        prediction = from_execution(mu, sigma * self.sigma_scale.to(sigma), difficulty)
+        if not self._is_panel:
+            return prediction
         own, common = self._variances(output)
         _, sigma_judges = self._propagated(output.mu, own, torch.zeros_like(common))
-        prediction = from_execution(mu, sigma * self.sigma_scale.to(sigma), difficulty)
         return replace(prediction, sigma_judges_execution=sigma_judges)
+
+    @property
+    def _is_panel(self) -> bool:
+        """Whether there are several marks, so that they can lie apart."""
+        return self.points.shape[1] > 2
 
     def _variances(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
         """Return each judge's own variance (N, J) and the common one (N, 1), standardised."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from dae_aqa.errors import ModelError
 from dae_aqa.models.backbones import Backbone
 from dae_aqa.models.heads import Head, HeadOutput
 from dae_aqa.models.losses import LossOptions
-from dae_aqa.models.targets import ScorePrediction, Targets
+from dae_aqa.models.targets import ScorePrediction, Targets, check_output
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -99,22 +100,21 @@ class ScoreModel(nn.Module):
         return self.head.loss(output, targets, options=options, warmup=warmup, generator=generator)
 
     @torch.no_grad()
-    def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
+    def predict(
+        self, output: HeadOutput, difficulty: Tensor, *, sample_ids: Sequence[str] | None = None
+    ) -> ScorePrediction:
         """Return the Gaussians of final and execution scores; the same every time, on the CPU.
 
         Args:
             output: what `forward` gave.
             difficulty: degrees of difficulty (N,).
+            sample_ids: names for messages; rows of the batch are named where there are none.
 
         Raises:
             ModelError: a difficulty is not a finite number > 0, or the output is not finite.
         """
-        bad = ~torch.isfinite(output.mu).flatten(1).all(dim=1)
-        if bool(bad.any()):
-            raise ModelError(
-                f"the model's output is NaN or infinite in row {int(bad.nonzero()[0, 0])} of the "
-                "batch; its input or the weights are damaged."
-            )
+        names = sample_ids or [f"row {row} of the batch" for row in range(len(output.mu))]
+        check_output(output.mu, sample_ids=names)
         return self.head.predict(output, difficulty)
 
     def fit_target_scale(self, targets: Targets) -> None:

@@ -206,25 +206,21 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
 
 
 def _parts_of_sigma(samples: pd.DataFrame) -> ReportFigure:
-    groups = np.array_split(np.argsort(samples["mu_execution"].to_numpy()), _NUM_SCORE_GROUPS)
-    groups = [group for group in groups if len(group) > 0]
-    variance = {
-        name: samples[name].to_numpy() ** 2
-        for name in ("sigma_execution", "sigma_judges_execution")
-    }
-    total, judges = (
-        np.sqrt([values[group].mean() for group in groups]) for values in variance.values()
-    )
-    share = variance["sigma_judges_execution"].sum() / variance["sigma_execution"].sum()
+    mu = samples["mu_execution"].to_numpy()
+    variance = samples["sigma_execution"].to_numpy() ** 2
+    judges_variance = samples["sigma_judges_execution"].to_numpy() ** 2
+    groups = np.array_split(np.argsort(mu), min(_NUM_SCORE_GROUPS, len(mu)))
+    whole = np.sqrt([variance[group].mean() for group in groups])
+    judges = np.sqrt([judges_variance[group].mean() for group in groups])
+    share = judges_variance.sum() / variance.sum()
     figure, axes = drawing.new_figure()
     positions = np.arange(1, len(groups) + 1)
-    axes.bar(positions, total, width=0.72, color=PREDICTION, alpha=0.45, label="whole σ")
+    axes.bar(positions, whole, width=0.72, color=PREDICTION, alpha=0.45, label="whole σ")
     axes.bar(positions, judges, width=0.4, color=PREDICTION, label="judges among themselves")
     axes.grid(axis="x", visible=False)
-    middles = [samples["mu_execution"].to_numpy()[group].mean() for group in groups]
-    axes.set_xticks(positions, [f"{value:.1f}" for value in middles], fontsize=8)
+    axes.set_xticks(positions, [f"{mu[group].mean():.1f}" for group in groups], fontsize=8)
     axes.set(xlabel="mean predicted execution score of each tenth", ylabel="σ, execution score")
-    axes.set_ylim(0, 1.25 * max(total.max(), judges.max()))
+    axes.set_ylim(0, 1.25 * max(whole.max(), judges.max()))
     drawing.add_legend(axes, num_columns=2)
     return ReportFigure(
         title="How much of the doubt is the judges' own",
