@@ -4,8 +4,9 @@ from pathlib import Path
 
 from dae_aqa.annotations import write_annotations
 from dae_aqa.datasets import load_dataset
+from dae_aqa.outputs import refuse_foreign_files, replaced_folder
 from dae_aqa.params import load_params
-from dae_aqa.runtime import cache_dir, run_stage
+from dae_aqa.runtime import cache_dir, project_root, run_stage
 
 VIDEOS_DIR = Path("data/videos")
 ANNOTATIONS = Path("data/annotations.csv")
@@ -17,13 +18,15 @@ MISSING_VIDEOS = Path("data/missing_videos.csv")
 def main() -> None:
     """Write the videos and the tables of the chosen dataset."""
     params = load_params()
-    tables = load_dataset(
-        params.dataset,
-        options=params.dataset_params,
-        download=params.download,
-        videos_dir=VIDEOS_DIR,
-        cache_dir=cache_dir(f"download/{params.dataset}"),
-    )
+    refuse_foreign_files(VIDEOS_DIR, root=project_root())
+    with replaced_folder(VIDEOS_DIR) as videos_dir:
+        tables = load_dataset(
+            params.dataset,
+            options=params.dataset_params,
+            download=params.download,
+            videos_dir=videos_dir,
+            cache_dir=cache_dir(f"download/{params.dataset}"),
+        )
     write_annotations(tables.annotations, ANNOTATIONS)
     tables.truth.to_csv(TRUTH, index=False, lineterminator="\n")
     tables.notes.to_csv(NOTES, index=False, lineterminator="\n")

@@ -17,8 +17,8 @@ PACKAGE = SRC / "dae_aqa"
 
 FLOORS = {
     0: (
-        *("errors", "params", "annotations", "scoring"),
-        *("metrics", "calibration", "predictions", "progress", "runtime"),
+        *("errors", "params", "params_file", "params_rules", "annotations", "scoring"),
+        *("metrics", "calibration", "predictions", "progress", "outputs", "runtime", "check"),
     ),
     1: ("datasets", "frames", "splits"),
     2: ("clips", "models", "device"),
@@ -38,7 +38,7 @@ FLOORS = {
     ),
 }  # fmt: skip
 # what a bare GPU node has, with what these packages need themselves
-CORE_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "yaml")
+CORE_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "yaml", "ruamel")
 CORE = ("training", "clips", "models", "prediction", "trained_model", "params", "device")
 
 

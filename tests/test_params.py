@@ -8,12 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import av
+import av.codec.hwaccel
 import pytest
+import torchvision
 import yaml
-from ruamel.yaml import YAML
+from dvc.utils.serialize import parse_yaml
 
+from dae_aqa import params_rules
 from dae_aqa.errors import ParamsError
+from dae_aqa.models.backbones import BACKBONES, TORCHVISION_MODELS
 from dae_aqa.params import Params, flatten, load_params, parse_params
+from dae_aqa.params_file import read_params_file
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 Change = Callable[..., dict[str, Any]]
@@ -98,16 +104,32 @@ def test_dataset_params_are_those_of_the_chosen_dataset(changed, dataset):
     assert params.dataset_params is getattr(params.datasets, dataset)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1e-4", 1e-4), ("1E-4", 1e-4), ("2.5e3", 2500.0), ("+.5", 0.5), ("3", 3.0), ("1.", 1.0)],
-)
-def test_numbers_are_read_as_dvc_reads_them(tmp_path, text, value):
-    """A plain YAML 1.1 reader takes `1e-4` for a text."""
+TOKENS = [
+    *("010", "0777", "08", "0o17", "0x1F", "0b11", "1_000", "+1", "-0", "1e-4", "1E-4", "2.5e3"),
+    *("+.5", ".5", "1.", "3", "12e03", "1:30", "1:30:00", "yes", "no", "on", "off", "y", "n"),
+    *("true", "True", "TRUE", "null", "Null", "~", "", ".inf", "-.inf", "'1e-4'", "1e", "e4"),
+    *("1e-4x", "--1", "2001-01-01", "[1, 010]", "{a: no}", "0o8", "1,000"),
+]
+
+
+@pytest.mark.parametrize("text", TOKENS)
+def test_values_are_read_as_dvc_reads_them(tmp_path, text):
     path = tmp_path / "params.yaml"
-    path.write_text(SHIPPED.read_text().replace("lr: 2.0e-3", f"lr: {text}"))
-    assert load_params(path).lr == value
-    assert YAML(typ="safe").load(path)["lr"] == value  # the reader that DVC uses
+    path.write_text(f"key: {text}\n")
+    expected = parse_yaml(path.read_text(), str(path))
+    content = read_params_file(path)
+    assert content == expected
+    assert type(content["key"]) is type(expected["key"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("010", 10), ("1:30", "1:30"), ("no", "no"), ("1e-4", 1e-4), ("0o17", 15)]
+)
+def test_yaml_1_2_by_examples(tmp_path, text, value):
+    """Source: YAML 1.2.2, section 10.3.2."""
+    path = tmp_path / "params.yaml"
+    path.write_text(f"key: {text}\n")
+    assert read_params_file(path) == {"key": value}
 
 
 @pytest.mark.parametrize("text", ["'1e-4'", "1e", "e4", "1e-4x", "--1"])
@@ -121,6 +143,10 @@ def test_what_is_no_number_stays_a_text(tmp_path, text):
 def test_unknown_key_suggests_the_meant_one(changed):
     message = refuse(changed({"train.drop_out": 0.1}))
     assert "train.drop_out: unknown key (did you mean 'dropout'?)" in message
+
+
+def test_unknown_key_in_other_case_suggests_the_meant_one(changed):
+    assert "Lr: unknown key (did you mean 'lr'?)" in refuse(changed({"Lr": 0.1}))
 
 
 def test_unknown_key_without_likeness_lists_the_known(changed):
@@ -164,6 +190,10 @@ def test_missing_section(changed):
         ("train.loss", 3, "train.loss: expected a section with keys, got 3."),
         ("train.loss", None, "train.loss: expected a section with keys, got None."),
         ("model", ["dae"], "model: ['dae'] is not allowed"),
+        ("train.experiment", "", "train.experiment: expected a text that is not blank"),
+        ("datasets.csv.videos_dir", " ", "videos_dir: expected a text that is not blank"),
+        ("datasets.csv.videos_dir", "a\0b", "has no control characters, got 'a\\x00b' (str)"),
+        ("lr", 10**400, "lr: expected a finite number, got 1000"),
     ],
 )
 def test_wrong_type(changed, key, value, told):
@@ -176,15 +206,28 @@ def test_wrong_type(changed, key, value, told):
         ("lr", 0.0, "> 0"),
         ("lr", -1e-3, "> 0"),
         ("weight_decay", -1e-9, ">= 0"),
-        ("train_batch_size", 0, ">= 1"),
-        ("num_workers", -1, ">= 0"),
+        ("train_batch_size", 0, ">= 1 and <= 1000000"),
+        ("num_workers", -1, ">= 0 and <= 256"),
         ("make_splits.test_fraction", 1.01, ">= 0 and <= 1"),
         ("make_splits.val_fraction", 0, "> 0 and <= 0.9"),
         ("extract_frames.jpeg_quality", 101, ">= 1 and <= 100"),
-        ("train.early_stopping_patience", 0, ">= 1"),
+        ("train.early_stopping_patience", 0, ">= 1 and <= 1000000"),
         ("train.clip_grad_norm", 0, "> 0"),
-        ("train.clips.starts", [4, -1], ">= 0"),
-        ("evaluate.num_bootstrap", 99, ">= 100"),
+        ("train.clips.starts", [4, -1], ">= 0 and <= 1000000"),
+        ("evaluate.num_bootstrap", 99, ">= 100 and <= 1000000"),
+        ("seed", 2**63, ">= 0 and <= 9223372036854775807"),
+        ("datasets.simdive.seed", 2**64, ">= 0 and <= 9223372036854775807"),
+        ("extract_frames.width", 1_000_000, ">= 16 and <= 8192"),
+        ("extract_frames.height", 15, ">= 16 and <= 8192"),
+        ("extract_frames.num_frames", 10**9, ">= 1 and <= 1000000"),
+        ("extract_frames.num_workers", 257, ">= 1 and <= 256"),
+        ("train.clips.size_px", 8193, ">= 16 and <= 8192"),
+        ("download.num_retries", 17, ">= 0 and <= 16"),
+        ("datasets.simdive.fps", 3, ">= 5 and <= 120"),
+        ("datasets.simdive.height", 31, ">= 32 and <= 8192"),
+        ("datasets.simdive.num_dives", 1, ">= 2 and <= 1000000"),
+        ("datasets.simdive.test_fraction", 0, ">= 0.001 and <= 0.999"),
+        ("datasets.simdive.min_gap_seconds", 0, "> 0 and <= 60"),
     ],
 )
 def test_out_of_range(changed, key, value, expected):
@@ -244,6 +287,44 @@ def test_all_faults_are_named_at_once(changed):
             {"train.compile": True, "train.activation_checkpointing": True},
             "train.compile: cannot go together with train.activation_checkpointing",
         ),
+        ({"backbone": "i3dd"}, "backbone: 'i3dd' is not known (did you mean 'i3d'?); expected one"),
+        ({"train.clips.size_px": 31}, "train.clips.size_px: 31, but small3d takes at least 32."),
+        ({"train.clips.num_frames": 7}, "clips.num_frames: 7, but small3d takes at least 8."),
+        (
+            {"backbone": "s3d", "train.clips.size_px": 223},
+            "train.clips.size_px: 223, but s3d takes at least 224.",
+        ),
+        (
+            {"backbone": "mvit_v2_s", "train.clips.size_px": 256},
+            "train.clips.size_px: 256, but mvit_v2_s takes exactly 224.",
+        ),
+        (
+            {"backbone": "mvit_v2_s", "train.clips.size_px": 224},
+            "train.clips.num_frames: 48, but mvit_v2_s takes exactly 16.",
+        ),
+        ({"train.pretrained": True}, "train.pretrained: true fetches torchvision's weights"),
+        ({"evaluate.checkpoint": "x.pth"}, "evaluate.checkpoint: a released checkpoint holds the"),
+        (
+            {"dataset": "csv", "model": "dae_judges"},
+            "model: 'dae_judges' combines judges by the sport's rule, but datasets.csv.scoring_rule"
+            " is null",
+        ),
+        ({"train.experiment": "x" * 251}, "train.experiment: 251 characters; MLflow takes at most"),
+        (
+            {"make_splits.source": "random", "make_splits.test_fraction": 1},
+            "make_splits.test_fraction: 1 leaves no sample to test or none to train",
+        ),
+        ({"extract_frames.hwaccel": "cudda"}, "hwaccel: 'cudda' is no decoder device of ffmpeg"),
+        ({"datasets.simdive.dives_per_video": 900}, "dives_per_video: 900; expected at most"),
+        ({"datasets.simdive.width": 457}, "datasets.simdive.width: 457; expected an even number"),
+        ({"datasets.simdive.width": 254}, "datasets.simdive.width: 254; expected an even number"),
+        ({"datasets.simdive.height": 255}, "datasets.simdive.height: 255; expected an even"),
+        ({"datasets.simdive.max_gap_seconds": 0.4}, "max_gap_seconds: 0.4; expected at least"),
+        ({"datasets.csv.min_score": 110}, "datasets.csv.min_score: 110 is not below datasets.csv."),
+        (
+            {"datasets.mtl_aqa.annotations_source": "ftp://example.org/a.zip"},
+            "annotations_source: 'ftp://example.org/a.zip'; expected a folder, a zip file or an",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together(changed, changes, told):
@@ -257,6 +338,17 @@ def test_values_that_do_not_fit_together(changed, changes, told):
         {"temporal_aug": 7, "extract_frames.margin_frames": 4},
         {"temporal_aug": 7, "extract_frames.window": "uniform"},
         {"train.clips.crop_px": 224, "train.clips.jitter_px": 4},
+        {"train.clips.size_px": 32, "train.clips.num_frames": 8},
+        {"backbone": "mvit_v2_s", "train.clips.size_px": 224, "train.clips.num_frames": 16},
+        {"backbone": "r2plus1d_18", "train.pretrained": True},
+        {"dataset": "csv", "model": "dae_judges", "datasets.csv.scoring_rule": "diving"},
+        {"make_splits.test_fraction": 1},
+        {"extract_frames.hwaccel": "cuda"},
+        {"train.experiment": "x" * 250},
+        {"seed": 2**63 - 1},
+        {"datasets.simdive.width": 256, "datasets.simdive.dives_per_video": 899},
+        {"datasets.simdive.max_gap_seconds": 0.5},
+        {"datasets.csv.min_score": 109},
     ],
 )
 def test_values_that_just_fit_together(changed, changes):
@@ -264,17 +356,87 @@ def test_values_that_just_fit_together(changed, changes):
     assert {key: flatten(params)[key] for key in changes} == changes
 
 
+def test_rules_are_told_together_with_other_faults(changed):
+    message = refuse(changed({"lr": -1, "datasets.csv.min_score": 200, "train.clips.size_px": 31}))
+    assert "3 problem(s)" in message
+    assert "min_score: 200 is not below" in message
+    assert "train.clips.size_px: 31, but small3d" in message
+
+
+def test_a_rule_over_a_faulty_value_is_left_out(changed):
+    assert "1 problem(s)" in refuse(changed({"train.clips.size_px": "big"}))
+
+
+@pytest.mark.parametrize("name", [*BACKBONES, *TORCHVISION_MODELS])
+def test_facts_of_backbones_are_theirs(name):
+    facts = params_rules.BACKBONES[name]
+    if name in TORCHVISION_MODELS:
+        known = TORCHVISION_MODELS[name]
+        assert facts == (known.min_clip, known.exact_clip, True)
+    else:
+        assert facts == (BACKBONES[name].min_clip, False, False)
+
+
+def test_all_backbones_are_known():
+    videos = set(torchvision.models.list_models(module=torchvision.models.video))
+    assert set(TORCHVISION_MODELS) == videos
+    assert set(params_rules.BACKBONES) == videos | set(BACKBONES)
+
+
+def test_decoder_devices_are_known():
+    assert set(av.codec.hwaccel.hwdevices_available()) <= set(params_rules.HWACCELS)
+
+
+@pytest.mark.parametrize("value", ["x" * 10**6, list(range(10**5)), {"a": ["x" * 1000] * 1000}])
+@pytest.mark.parametrize("key", ["lr", "model", "train", "train.clips.starts", "backbone"])
+def test_messages_stay_short(changed, key, value):
+    assert len(refuse(changed({key: value}))) < 10_000
+
+
+def test_long_unknown_keys_and_many_faults_stay_short(changed):
+    message = refuse(changed({f"{'k' * 1000}{number}": 1 for number in range(200)}))
+    assert "200 problem(s)" in message
+    assert message.endswith("… and 150 more")
+    assert len(message) < 60_000
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(ParamsError, match=r"params\.yaml: no such file.*repository's root"):
         load_params(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("content", [b"lr: [1", b"lr: \xff\xfe"])
-def test_file_that_is_no_yaml(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"lr: [1", "not valid YAML: line 1: expected ',' or ']'"),
+        (b"lr: \xff\xfe", "not valid YAML: byte 5 is no UTF-8"),
+        ("lr: 1".encode("utf-16"), "not valid YAML: byte 1 is no UTF-8"),
+        (b"lr: 1\0", "not valid YAML: unacceptable character #x0000"),
+        (b"lr:\n\tx: 1", "not valid YAML: line 2: found character '\\t'"),
+        (b"lr: 1\n---\nlr: 2\n", "not valid YAML: line 2: but found another document"),
+        (b"lr: " + b"9" * 5000, "not valid YAML: Exceeds the limit"),
+        (b"lr: 2001-13-45", "not valid YAML: month must be in 1..12"),
+        (b"lr: !!bool x", "not valid YAML: 'x'"),
+        (b"[" * 3000, "line 1: sections or lists more than 20 deep"),
+        (b"\n".join(b" " * n + b"a:" for n in range(3000))[:90_000], "line 21: sections or lists"),
+        (b"j: &j 1\nlr: *j\n", "line 1: aliases and anchors (*name, &name) are not read"),
+        (b"lr: *j\n", "line 1: aliases and anchors"),
+        (b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "line 1: aliases and anchors"),
+        (b"x" * 100_001, "more than 100,000 bytes are no parameters"),
+    ],
+)
+def test_file_that_is_no_params_file(tmp_path, content, told):
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
-    with pytest.raises(ParamsError, match=r"params\.yaml: not valid YAML"):
+    with pytest.raises(ParamsError, match=r"params\.yaml") as caught:
         load_params(path)
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_folder_in_place_of_the_file(tmp_path):
+    with pytest.raises(ParamsError, match=r"cannot be read as a file \(Is a directory\)"):
+        load_params(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "- 1", "just a text"])
@@ -289,7 +451,7 @@ def test_key_given_twice(tmp_path):
     """The second one would win silently."""
     path = tmp_path / "params.yaml"
     path.write_text(SHIPPED.read_text() + "\nlr: 1.0\n")
-    with pytest.raises(ParamsError, match=r"not valid YAML: .*'lr' is given twice"):
+    with pytest.raises(ParamsError, match=r"not valid YAML: line \d+: found duplicate key .lr."):
         load_params(path)
 
 

@@ -1,6 +1,8 @@
 """The pipeline's own consistency: what dvc.yaml, params.yaml and the code say of each other."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from dae_aqa.params import Params, flatten, load_params
 from tests.test_architecture import imports_of, modules
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("download", "extract_frames", "make_splits", "train", "evaluate")
+WORKING = ("download", "extract_frames", "make_splits", "train", "evaluate")
+STAGES = ("check", *WORKING)
+CHECKERS = {"src/dae_aqa/params.py", "src/dae_aqa/params_rules.py"}  # they look at everything
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def tracked(pipeline, stage: str, dataset: str) -> list[str]:
 @pytest.mark.parametrize("dataset", ["simdive", "mtl_aqa", "csv"])
 def test_every_leaf_is_tracked_by_a_stage(pipeline, params, dataset):
     """A leaf that no stage tracks would silently change nothing."""
-    keys = [key for stage in STAGES for key in tracked(pipeline, stage, dataset)]
+    keys = [key for stage in WORKING for key in tracked(pipeline, stage, dataset)]
     others = [f"datasets.{name}." for name in ("simdive", "mtl_aqa", "csv") if name != dataset]
     leaves = [leaf for leaf in flatten(params) if not leaf.startswith(tuple(others))]
     untracked = [leaf for leaf in leaves if not any(covers_key(key, leaf) for key in keys)]
@@ -85,7 +89,7 @@ def covers_key(key: str, leaf: str) -> bool:
 def params_read(files: set[str]) -> set[str]:
     """Dotted attribute chains that start at a name `params`, e.g. `train.loss`."""
     chains = set()
-    for file in files - {"src/dae_aqa/params.py"}:  # the checks look at everything
+    for file in files - CHECKERS:
         for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
             parts = []
             while isinstance(node, ast.Attribute):
@@ -96,7 +100,35 @@ def params_read(files: set[str]) -> set[str]:
     return {chain for chain in chains if chain.split(".")[0] in Params.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def test_check_tracks_the_whole_file(pipeline):
+    """Unknown keys too, and a key that is missing: the check itself names them."""
+    assert pipeline["stages"]["check"]["params"] == [{"params.yaml": None}]
+
+
+@pytest.mark.parametrize("stage", WORKING)
+def test_every_stage_waits_for_the_check(pipeline, stage):
+    """DVC deletes a stage's outputs before it runs it, and nothing of a stage that waits."""
+    (checked,) = pipeline["stages"]["check"]["outs"]
+    assert checked in pipeline["stages"][stage]["deps"]
+
+
+def test_check_imports_nothing_slow():
+    script = "import sys, runpy; runpy.run_path('stages/check.py')\n"
+    script += (
+        "print(*(name for name in ('torch', 'mlflow', 'pandas', 'av') if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("stage", WORKING)
 def test_stage_tracks_what_its_code_reads(pipeline, stage):
     """What a stage reads from `params` must make it run again when it changes."""
     keys = tracked(pipeline, stage, "simdive")

@@ -13,6 +13,10 @@ class ParamsError(DaeAqaError):
     """`params.yaml` has an unknown key, a wrong type or a value out of range."""
 
 
+class OutputError(DaeAqaError):
+    """A folder of the pipeline cannot be written to, or holds what must not be deleted."""
+
+
 class AnnotationError(DaeAqaError):
     """An annotations table or a raw annotation release is damaged, inconsistent or incomplete."""
 

@@ -7,10 +7,8 @@ real root.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from dae_aqa import outputs
 from dae_aqa.errors import DaeAqaError
 from dae_aqa.progress import write_line
 
@@ -96,43 +95,8 @@ def _try_restore(stage: str) -> None:
 
 
 def restore_outputs(stage: str) -> None:
-    """Put back what DVC deleted before it ran the stage: the outputs of the last good run.
-
-    DVC deletes a stage's outputs first, so a mistyped parameter would cost the earlier results.
-    They still lie in DVC's cache, under the hashes that `dvc.lock` holds.
-    """
-    lock = Path("dvc.lock")
-    if not lock.exists():
-        return
-    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    cache = project_root() / ".dvc" / "cache" / "files" / "md5"
-    for out in stages.get(stage, {}).get("outs", []):
-        cached = _cached(cache, out.get("md5", "unknown"))
-        if not cached.exists():
-            continue
-        target = Path(out["path"])
-        entries = {target: cached}
-        if cached.suffix == ".dir":
-            listing = json.loads(cached.read_text(encoding="utf-8"))
-            entries = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
-            # what the failed run wrote is no part of the good one; its finished work is in .cache
-            shutil.rmtree(target, ignore_errors=True)
-        for path, source in entries.items():
-            if source.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.unlink(missing_ok=True)
-                _link_or_copy(source, path)
-
-
-def _cached(cache: Path, md5: str) -> Path:
-    return cache / md5[:2] / md5[2:]
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
+    """Put the outputs of the stage's last good run back, which DVC deleted before it ran."""
+    outputs.restore(stage, root=project_root())
 
 
 class _TerminalHandler(logging.Handler):

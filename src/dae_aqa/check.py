@@ -1,0 +1,83 @@
+"""The check before everything else: params.yaml and the folders that the pipeline works in.
+
+It is the first stage of the pipeline, on which all others depend, so that DVC deletes nothing
+before the check has passed; `dae-aqa params` is the same check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dae_aqa.errors import ParamsError
+from dae_aqa.outputs import refuse_foreign_files, stage_outputs
+from dae_aqa.params import PARAMS_FILE, Params, flatten, load_params
+from dae_aqa.params_file import shown
+
+VIDEOS_DIR = Path("data/videos")
+PATH_KEYS = (
+    "datasets.mtl_aqa.annotations_source",
+    "datasets.mtl_aqa.videos_dir",
+    "datasets.mtl_aqa.video_list",
+    "datasets.csv.annotations_csv",
+    "datasets.csv.videos_dir",
+    "train.backbone_weights",
+    "evaluate.checkpoint",
+)
+_HOW_TO_UNDO = (
+    "Nothing was run or deleted. Correct params.yaml; what `dvc exp run -S` wrote into it goes "
+    "away with another -S, or with `git checkout params.yaml`."
+)
+
+
+def check_project(*, root: Path) -> Params:
+    """Return the params of the working directory after checking all that can be checked at once.
+
+    Args:
+        root: the real repository root, where relative paths of the user's own files start.
+
+    Raises:
+        ParamsError: params.yaml is not valid, or names a file that the pipeline would delete.
+        OutputError: a folder of the pipeline holds files that would be lost.
+    """
+    try:
+        params = load_params(PARAMS_FILE)
+        problems = list(_paths_in_outputs(params, root=root))
+        if problems:
+            lines = "\n".join(f"  {problem}" for problem in problems)
+            raise ParamsError(f"{PARAMS_FILE}: {len(problems)} problem(s):\n{lines}")
+    except ParamsError as error:
+        raise ParamsError(f"{error}\n{_HOW_TO_UNDO}") from error
+    refuse_foreign_files(VIDEOS_DIR, root=root)
+    return params
+
+
+def _paths_in_outputs(params: Params, *, root: Path) -> Iterator[str]:
+    """Yield a line for each path that is, or lies in, what a stage deletes before it runs."""
+    leaves = flatten(params)
+    for key in PATH_KEYS:
+        text = leaves[key]
+        if text is None or "://" in text:
+            continue
+        try:
+            output = _output_around(Path(text).expanduser(), root=root)
+        except (OSError, RuntimeError) as error:  # a loop of links, no such user after ~
+            yield f"{key}: {shown(text)} is no path ({error})."
+            continue
+        if output is not None:
+            yield (
+                f"{key}: {shown(text)} lies in {output}, which the pipeline deletes and writes "
+                "anew. Move your files to a folder of their own, such as my_videos, and name that."
+            )
+
+
+def _output_around(path: Path, *, root: Path) -> Path | None:
+    """Return the output that `path` is or lies in, wherever links lead."""
+    for base in (root, Path.cwd()):  # they differ in a queued experiment
+        resolved = (base / path).resolve()
+        for outputs in stage_outputs(base).values():
+            for output in outputs:
+                around = (base / output.path).resolve()
+                if around in (resolved, *resolved.parents):
+                    return output.path
+    return None

@@ -1,0 +1,18 @@
+"""Stage 0: check params.yaml before DVC deletes any output of the stages that follow."""
+
+from pathlib import Path
+
+from dae_aqa.check import check_project
+from dae_aqa.runtime import project_root, run_stage
+
+CHECKED = Path("data/checked.txt")
+
+
+def main() -> None:
+    """Write a file that is always the same, so that nothing runs again for it."""
+    check_project(root=project_root())
+    CHECKED.write_text("params.yaml is valid\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage("check", main)
