@@ -19,6 +19,7 @@ FLOORS = {
     0: (
         *("errors", "params", "params_file", "params_rules", "annotations", "scoring"),
         *("metrics", "calibration", "predictions", "progress", "outputs", "runtime", "check"),
+        "sample_size",
     ),
     1: ("datasets", "frames", "splits"),
     2: ("clips", "models", "device"),

@@ -138,6 +138,46 @@ def test_tiny_test_sets_give_strict_json(num, tmp_path):
     assert all(loaded[f"{key}_reason"] for key in nulls)
 
 
+RANKED = (
+    *("spearman", "spearman_ci95", "spearman_execution", "spearman_execution_ci95", "rl2_x100"),
+    *("nll_constant_sigma", "nll_constant_sigma_execution", "baseline_difficulty_only"),
+    *("baseline_splash", "sigma_rank_correlation", "sigma_rank_correlation_execution"),
+)
+
+
+@pytest.mark.parametrize(
+    ("fewest", "keys"),
+    [
+        (11, RANKED),
+        (36, ("coverage_50", "coverage_90", "calibration_error")),
+        (50, ("rejection_tau", "rejection_tau_execution")),
+    ],
+)
+def test_a_figure_that_so_few_samples_cannot_support_is_null_with_a_reason(fewest, keys):
+    fewer, enough = (
+        evaluate_predictions(
+            predictions(num=num, truth=True), **SETTINGS, baselines={"splash": 0.5}
+        )
+        for num in (fewest - 1, fewest)
+    )
+    assert [key for key in keys if fewer[key] is not None] == []
+    assert [key for key in keys if enough[key] is None] == []
+    for key in keys:
+        reason = str(fewer[f"{key}_reason"])
+        assert reason.endswith(f"needs at least {fewest} samples, got {fewest - 1}")
+    for key in ("mae", "rmse", "bias", "nll", "crps", "sharpness"):
+        assert fewer[key] is not None
+
+
+def test_a_perfect_order_has_no_interval():
+    table = predictions().assign(mu=lambda table: table["final_score"])
+    table = table.assign(mu_execution=lambda table: table["mu"] / table["difficulty"])
+    result = evaluate_predictions(table, **SETTINGS)
+    assert result["spearman"] == pytest.approx(1.0)
+    assert result["spearman_ci95"] is None
+    assert "every resample has the same rho" in str(result["spearman_ci95_reason"])
+
+
 def test_the_same_table_gives_the_same_bytes(tmp_path):
     for name in ("a.json", "b.json"):
         write_metrics(evaluate_predictions(predictions(), **SETTINGS), tmp_path / name)

@@ -106,6 +106,14 @@ def test_interval_of_two_samples_is_undefined_because_resamples_are_constant():
         )
 
 
+def test_interval_of_one_order_is_undefined_because_it_would_be_a_point():
+    order = np.arange(30.0)
+    with pytest.raises(MetricUndefinedError, match="every resample has the same rho"):
+        metrics.spearman_interval(
+            predicted=order, target=order**2, level=0.95, num_resamples=100, seed=0
+        )
+
+
 def test_worked_examples_of_the_error_metrics():
     predicted, target = [60.0, 75.0, 90.0], [50.0, 80.0, 90.0]
     assert metrics.mae(predicted=predicted, target=target) == pytest.approx(5.0)

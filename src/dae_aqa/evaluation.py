@@ -20,6 +20,7 @@ from dae_aqa import calibration, metrics
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics import MetricUndefinedError
 from dae_aqa.predictions import check_predictions, has_judges_sigma, has_sigma
+from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED, too_few
 
 JsonValue = float | int | str | None | list[float]
 Metrics = dict[str, JsonValue]
@@ -27,6 +28,15 @@ Metrics = dict[str, JsonValue]
 CI_LEVEL = 0.95  # of `spearman_ci95`; in the key's name, so no parameter
 NO_SIGMA = "the model predicts a point, no sigma"
 _BASELINE_PREFIX = "baseline_"
+
+# the fewest test samples that a figure needs, and what it is called in the reason
+_Needs = tuple[int, str]
+_NOTHING: _Needs = (0, "")
+_RHO: _Needs = (MIN_RANKED, "a rank correlation")
+_RANGE: _Needs = (MIN_RANKED, "the range of the test scores")
+_OWN_SIGMA: _Needs = (MIN_RANKED, "one sigma that is fitted to the test samples")
+_COVERAGE: _Needs = (MIN_COVERED, "the share of scores within an interval")
+_BINS: _Needs = (MIN_GROUPED, "the error in ten bins of sigma")
 
 
 def evaluate_predictions(
@@ -48,6 +58,8 @@ def evaluate_predictions(
         baselines: rank correlations that the model has to beat (or the ceiling it cannot), by name,
             over the same samples; each becomes `baseline_<name>`. `difficulty_only` is added here.
 
+    Figures that so few samples cannot support are None, see `dae_aqa.sample_size`.
+
     Raises:
         EvaluationError: the table is bad, or a baseline is no finite number.
     """
@@ -56,9 +68,9 @@ def evaluate_predictions(
     rank = {"predicted": mu, "target": score}
     rank_execution = {"predicted": table["mu_execution"], "target": table["execution_score"]}
     result: Metrics = {"num_test": len(table)}
-    _put(result, "spearman", partial(metrics.spearman, **rank))
+    _put(result, "spearman", partial(metrics.spearman, **rank), needs=_RHO)
     _put_interval(result, "spearman", rank, num_bootstrap=num_bootstrap, seed=seed)
-    _put(result, "spearman_execution", partial(metrics.spearman, **rank_execution))
+    _put(result, "spearman_execution", partial(metrics.spearman, **rank_execution), needs=_RHO)
     _put_interval(
         result, "spearman_execution", rank_execution, num_bootstrap=num_bootstrap, seed=seed
     )
@@ -68,6 +80,7 @@ def evaluate_predictions(
         result,
         "rl2_x100",
         lambda: 100 * metrics.relative_l2(score_range=score_range, **rank),
+        needs=_RANGE,
     )
     for name, error in (("mae", metrics.mae), ("rmse", metrics.rmse), ("bias", metrics.bias)):
         _put(result, name, partial(error, **rank))
@@ -110,13 +123,24 @@ def baselines_of(values: Mapping[str, JsonValue]) -> dict[str, float]:
     }
 
 
-def _put(result: Metrics, key: str, metric: Callable[[], float]) -> None:
+def _put(
+    result: Metrics, key: str, metric: Callable[[], float], *, needs: _Needs = _NOTHING
+) -> None:
     """Set `result[key]` to the metric, or to None with `<key>_reason` where it is undefined."""
     try:
+        _require_enough(result, needs)
         result[key] = metric()
     except MetricUndefinedError as reason:
         result[key] = None
         result[f"{key}_reason"] = str(reason)
+
+
+def _require_enough(result: Metrics, needs: _Needs) -> None:
+    minimum, what = needs
+    num = result["num_test"]
+    assert isinstance(num, int)
+    reason = too_few(num, minimum, what)
+    metrics.require(not reason, reason)
 
 
 def _put_interval(
@@ -130,6 +154,7 @@ def _put_interval(
     """Set `<key>_ci95` to [low, high], and to two scalars, since DVC and MLflow drop lists."""
     key = f"{key}_ci95"
     try:
+        _require_enough(result, _RHO)
         low, high = metrics.spearman_interval(
             predicted=rank["predicted"],
             target=rank["target"],
@@ -151,27 +176,27 @@ def _put_uncertainty(result: Metrics, table: pd.DataFrame) -> None:
         "sigma": table["sigma_execution"],
         "target": table["execution_score"],
     }
-    needs_sigma: dict[str, Callable[[], float]] = {
-        "nll": partial(calibration.gaussian_nll, **final),
-        "nll_execution": partial(calibration.gaussian_nll, **execution),
-        "coverage_50": partial(calibration.coverage, level=0.5, **final),
-        "coverage_90": partial(calibration.coverage, level=0.9, **final),
-        "calibration_error": partial(calibration.calibration_error, **final),
-        "crps": partial(calibration.crps, **final),
-        "sharpness": partial(calibration.sharpness, sigma=table["sigma"]),
-        "rejection_tau": partial(calibration.rejection_tau, **final),
-        "rejection_tau_execution": partial(calibration.rejection_tau, **execution),
+    needs_sigma: dict[str, tuple[Callable[[], float], _Needs]] = {
+        "nll": (partial(calibration.gaussian_nll, **final), _NOTHING),
+        "nll_execution": (partial(calibration.gaussian_nll, **execution), _NOTHING),
+        "coverage_50": (partial(calibration.coverage, level=0.5, **final), _COVERAGE),
+        "coverage_90": (partial(calibration.coverage, level=0.9, **final), _COVERAGE),
+        "calibration_error": (partial(calibration.calibration_error, **final), _COVERAGE),
+        "crps": (partial(calibration.crps, **final), _NOTHING),
+        "sharpness": (partial(calibration.sharpness, sigma=table["sigma"]), _NOTHING),
+        "rejection_tau": (partial(calibration.rejection_tau, **final), _BINS),
+        "rejection_tau_execution": (partial(calibration.rejection_tau, **execution), _BINS),
     }
-    for key, metric in needs_sigma.items():
+    for key, (metric, needs) in needs_sigma.items():
         if has_sigma(table):
-            _put(result, key, metric)
+            _put(result, key, metric, needs=needs)
         else:
             result |= {key: None, f"{key}_reason": NO_SIGMA}
     for suffix, forecast in (("", final), ("_execution", execution)):
         constant = partial(
             calibration.constant_sigma_nll, mu=forecast["mu"], target=forecast["target"]
         )
-        _put(result, f"nll_constant_sigma{suffix}", constant)
+        _put(result, f"nll_constant_sigma{suffix}", constant, needs=_OWN_SIGMA)
 
 
 def _put_sigma_truth(result: Metrics, table: pd.DataFrame) -> None:
@@ -184,7 +209,7 @@ def _put_sigma_truth(result: Metrics, table: pd.DataFrame) -> None:
                 predicted=table[f"{name}{scale}"],
                 target=table[f"true_sigma{scale}"],
             )
-            _put(result, key, rank)
+            _put(result, key, rank, needs=_RHO)
         else:
             result |= {key: None, f"{key}_reason": NO_SIGMA}
 
@@ -192,21 +217,24 @@ def _put_sigma_truth(result: Metrics, table: pd.DataFrame) -> None:
 def _put_baselines(
     result: Metrics, table: pd.DataFrame, baselines: Mapping[str, float | None]
 ) -> None:
+    few = too_few(len(table), *_RHO)
     for name, value in baselines.items():
         if value is not None and not math.isfinite(value):
             raise EvaluationError(
                 f"baseline {name!r} must be a finite number or None, got {value}."
             )
-        result[f"{_BASELINE_PREFIX}{name}"] = None if value is None else float(value)
-        if value is None:
-            result[f"{_BASELINE_PREFIX}{name}_reason"] = "not defined for these samples"
+        known = None if few or value is None else float(value)
+        result[f"{_BASELINE_PREFIX}{name}"] = known
+        if known is None:
+            result[f"{_BASELINE_PREFIX}{name}_reason"] = few or "not defined for these samples"
     key = f"{_BASELINE_PREFIX}difficulty_only"
     if key not in result:
         rank = partial(metrics.spearman, predicted=table["difficulty"], target=table["final_score"])
         try:
+            _require_enough(result, _RHO)
             result[key] = rank()
         except MetricUndefinedError:
-            result |= {key: None, f"{key}_reason": "every sample has the same difficulty"}
+            result |= {key: None, f"{key}_reason": few or "every sample has the same difficulty"}
 
 
 def _is_finite(value: JsonValue) -> bool:

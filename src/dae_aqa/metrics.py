@@ -59,7 +59,8 @@ def spearman_interval(
         seed: seed of the resampling.
 
     Raises:
-        MetricUndefinedError: rho is undefined, or more than 5 % of the resamples are constant.
+        MetricUndefinedError: rho is undefined, more than 5 % of the resamples are constant, or
+            all resamples have the same rho, as where both sides have one order.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
@@ -85,6 +86,7 @@ def spearman_interval(
     )
     tail = (1 - level) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
+    require(high > low, "every resample has the same rho, so they show no interval")
     return float(low), float(high)
 
 

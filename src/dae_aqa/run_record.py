@@ -13,11 +13,11 @@ from dae_aqa import tracking
 from dae_aqa.params import Params, flatten
 from dae_aqa.tracking import Tracker
 from dae_aqa.trained_model import TrainedModel
-from dae_aqa.training.history import best_epoch
+from dae_aqa.training.history import best_epoch, how_chosen
 
 
 def record_restored_training(
-    params: Params, trained: TrainedModel, *, model_path: Path, history_path: Path
+    params: Params, trained: TrainedModel, *, num_val: int, model_path: Path, history_path: Path
 ) -> None:
     """Give the store a run of a train stage that DVC restored from its cache instead of running it.
 
@@ -34,7 +34,8 @@ def record_restored_training(
             tracker,
             trained,
             history,
-            best_epoch=best_epoch(history, params=params),
+            best_epoch=best_epoch(history, params=params, num_val=num_val),
+            chosen_by=how_chosen(history, params=params, num_val=num_val),
             model_path=model_path,
             history_path=history_path,
         )
@@ -87,11 +88,16 @@ def log_result(
     history: pd.DataFrame,
     *,
     best_epoch: int | None,
+    chosen_by: str | None,
     model_path: Path,
     history_path: Path,
 ) -> None:
-    """Add what the training ended with to its run; without an epoch, the model alone."""
+    """Add what the training ended with to its run; without an epoch, the model alone.
+
+    The tag `epoch_chosen_by` says how the epoch was chosen.
+    """
     if best_epoch is not None:
+        tracker.set_tags({"epoch_chosen_by": chosen_by or "unknown"})
         best = history.iloc[best_epoch]
         names = [name for name in history.columns.astype(str) if name.startswith("val_")]
         figures = {f"best_{name}": float(best.loc[name]) for name in names}

@@ -26,9 +26,11 @@ from dae_aqa.predictions import build_predictions, write_predictions
 from dae_aqa.report import ReportInputs, write_report
 from dae_aqa.run_record import record_restored_training
 from dae_aqa.runtime import project_root
+from dae_aqa.splits import split_counts
 from dae_aqa.tracking.identity import code_tags, file_sha256
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.checkpoint import remove_finished
+from dae_aqa.training.history import best_epoch, how_chosen
 from dae_aqa.training.inputs import plain_feed
 from dae_aqa.training.samples import ScoredSamples, select_samples
 
@@ -113,20 +115,40 @@ def evaluate_and_report(
         seed=params.seed,
         baselines=None if truth is None else single_fault_baselines(truth=truth, annotations=rows),
     )
+    counts = split_counts(tables.splits)
+    metrics = {"num_train": counts["train"], "num_val": counts["val"], **metrics}
     write_metrics(metrics, reports_dir / "metrics.json")
     write_report(
         _report_inputs(params, tables, predictions, metrics, frames_dir=frames_dir),
         output=reports_dir / "index.html",
     )
     if params.train.tracking:
-        _track(params, trained, metrics, model_path=model_path, reports_dir=reports_dir)
+        _track(
+            params,
+            trained,
+            metrics,
+            num_val=counts["val"],
+            model_path=model_path,
+            reports_dir=reports_dir,
+        )
     remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
-    logger.info(  # rho is None where all predictions are equal
-        "test: rho %s on the final score, %s on the execution score, %d samples",
-        metrics["spearman"],
-        metrics["spearman_execution"],
-        len(predictions),
+    logger.info("test: %s", result_line(metrics))
+
+
+def result_line(metrics: Metrics) -> str:
+    """Return the result in a line for the log; a rho that is undefined says why.
+
+    Example: '360 samples, rho 0.891 on the final score, 0.848 on the execution score, mean absolute
+    error 5.50 points'.
+    """
+    rho, execution = metrics["spearman"], metrics["spearman_execution"]
+    ranks = (
+        f"rho {rho:.3f} on the final score, {execution:.3f} on the execution score"
+        if isinstance(rho, float) and isinstance(execution, float)
+        else f"no rho ({metrics.get('spearman_reason') or metrics['spearman_execution_reason']})"
     )
+    error = f"mean absolute error {metrics['mae']:.2f} points"
+    return f"{metrics['num_test']} sample(s), {ranks}, {error}"
 
 
 def _numpy(values: Tensor | None) -> np.ndarray | None:
@@ -179,6 +201,11 @@ def _report_inputs(
         "experiment": tags.get("dvc.exp_name", "workspace"),
         "num_epochs": len(history),
     }
+    counts = split_counts(tables.splits)
+    kept = best_epoch(history, params=params, num_val=counts["val"])
+    if kept is not None:
+        provenance["best_epoch"] = kept
+        provenance["epoch_chosen_by"] = how_chosen(history, params=params, num_val=counts["val"])
     notes = note_sentences(tables)
     if params.evaluate.checkpoint is not None:
         provenance["imported_checkpoint"] = params.evaluate.checkpoint
@@ -195,6 +222,8 @@ def _report_inputs(
         truth=None if tables.truth.empty else tables.truth,
         notes=notes,
         num_worst=params.evaluate.num_worst,
+        num_train=counts["train"],
+        num_val=counts["val"],
     )
 
 
@@ -232,6 +261,7 @@ def _track(
     trained: TrainedModel,
     metrics: Metrics,
     *,
+    num_val: int,
     model_path: Path,
     reports_dir: Path,
 ) -> None:
@@ -255,7 +285,11 @@ def _track(
     try:
         if not add():
             record_restored_training(
-                params, trained, model_path=model_path, history_path=reports_dir / "training.csv"
+                params,
+                trained,
+                num_val=num_val,
+                model_path=model_path,
+                history_path=reports_dir / "training.csv",
             )
             add()
     except TrackingError as error:  # the reports are the result, the store is for comparing

@@ -80,6 +80,11 @@ def check_splits(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     return table
 
 
+def split_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Return the number of samples of each split, 0 included."""
+    return {name: int((table["split"] == name).sum()) for name in SPLITS}
+
+
 def read_splits(path: Path) -> pd.DataFrame:
     """Read and check the split table at `path`.
 

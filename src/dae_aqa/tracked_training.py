@@ -98,10 +98,13 @@ def train_and_track(
                 trained,
                 result.history,
                 best_epoch=result.best_epoch,
+                chosen_by=result.chosen_by,
                 model_path=model_path,
                 history_path=history_path,
             )
-    logger.info("best epoch %d of %d, chosen on validation", result.best_epoch, len(result.history))
+    logger.info(
+        "kept epoch %d of 0 to %d: %s", result.best_epoch, len(result.history) - 1, result.chosen_by
+    )
 
 
 def _named_files(params: Params) -> list[Path]:
@@ -128,6 +131,7 @@ def _import_and_track(
             trained,
             history,
             best_epoch=None,
+            chosen_by=None,
             model_path=model_path,
             history_path=history_path,
         )

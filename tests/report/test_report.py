@@ -1,5 +1,6 @@
 """The page: whole, self-contained, deterministic, safe, and honest also where the model is bad."""
 
+import html
 import html.parser
 import re
 from dataclasses import replace
@@ -86,6 +87,8 @@ def make_inputs(
         ),
         notes=["One thing to know."],
         num_worst=3,
+        num_train=400,
+        num_val=100,
     )
 
 
@@ -271,6 +274,94 @@ def test_a_tiny_test_set_still_makes_a_page(num):
     assert Reader(text).open == []
     assert "<img" not in text
     assert "Difficulty</th>" not in text
+
+
+def few(num: int, **changes: object) -> ReportInputs:
+    """A model trained on a handful: nothing chosen, rho of the validation samples undefined."""
+    inputs = make_inputs(num=num, **changes)
+    curves = inputs.training_curves.assign(val_spearman=np.nan)
+    told = {"best_epoch": 3, "epoch_chosen_by": "the last one, since 1 validation sample cannot"}
+    return replace(
+        inputs,
+        training_curves=curves,
+        provenance=inputs.provenance | told,
+        num_train=7,
+        num_val=1,
+        notes=[],
+    )
+
+
+@pytest.mark.parametrize("num", [1, 2, 8, 10])
+def test_a_handful_is_said_to_show_nothing_but_itself(num):
+    good, sure, wrong = answers(few(num))
+    assert (good.verdict, good.label, good.figure) == ("unknown", "too few to rank", "–")
+    assert f"a rank correlation needs at least 11 samples, got {num}. It misses" in good.sentence
+    assert (sure.verdict, sure.label) == ("unknown", "too few to tell")
+    assert (wrong.verdict, wrong.label) == ("unknown", "too few to compare")
+    text = re.sub(r"\s+", " ", html.unescape(render_report(few(num))))
+    assert "Trained on 7, with 1 more for validation." in text
+    assert f"{num} test sample{'s' if num > 1 else ''} cannot show: ranking (11 needed)" in text
+    assert "Epoch 3 is evaluated: the last one, since 1 validation sample cannot." in text
+    assert ">kept: 3<" in text
+    for claim in (
+        *("at their word", "honest and", "overconfident.", "ρ = ", "95 % interval", "clear trend"),
+        *("orange line", "Handing over", "Rank correlation on the validation", "as it should"),
+        *("simple baselines", "No fault", "evenly spread", " nan"),
+    ):
+        assert claim not in text, claim
+
+
+@pytest.mark.parametrize(
+    ("num", "held", "verdict", "figure", "range_"),
+    [
+        # binomial: 4 or fewer of 8 lie within with probability 0.5 %, 5 or fewer with 3.8 %
+        (8, 5, "unknown", "5 of 8", "5 to 8"),
+        (8, 4, "poor", "4 of 8", "5 to 8"),
+        (1, 0, "unknown", "0 of 1", "0 to 1"),
+        (35, 35, "unknown", "35 of 35", "28 to 35"),
+    ],
+)
+def test_a_handful_can_show_that_intervals_are_too_narrow(num, held, verdict, figure, range_):
+    inputs = few(num)
+    table = inputs.predictions.copy()
+    inside = np.arange(num) < held
+    table["mu"] = table["final_score"] + np.where(inside, 1.64, 1.65) * table["sigma"]
+    table["mu_execution"] = table["mu"] / table["difficulty"]
+    _, sure, _ = answers(replace(inputs, predictions=table))
+    assert (sure.verdict, sure.figure) == (verdict, figure)
+    assert f"Of an honest model they would hold {range_}" in sure.sentence
+    assert ("it is overconfident" in sure.sentence) == (verdict == "poor")
+
+
+def test_words_follow_the_number_of_samples():
+    """36 samples can show too wide intervals, 50 groups, 140 a coverage within 5 %."""
+    _, sure, wrong = answers(make_inputs(num=40))
+    assert sure.label == "honest"
+    assert "as right as so few samples can show" in sure.sentence
+    assert "more, so few samples cannot tell" in sure.sentence
+    assert wrong.label == "too few to compare"
+    _, sure, wrong = answers(make_inputs(num=80))
+    assert "as right as so few samples can show" in sure.sentence
+    assert wrong.label != "too few to compare"
+    _, sure, _ = answers(make_inputs(num=300))
+    assert "at their word" in sure.sentence
+    assert "cannot show" not in render_report(make_inputs(num=80))
+
+
+def test_an_order_that_could_be_chance_is_called_so():
+    good, _, _ = answers(make_inputs(num=12, noise=3.0, difficulty=False, baselines={}))
+    assert (good.verdict, good.label) == ("mixed", "could be chance")
+    assert "so that its order could be chance" in good.sentence
+
+
+def test_the_sizes_of_all_splits_stand_at_the_top(page):
+    head = re.sub(r"\s+", " ", page[page.index("<header>") : page.index("</header>")])
+    assert "80 test performances" in head
+    assert "Trained on 400, with 100 more for validation." in head
+    imported = {"imported_checkpoint": "x.pth"}
+    inputs = make_inputs()
+    text = render_report(replace(inputs, provenance=inputs.provenance | imported))
+    assert "Trained on" not in text
 
 
 def test_constant_predictions_make_an_honest_page():

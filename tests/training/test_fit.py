@@ -56,15 +56,15 @@ def test_overfits_four_samples(small_params: MakeParams, tiny_data: TinyData, tm
     loss = result.history["train_loss"]
     assert loss.iloc[0] > 0.3  # in units of the targets' variance
     assert loss.iloc[-1] < 0.03
-    assert result.history["val_spearman"].max() == pytest.approx(1.0)
+    # scores of 20, 50 and 80 by brightness; the mean of the training samples misses by 20
+    assert result.history["val_mae"].min() < 8
     assert result.history["epoch"].tolist() == list(range(40))
 
 
 def test_history_and_best_epoch(undisturbed):
     history, best = undisturbed[1].history, undisturbed[1].best_epoch
     assert history["epoch"].tolist() == [0, 1, 2, 3]
-    rho = history["val_spearman"].fillna(-2.0)[2:]  # two epochs of MSE warm-up have no sigma yet
-    assert best == int(rho.idxmax())  # the first of equals
+    assert best == 3  # three validation samples choose nothing
     assert {"lr", "train_loss", "val_mae", "val_nll"} <= set(history.columns)
     # one warm-up epoch of two steps, then half a cosine: lr is that of each epoch's last step
     factors = [2 / 3, 0.9330, 0.5, 0.0670]

@@ -21,6 +21,7 @@ from dae_aqa.training.samples import ScoredSamples
 
 CPU = torch.device("cpu")
 FitHead = Callable[..., FitResult]
+NUM_VAL = 12  # enough to choose by rho
 NO_WARMUP = {"train.loss.mse_warmup_fraction": 0.0}
 
 
@@ -60,11 +61,12 @@ def fit_head(small_params, tmp_path: Path) -> FitHead:
         *,
         train: torch.Tensor | None = None,
         num_train: int = 6,
+        num_val: int = NUM_VAL,
         name: str = "work",
     ) -> FitResult:
         work_dir = tmp_path / name
         work_dir.mkdir(exist_ok=True)
-        samples, val = scored("t", num_train), scored("v", 4)
+        samples, val = scored("t", num_train), scored("v", num_val)
         model = fresh_model()
         model.fit_target_scale(samples.targets)
         return fit(
@@ -73,7 +75,7 @@ def fit_head(small_params, tmp_path: Path) -> FitHead:
             train=samples,
             train_feed=FeatureFeed(features(num_train) if train is None else train, device=CPU),
             val=val,
-            val_feed=FeatureFeed(features(4) * 0.5, device=CPU),
+            val_feed=FeatureFeed(features(num_val) * 0.5, device=CPU),
             work_dir=work_dir,
             on_epoch=lambda epoch, figures: None,
         )
@@ -149,15 +151,15 @@ def test_no_epoch_of_the_warmup_is_the_best_one(fit_head, small_params, monkeypa
     result = fit_head(changes)
     assert len(result.history) == 4
     assert result.best_epoch == 3
-    assert best_epoch(result.history, params=small_params(changes)) == 3
+    assert best_epoch(result.history, params=small_params(changes), num_val=NUM_VAL) == 3
 
 
 def test_result_has_the_weights_of_the_best_epoch(fit_head, small_params):
     result = fit_head({"num_epochs": 5, "train.calibrate_sigma": False, "lr": 0.02})
-    val = scored("v", 4)
+    val = scored("v", NUM_VAL)
     prediction = predict(
         result.model,
-        FeatureFeed(features(4) * 0.5, device=CPU),
+        FeatureFeed(features(NUM_VAL) * 0.5, device=CPU),
         samples=val,
         batch_size=4,
         precision="fp32",
@@ -168,18 +170,71 @@ def test_result_has_the_weights_of_the_best_epoch(fit_head, small_params):
 
 
 def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
-    result = fit_head({"num_epochs": 2})
-    val = scored("v", 4)
-    prediction = predict(
-        result.model,
-        FeatureFeed(features(4) * 0.5, device=CPU),
-        samples=val,
-        batch_size=4,
-        precision="fp32",
-        show_progress=False,
+    """Of two equal trainings, one scales sigma: by (4 + sum of z²) / (4 + n), squared."""
+    sigmas = []
+    val = scored("v", NUM_VAL)
+    for name, calibrate in (("plain", False), ("scaled", True)):
+        result = fit_head({"num_epochs": 2, "train.calibrate_sigma": calibrate}, name=name)
+        prediction = predict(
+            result.model,
+            FeatureFeed(features(NUM_VAL) * 0.5, device=CPU),
+            samples=val,
+            batch_size=4,
+            precision="fp32",
+            show_progress=False,
+        )
+        sigmas.append(prediction.sigma)
+    z = (val.targets.final_score - prediction.mu) / sigmas[0]
+    expected = math.sqrt((4 + z.square().sum().item()) / (4 + NUM_VAL))
+    torch.testing.assert_close(sigmas[1], expected * sigmas[0], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("num_val", [4, 10])
+def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_params, num_val):
+    changes = {"num_epochs": 5, "lr": 0.02} | NO_WARMUP
+    result = fit_head(changes, num_val=num_val)
+    assert result.history["val_spearman"].isna().all()
+    assert result.history["val_spearman_execution"].isna().all()
+    assert result.best_epoch == int(result.history["val_nll"].idxmin())
+    assert result.best_epoch < 4, "the last epoch would be no choice"
+    assert best_epoch(result.history, params=small_params(changes), num_val=num_val) == (
+        result.best_epoch
     )
-    standardised = (val.targets.final_score - prediction.mu) / prediction.sigma
-    assert standardised.square().mean().item() == pytest.approx(1.0, rel=1e-4)
+    expected = f"the greatest likelihood of {num_val} validation samples, which are too few to rank"
+    assert result.chosen_by == expected
+
+
+@pytest.mark.parametrize(("num_val", "noun"), [(1, "sample"), (3, "samples")])
+@pytest.mark.parametrize("select_by", ["spearman", "loss"])
+def test_a_handful_chooses_nothing(fit_head, small_params, num_val, noun, select_by):
+    changes = {"num_epochs": 5, "lr": 0.02, "train.select_by": select_by} | NO_WARMUP
+    changes["train.early_stopping_patience"] = 1
+    result = fit_head(changes, num_val=num_val)
+    assert result.history["val_nll"].idxmin() < 4, "a choice would have taken another one"
+    assert (result.best_epoch, len(result.history)) == (4, 5)
+    assert best_epoch(result.history, params=small_params(changes), num_val=num_val) == 4
+    assert result.chosen_by == f"the last one, since {num_val} validation {noun} cannot choose"
+
+
+def test_epochs_without_any_rho_are_chosen_by_likelihood(fit_head, monkeypatch):
+    """As where all predictions of all epochs are equal; of equal likelihoods the first counts."""
+    values = iter([5.0, 3.0, 4.0, 3.0])
+
+    def validate(*_: object, **__: object) -> dict[str, float]:
+        return {"val_mae": 1.0, "val_nll": next(values), "val_spearman": math.nan}
+
+    monkeypatch.setattr(loop, "_validate", validate)
+    result = fit_head({"num_epochs": 4} | NO_WARMUP)
+    assert result.best_epoch == 1
+    expected = "the greatest likelihood of 12 validation samples, which have no rank correlation"
+    assert result.chosen_by == expected
+
+
+def test_the_choice_is_told_as_it_was_made(fit_head):
+    ranked = fit_head({"num_epochs": 1}, name="ranked").chosen_by
+    assert ranked == "the best rank correlation on 12 validation samples"
+    loss = fit_head({"num_epochs": 1, "train.select_by": "loss"}, name="loss").chosen_by
+    assert loss == "the greatest likelihood of 12 validation samples"
 
 
 def test_undefined_rho_is_no_better_than_any_other(fit_head, monkeypatch):

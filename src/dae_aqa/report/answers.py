@@ -12,10 +12,12 @@ from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import references_of
 from dae_aqa.report.slices import Slice, find_slices
+from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 
 Verdict = Literal["good", "mixed", "poor", "unknown"]
 
 _CLEAR_TAU = 0.6  # Source: RICA2 reports +0.60 on MTL-AQA, the best calibration published there
+_NARROW_CHANCE = 0.1  # coverage_90 of 140 samples or more is known to ± 5 % or better
 _CLEAR_EXCESS = 2.6  # standard errors: two-sided p = 0.01, since several groups are looked at
 
 
@@ -57,14 +59,18 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         return Answer(
             question=question,
             verdict="unknown",
-            label="no ranking",
+            label="too few to rank" if len(samples) < MIN_RANKED else "no ranking",
             figure="–",
             figure_caption="rank correlation ρ",
-            sentence=f"It does not rank: {inputs.metrics.get('spearman_reason')}. {miss}.",
+            sentence=f"There is no ranking: {inputs.metrics.get('spearman_reason')}. {miss}.",
         )
     verdict, label, comparison = _against_baselines(inputs)
     low, high = inputs.number("spearman_ci95_low"), inputs.number("spearman_ci95_high")
     interval = "" if low is None or high is None else f", 95 % interval {low:.2f} to {high:.2f}"
+    if low is not None and low <= 0:
+        if verdict != "poor":
+            verdict, label = "mixed", "could be chance"
+        interval += ", so that its order could be chance"
     span = f"{samples['final_score'].min():.0f} to {samples['final_score'].max():.0f}"
     return Answer(
         question=question,
@@ -111,6 +117,8 @@ def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
 def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
     question = "How sure is it, and rightly so?"
     covered = inputs.number("coverage_90")
+    if inputs.has_sigma and len(samples) < MIN_COVERED:
+        return _how_sure_of_few(samples, question=question)
     if covered is None:
         return Answer(
             question=question,
@@ -124,18 +132,22 @@ def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
     low, high = coverage_noise_interval(level=0.9, num_samples=len(samples))
     half = interval_half_width(level=0.9) * samples["sigma"].mean()
     honest = low <= covered <= high
-    if honest:
+    if honest and high - low <= _NARROW_CHANCE:
         promise = "which is what chance allows, so its intervals can be taken at their word"
+    elif honest:
+        promise = (
+            f"where chance allows {_percent(low, 0)} to {_percent(high, 0)}: "
+            "as right as so few samples can show"
+        )
     elif covered < low:
         promise = f"fewer than the {_percent(low, 0)} that chance allows: it is overconfident"
     else:
         promise = f"more than the {_percent(high, 0)} that chance allows: it is too cautious"
-    tau = inputs.number("rejection_tau")
-    knows, knowledge = _doubt(tau)
+    knows, knowledge = _doubt(inputs.number("rejection_tau"), num_samples=len(samples))
     verdict: Verdict = "good" if honest and knows else "mixed" if honest or knows else "poor"
     labels = {
         (True, True): "honest and telling",
-        (True, False): "honest, but not telling",
+        (True, False): "honest" if len(samples) < MIN_GROUPED else "honest, but not telling",
         (False, True): "telling, but " + ("overconfident" if covered < low else "too cautious"),
         (False, False): "overconfident" if covered < low else "too cautious",
     }
@@ -150,7 +162,28 @@ def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
     )
 
 
-def _doubt(tau: float | None) -> tuple[bool, str]:
+def _how_sure_of_few(samples: pd.DataFrame, *, question: str) -> Answer:
+    """Return what the intervals of so few samples can show: at most that they are too narrow."""
+    num = len(samples)
+    half = interval_half_width(level=0.9) * samples["sigma"]
+    held = int((samples["abs_error"] <= half).sum())
+    fewest = round(num * coverage_noise_interval(level=0.9, num_samples=num)[0])
+    narrow = held < fewest
+    conclusion = "it is overconfident" if narrow else "so few cannot tell whether it is right"
+    return Answer(
+        question=question,
+        verdict="poor" if narrow else "unknown",
+        label="overconfident" if narrow else "too few to tell",
+        figure=f"{held} of {num}",
+        figure_caption="judged scores lie within its 90 % intervals",
+        sentence=f"Its 90 % intervals (± {_points(half.mean())} on average) hold {held} of {num} "
+        f"judged scores. Of an honest model they would hold {fewest} to {num}: {conclusion}.",
+    )
+
+
+def _doubt(tau: float | None, *, num_samples: int) -> tuple[bool, str]:
+    if num_samples < MIN_GROUPED:
+        return False, "Whether it errs more where it doubts more, so few samples cannot tell"
     if tau is None:
         return (
             False,
@@ -174,26 +207,31 @@ def _against_constant(inputs: ReportInputs) -> str:
 def _where_wrong(samples: pd.DataFrame) -> Answer:
     worst = samples.iloc[int(samples["abs_error"].argmax())]
     overall = samples["abs_error"].mean()
+    few = len(samples) < MIN_GROUPED
     single = (
         f"The largest single miss is {worst['sample_id']}: judged {worst['final_score']:.1f}, "
         f"predicted {worst['mu']:.1f}"
     )
-    group = max(find_slices(samples), key=lambda item: item.excess, default=None)
+    groups = [] if few else find_slices(samples)
+    group = max(groups, key=lambda item: item.excess, default=None)
     stands_out = group is not None and group.excess >= _CLEAR_EXCESS
-    if group is None or not stands_out:
+    if few:
+        where = f"Groups of {len(samples)} samples are too small to be compared"
+    elif group is None or not stands_out:
         where = "No group of performances stands out: the errors are spread over all of them"
     else:
         where = (
             f"Most with {_describe(group)}: there it misses by {_points(group.mae)}, "
             f"{group.mae / overall:.1f} times its mean of {overall:.1f}, and {_tendency(group)}"
         )
-    pull = _pull_to_the_middle(samples)
+    pull = "" if few else _pull_to_the_middle(samples)
     label = "one group stands out" if stands_out else "evenly spread"
+    label = "too few to compare" if few else label
     if pull and not stands_out:
         label = "drawn to the middle"
     return Answer(
         question="Where is it wrong?",
-        verdict="mixed" if stands_out else "good",
+        verdict="unknown" if few else "mixed" if stands_out else "good",
         label=label,
         figure=signed(worst["error"], 1),
         figure_caption="points, the largest single error",

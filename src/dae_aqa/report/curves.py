@@ -25,6 +25,8 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
         return []
     best = inputs.provenance.get("best_epoch")
     best_epoch = best if isinstance(best, int) else None
+    chosen_by = inputs.provenance.get("epoch_chosen_by")
+    kept = "" if best is None or chosen_by is None else f" Epoch {best} is evaluated: {chosen_by}."
     figures = []
     if _LOSSES.keys() & set(curves.columns):
         figures.append(
@@ -32,6 +34,7 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
                 curves,
                 lines=_LOSSES,
                 best_epoch=best_epoch,
+                kept=kept,
                 name="loss",
                 title="Loss by epoch",
                 ylabel="loss",
@@ -40,12 +43,13 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
                 "means that the model learns its training samples by heart.",
             )
         )
-    if _RANKS.keys() & set(curves.columns):
+    if curves[[name for name in _RANKS if name in curves.columns]].notna().any(axis=None):
         figures.append(
             _curve(
                 curves,
                 lines=_RANKS,
                 best_epoch=best_epoch,
+                kept=kept,
                 name="rank",
                 title="Rank correlation on the validation samples",
                 ylabel="Spearman's rho",
@@ -61,6 +65,7 @@ def _curve(
     *,
     lines: dict[str, tuple[str, str]],
     best_epoch: int | None,
+    kept: str,
     name: str,
     title: str,
     ylabel: str,
@@ -81,7 +86,7 @@ def _curve(
     return ReportFigure(
         title=title,
         svg=drawing.to_svg(figure, name=f"training-{name}", label=f"{title}."),
-        finding=f"After {len(curves)} epochs: {last}.",
+        finding=f"After {len(curves)} epochs: {last}.{kept}",
         reading=reading,
     )
 
@@ -89,7 +94,7 @@ def _curve(
 def _mark_epoch(axes: Axes, epoch: int) -> None:
     axes.axvline(epoch, color=MUTED, linewidth=1, dashes=(2, 2))
     axes.annotate(
-        f"best: {epoch}",
+        f"kept: {epoch}",
         (epoch, 0.02),
         (4, 0),
         xycoords=("data", "axes fraction"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dae_aqa.report.inputs import ReportInputs
+from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,37 @@ _ROWS: tuple[tuple[str, str, str, str, str], ...] = (
 )  # fmt: skip
 
 
+def few_samples(inputs: ReportInputs) -> list[str]:
+    """Return what so few test and validation samples cannot show, a sentence for each."""
+    sentences = []
+    num_test, num_val = len(inputs.predictions), inputs.num_val
+    lacking = [
+        name
+        for minimum, name in (
+            (MIN_RANKED, f"ranking ({MIN_RANKED} needed)"),
+            (MIN_COVERED, f"whether its intervals are right ({MIN_COVERED})"),
+            (MIN_GROUPED, f"where it is wrong more than elsewhere ({MIN_GROUPED})"),
+        )
+        if num_test < minimum
+    ]
+    if lacking:
+        sentences.append(
+            f"{num_test} test {_samples(num_test)} cannot show: {'; '.join(lacking)}. What is said "
+            "below is said of these performances, not of others."
+        )
+    chosen_by = inputs.provenance.get("epoch_chosen_by")
+    if num_val < MIN_RANKED and chosen_by is not None:
+        sigma = ", and σ is mostly what the training samples made of it" if inputs.has_sigma else ""
+        sentences.append(
+            f"{num_val} validation {_samples(num_val)}: the epoch is {chosen_by}{sigma}."
+        )
+    return sentences
+
+
+def _samples(num: int) -> str:
+    return "sample" if num == 1 else "samples"
+
+
 def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
     """Return a row for every known key that the metrics hold, undefined ones included.
 
@@ -100,6 +132,8 @@ def _aside(inputs: ReportInputs, key: str, value: float | None) -> str:
     low, high = inputs.number(f"{key}_ci95_low"), inputs.number(f"{key}_ci95_high")
     if low is not None and high is not None:
         return f"95 % interval {low:.3f} to {high:.3f}"
+    if f"{key}_ci95_reason" in inputs.metrics:
+        return f"no interval: {inputs.metrics[f'{key}_ci95_reason']}"
     if key == "rl2_x100":
         low, high = inputs.number("rl2_score_min"), inputs.number("rl2_score_max")
         return f"score range {low:g} to {high:g}" if low is not None and high is not None else ""

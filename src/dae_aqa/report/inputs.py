@@ -28,7 +28,7 @@ class ReportInputs:
             `val_spearman`, `val_spearman_execution`; None where there is no training to show.
         params: the parameters that made the model, as read from `params.yaml` (nested dicts).
         provenance: what else made it, in the order to show: `dataset` and `model` are needed;
-            usual are `backbone`, `git_revision`, `best_epoch`, `created`, `versions`.
+            usual are `backbone`, `git_revision`, `best_epoch`, `epoch_chosen_by`.
         thumbnails: gives JPEG frames of a sample in time order for its film strip; None for no
             strips.
         excluded: samples left out, `sample_id`, `reason` and any further columns.
@@ -37,6 +37,8 @@ class ReportInputs:
         notes: further sentences that a reader should know, e.g. rows whose official score differs
             from the rule.
         num_worst: samples shown with film strips among the worst and among the most surprising.
+        num_train: samples that the model was trained on.
+        num_val: samples that chose its epoch and scaled its sigma.
     """
 
     predictions: pd.DataFrame
@@ -50,6 +52,8 @@ class ReportInputs:
     truth: pd.DataFrame | None
     notes: Sequence[str] = field(default=())
     num_worst: int
+    num_train: int
+    num_val: int
 
     @property
     def dataset(self) -> str:

@@ -21,7 +21,7 @@ from dae_aqa.errors import EvaluationError
 from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
 from dae_aqa.report.curves import training_figures
-from dae_aqa.report.explanations import metric_rows
+from dae_aqa.report.explanations import few_samples, metric_rows
 from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import references_of
@@ -75,6 +75,10 @@ def render_report(inputs: ReportInputs) -> str:
         dataset=inputs.dataset,
         model=str(inputs.provenance["model"]),
         num_test=len(samples),
+        num_train=inputs.num_train,
+        num_val=inputs.num_val,
+        is_imported="imported_checkpoint" in inputs.provenance,
+        few=few_samples(inputs),
         style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own
         script=Markup((_FOLDER / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own
         answers=answer_all(inputs, samples),

@@ -12,9 +12,15 @@ from dae_aqa.report.drawing import ALERT, GRID, MUTED, PREDICTION
 from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.slices import Slice, find_slices
+from dae_aqa.sample_size import MIN_RANKED
 
 _MAX_CLASSES = 14
 _NUM_TREND_GROUPS = 8
+_TREND_READING = (
+    " The orange line is the mean error of neighbouring dots: flat at 0 is ideal. A line that "
+    "falls from left to right means that the model shies from extremes: too generous with the "
+    "low, too strict with the high. To some degree any honest forecast does so."
+)
 
 
 def error_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
@@ -25,7 +31,7 @@ def error_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFig
     classes = [group for group in find_slices(samples) if group.by == "action class"]
     if len(classes) > 1:
         figures.append(_by_action_class(samples, classes))
-    if inputs.truth is not None and not inputs.truth.empty:
+    if inputs.truth is not None and not inputs.truth.empty and len(samples) >= MIN_RANKED:
         faults = _fault_correlations(inputs.truth, samples)
         if not faults.empty:
             figures.append(_by_fault(faults, num_samples=len(samples)))
@@ -33,20 +39,23 @@ def error_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFig
 
 
 def _residuals(samples: pd.DataFrame, *, column: str, title: str) -> ReportFigure:
+    label = "judged score" if column == "final_score" else "degree of difficulty"
     figure, axes = drawing.new_figure()
     x, error = samples[column].to_numpy(), samples["error"].to_numpy()
     axes.axhline(0, color=MUTED, linewidth=1, dashes=(4, 3))
     drawing.add_points(axes, x, error, colors=np.full(len(x), PREDICTION), alpha=0.65)
-    groups = _trend_groups(x)
-    axes.plot(
-        [x[group].mean() for group in groups],
-        [error[group].mean() for group in groups],
-        color=ALERT,
-        marker="o",
-        markersize=4,
-    )
+    reading = f"Each dot is one performance, by its {label}; at 0 the prediction is exact."
+    if len(x) >= MIN_RANKED:
+        groups = _trend_groups(x)
+        axes.plot(
+            [x[group].mean() for group in groups],
+            [error[group].mean() for group in groups],
+            color=ALERT,
+            marker="o",
+            markersize=4,
+        )
+        reading += _TREND_READING
     bound = 1.08 * np.abs(error).max() or 1.0
-    label = "judged score" if column == "final_score" else "degree of difficulty"
     axes.set(ylim=(-bound, bound), xlabel=label, ylabel="predicted − judged, points")
     _corner(axes, "overrated", va="top")
     _corner(axes, "underrated", va="bottom")
@@ -59,10 +68,7 @@ def _residuals(samples: pd.DataFrame, *, column: str, title: str) -> ReportFigur
             tooltips=drawing.tooltips(samples),
         ),
         finding=_trend_finding(x, error, label),
-        reading=f"Each dot is one performance, by its {label}; at 0 the prediction is exact. The "
-        "orange line is the mean error of neighbouring dots: flat at 0 is ideal. A line that falls "
-        "from left to right means that the model shies from extremes: too generous with the low, "
-        "too strict with the high. To some degree any honest forecast does so.",
+        reading=reading,
     )
 
 
@@ -76,7 +82,9 @@ def _trend_groups(x: np.ndarray) -> list[np.ndarray]:
 
 
 def _trend_finding(x: np.ndarray, error: np.ndarray, label: str) -> str:
-    if np.ptp(x) == 0 or np.ptp(error) == 0 or len(x) < 3:
+    if len(x) < MIN_RANKED:
+        return f"{len(x)} sample(s) are too few to show a trend with the {label}."
+    if np.ptp(x) == 0 or np.ptp(error) == 0:
         return f"There is no trend with the {label} to be seen."
     fit = stats.spearmanr(x, error)
     if fit.pvalue > 0.01:

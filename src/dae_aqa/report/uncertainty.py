@@ -16,6 +16,7 @@ from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
+from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED
 
 COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
 _NUM_PIT_BINS = 10
@@ -28,10 +29,13 @@ def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[Rep
     """Return the figures of the predicted sigma; none for a point model."""
     if not inputs.has_sigma:
         return []
-    figures = [_reliability(samples), _pit_histogram(samples)]
-    with contextlib.suppress(MetricUndefinedError):  # the table of figures gives the reason
-        figures.append(_error_by_sigma(inputs, samples))
-    figures.append(_rejection(samples))
+    figures = []
+    if len(samples) >= MIN_COVERED:
+        figures += [_reliability(samples), _pit_histogram(samples)]
+    if len(samples) >= MIN_GROUPED:
+        with contextlib.suppress(MetricUndefinedError):  # the table of figures gives the reason
+            figures.append(_error_by_sigma(inputs, samples))
+        figures.append(_rejection(samples))
     if has_judges_sigma(samples):
         figures.append(_parts_of_sigma(samples))
     if "true_sigma_execution" in samples.columns:
@@ -40,7 +44,10 @@ def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[Rep
 
 
 def coverage_rows(samples: pd.DataFrame) -> list[dict[str, float | bool]]:
-    """Return for each level the coverage, what chance allows a calibrated model, and the width."""
+    """Return for each level the coverage, what chance allows a calibrated model, and the width.
+
+    `can_tell` says whether chance leaves room for a coverage that is too small or too large.
+    """
     forecast = _forecast(samples)
     rows: list[dict[str, float | bool]] = []
     for level in COVERAGE_LEVELS:
@@ -56,6 +63,9 @@ def coverage_rows(samples: pd.DataFrame) -> list[dict[str, float | bool]]:
                 "low": low,
                 "high": high,
                 "half_width": half,
+                "num_held": round(observed * len(samples)),
+                "is_few": len(samples) < MIN_COVERED,
+                "can_tell": len(samples) >= MIN_COVERED and low > 0 and high < 1,
                 "is_as_expected": low <= observed <= high,
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -61,13 +62,13 @@ def flat_params(params: Mapping[str, object]) -> dict[str, str]:
 def flat_metrics(metrics: Mapping[str, object]) -> dict[str, float]:
     """Return the numbers in nested `metrics` under dotted keys; list items count from 0.
 
-    A value that is no number (an undefined metric is null, beside the reason) is left out.
+    A value that is no number (an undefined metric is null or NaN) is left out.
     """
     numbers: dict[str, float] = {}
     for key, value in _leaves(metrics):
         items = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
         for index, item in items:
-            if isinstance(item, Real) and not isinstance(item, bool):
+            if isinstance(item, Real) and not isinstance(item, bool) and not math.isnan(item):
                 numbers[key if index == "" else f"{key}.{index}"] = float(item)
     return numbers
 

@@ -30,8 +30,10 @@ from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.params import LossParams, Params
 from dae_aqa.prediction import autocast, chunks, predict
 from dae_aqa.progress import Progress
+from dae_aqa.sample_size import MIN_RANKED
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.feeds import Feed
+from dae_aqa.training.history import epoch_value, how_chosen
 from dae_aqa.training.processes import ALONE, Processes, without_sync
 from dae_aqa.training.samples import ScoredSamples
 from dae_aqa.training.schedule import first_likelihood_epoch, lr_factor, make_optimizer
@@ -48,13 +50,15 @@ class FitResult:
     Attributes:
         model: with the weights of the best epoch, sigma calibrated where asked for.
         history: one row per epoch: epoch, lr, train_loss, val_mae, val_nll, val_spearman,
-            val_spearman_execution (NaN where predictions are constant).
+            val_spearman_execution (NaN where predictions are constant or samples too few).
         best_epoch: counted from 0.
+        chosen_by: how that epoch was chosen, in words, see `history.how_chosen`.
     """
 
     model: ScoreModel
     history: pd.DataFrame
     best_epoch: int
+    chosen_by: str
 
 
 @dataclass
@@ -62,7 +66,7 @@ class _Progress:
     """What grows over the epochs and is saved with them."""
 
     history: list[dict[str, float]] = field(default_factory=list)
-    best_value: float = -math.inf
+    best_value: tuple[float, float] = (-math.inf, -math.inf)
     best_epoch: int = -1
     best_state: dict[str, Tensor] = field(default_factory=dict)
 
@@ -141,7 +145,7 @@ def fit(
                 "train_loss": train_loss,
                 **_validate(model, params=params, samples=val, feed=val_feed, processes=processes),
             }
-            _note_epoch(progress, figures, trained=trained, params=params)
+            _note_epoch(progress, figures, trained=trained, params=params, num_val=len(val))
             speed = {
                 "samples_per_second": len(train) / train_seconds,
                 "data_wait_fraction": train_feed.wait_seconds / train_seconds,
@@ -158,8 +162,10 @@ def fit(
     if params.train.calibrate_sigma:
         prediction = _predict(model, params=params, samples=val, feed=val_feed, processes=processes)
         factor = model.fit_sigma_scale(prediction, val.targets)
-        logger.info("sigma scaled by %.3f on the validation samples", factor)
-    return FitResult(model, pd.DataFrame(progress.history), progress.best_epoch)
+        logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val))
+    history = pd.DataFrame(progress.history)
+    chosen_by = how_chosen(history, params=params, num_val=len(val))
+    return FitResult(model, history, progress.best_epoch, chosen_by)
 
 
 class _Forward(nn.Module):
@@ -324,6 +330,8 @@ def _predict(
 
 
 def _rho(predicted: Tensor, target: Tensor) -> float:
+    if len(target) < MIN_RANKED:
+        return math.nan
     try:
         return spearman(predicted=predicted.numpy(), target=target.numpy())
     except MetricUndefinedError:  # all predictions equal, as can happen in the first epochs
@@ -361,7 +369,12 @@ def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:
 
 
 def _note_epoch(
-    progress: _Progress, figures: dict[str, float], *, trained: nn.Module, params: Params
+    progress: _Progress,
+    figures: dict[str, float],
+    *,
+    trained: nn.Module,
+    params: Params,
+    num_val: int,
 ) -> None:
     """Add an epoch's figures, and keep its weights if it is the best so far.
 
@@ -369,12 +382,10 @@ def _note_epoch(
     those, whatever their rank correlation.
     """
     progress.history.append(figures)
-    by_rho = params.train.select_by == "spearman"
-    value = figures["val_spearman"] if by_rho else -figures["val_nll"]
+    value = epoch_value(figures, select_by=params.train.select_by, num_val=num_val)
     starts = figures["epoch"] in (0, first_likelihood_epoch(params))
-    # an undefined rho is worse than any other, but the first epoch is a best one whatever it is
     if starts or value > progress.best_value:
-        progress.best_value = -math.inf if math.isnan(value) else value
+        progress.best_value = value
         progress.best_epoch = int(figures["epoch"])
         progress.best_state = {
             key: tensor.detach().to("cpu", copy=True)
@@ -407,8 +418,10 @@ def _resume(work_dir: Path, stateful: dict[str, Any], processes: Processes) -> _
 
 def _note(figures: dict[str, float], speed: dict[str, float], *, best_epoch: int) -> str:
     """Return what stands behind the progress bar."""
+    rho, mae = figures["val_spearman"], figures["val_mae"]
+    validation = f"val MAE {mae:.3g}" if math.isnan(rho) else f"val rho {rho:.3f}"
     return (
-        f"loss {figures['train_loss']:.3f}, val rho {figures['val_spearman']:.3f}, "
+        f"loss {figures['train_loss']:.3f}, {validation}, "
         f"best epoch {best_epoch}, lr {figures['lr']:.1e}, "
         f"{speed['samples_per_second']:.1f} samples/s, wait {speed['data_wait_fraction']:.0%}, "
         f"{max(speed['memory_mb'], speed.get('device_memory_mb', 0.0)) / 1000:.1f} GB"
