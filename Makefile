@@ -1,9 +1,11 @@
 # The two commands that matter: `make repro` and `make test`. Both set everything up first.
 PYTHON ?= python3
+PORT ?= 5000
 UV_VERSION := 0.13.9
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
-export PATH := $(BIN):$(PATH)
+# relative, since make would take a path with a space for two
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # whatever project surrounds the shell that calls make, stages belong to this one
 unexport DVC_ROOT DVC_EXP_NAME
@@ -43,8 +45,8 @@ format: setup  ## Format the code
 	ruff format .
 	ruff check --fix .
 
-ui: setup  ## Open the MLflow UI on http://127.0.0.1:5000
-	dae-aqa ui
+ui: setup  ## Open the MLflow UI on http://127.0.0.1:5000 (make ui PORT=5001)
+	dae-aqa ui --port $(PORT)
 
 bench: setup  ## Run the benchmarks (minutes to hours; writes benchmarks/results/)
 	for script in benchmarks/[a-z]*.py; do python $$script || exit 1; done

@@ -4,15 +4,18 @@ from pathlib import Path
 
 from dae_aqa.annotations import write_annotations
 from dae_aqa.datasets import load_dataset
+from dae_aqa.datasets.own_files import own_files
 from dae_aqa.outputs import refuse_foreign_files, replaced_folder
 from dae_aqa.params import load_params
 from dae_aqa.runtime import cache_dir, project_root, run_stage
+from dae_aqa.sources import write_sources
 
 VIDEOS_DIR = Path("data/videos")
 ANNOTATIONS = Path("data/annotations.csv")
 TRUTH = Path("data/truth.csv")
 NOTES = Path("data/notes.csv")
 MISSING_VIDEOS = Path("data/missing_videos.csv")
+SOURCES = Path("data/sources.csv")
 
 
 def main() -> None:
@@ -31,6 +34,7 @@ def main() -> None:
     tables.truth.to_csv(TRUTH, index=False, lineterminator="\n")
     tables.notes.to_csv(NOTES, index=False, lineterminator="\n")
     tables.missing_videos.to_csv(MISSING_VIDEOS, index=False, lineterminator="\n")
+    write_sources(own_files(params.dataset_params), SOURCES, root=project_root())
 
 
 if __name__ == "__main__":

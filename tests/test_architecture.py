@@ -18,8 +18,8 @@ PACKAGE = SRC / "dae_aqa"
 FLOORS = {
     0: (
         *("errors", "params", "params_file", "params_rules", "annotations", "scoring"),
-        *("metrics", "calibration", "predictions", "progress", "outputs", "runtime", "check"),
-        "sample_size",
+        *("metrics", "calibration", "predictions", "progress", "outputs", "runtime", "sources"),
+        *("check", "sample_size"),
     ),
     1: ("datasets", "frames", "splits"),
     2: ("clips", "models", "device"),
@@ -35,6 +35,7 @@ FLOORS = {
         "tracked_training",
         "scored_report",
         "recipes",
+        "refresh",
         "cli",
     ),
 }  # fmt: skip

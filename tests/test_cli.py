@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from dae_aqa.recipes import recipe_names
 
 @pytest.fixture(autouse=True)
 def project(repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the shipped params.yaml, in which the command runs."""
-    shutil.copy(repo_root / "params.yaml", tmp_path)
+    """A folder with the shipped params.yaml and dvc.yaml, in which the command runs."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(repo_root / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -39,6 +41,13 @@ def test_no_params_file(project, capsys):
     (project / "params.yaml").unlink()
     assert cli.main(["params"]) == 1
     assert "params.yaml: no such file" in capsys.readouterr().err
+
+
+def test_params_is_the_whole_check(project, capsys):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("dir: my_videos", "dir: data/videos"))
+    assert cli.main(["params"]) == 1
+    assert "datasets.csv.videos_dir: 'data/videos' lies in data/videos" in capsys.readouterr().err
 
 
 def test_recipe_writes_and_tells(project, capsys):
@@ -72,7 +81,7 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     said = capsys.readouterr().out
-    assert all(command in said for command in ("recipe", "params", "ui", "features"))
+    assert all(command in said for command in ("recipe", "params", "ui", "features", "refresh"))
 
 
 def test_ui_opens_the_repositorys_store(project, monkeypatch):
@@ -87,3 +96,29 @@ def test_ui_opens_the_repositorys_store(project, monkeypatch):
     store = command[command.index("--backend-store-uri") + 1]
     assert store.startswith("sqlite:///")
     assert str(project) in store
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "http"])
+def test_ui_on_no_port(port, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["ui", "--port", port])
+    assert "argument --port: " in capsys.readouterr().err
+
+
+def test_ui_on_a_busy_port(project, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert cli.main(["ui", "--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert f"port {port} cannot be used (Address already in use)" in said
+    assert f"make ui PORT={port + 1}" in said
+    assert not (project / ".mlflow").exists()
+
+
+def test_ui_where_no_pipeline_is(project, capsys):
+    (project / "dvc.yaml").unlink()
+    assert cli.main(["ui"]) == 1
+    assert "no dvc.yaml here. Run the command in the repository." in capsys.readouterr().err
+    assert not (project / ".mlflow").exists()

@@ -6,6 +6,7 @@ before the check has passed; `dae-aqa params` is the same check.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from dae_aqa.errors import ParamsError
 from dae_aqa.outputs import refuse_foreign_files, stage_outputs
 from dae_aqa.params import PARAMS_FILE, Params, flatten, load_params
 from dae_aqa.params_file import shown
+from dae_aqa.sources import NEXT_STEP, changed_sources
 
 VIDEOS_DIR = Path("data/videos")
+SOURCES = Path("data/sources.csv")
 PATH_KEYS = (
     "datasets.mtl_aqa.annotations_source",
     "datasets.mtl_aqa.videos_dir",
@@ -29,9 +32,13 @@ _HOW_TO_UNDO = (
     "away with another -S, or with `git checkout params.yaml`."
 )
 
+logger = logging.getLogger(__name__)
+
 
 def check_project(*, root: Path) -> Params:
     """Return the params of the working directory after checking all that can be checked at once.
+
+    Files of the user's that have changed since they were read are warned of in the log.
 
     Args:
         root: the real repository root, where relative paths of the user's own files start.
@@ -49,6 +56,9 @@ def check_project(*, root: Path) -> Params:
     except ParamsError as error:
         raise ParamsError(f"{error}\n{_HOW_TO_UNDO}") from error
     refuse_foreign_files(VIDEOS_DIR, root=root)
+    changes = changed_sources(SOURCES, root=root, read_all=False)
+    if changes:
+        logger.warning("%s since download: %s.", "; ".join(changes[:10]), NEXT_STEP)
     return params
 
 

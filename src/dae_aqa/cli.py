@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
 import typing
 from pathlib import Path
 
-from dae_aqa.errors import DaeAqaError
-from dae_aqa.params import PARAMS_FILE, NormalizationName, load_params
+from dae_aqa.check import check_project
+from dae_aqa.errors import DaeAqaError, ParamsError, TrackingError
+from dae_aqa.params import PARAMS_FILE, NormalizationName
 from dae_aqa.recipes import apply_recipe, recipe_names
 from dae_aqa.runtime import project_root
+
+PIPELINE_FILE = "dvc.yaml"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     chosen = _parser().parse_args(arguments)
     try:
-        chosen.run(chosen)
+        code: int | None = chosen.run(chosen)
     except DaeAqaError as error:
         print(f"dae-aqa: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,12 +39,21 @@ def _parser() -> argparse.ArgumentParser:
     recipe.add_argument("name", choices=recipe_names())
     recipe.set_defaults(run=_recipe)
 
-    params = commands.add_parser("params", help="check params.yaml")
+    params = commands.add_parser("params", help="check params.yaml, as the first stage does")
     params.set_defaults(run=_params)
 
     ui = commands.add_parser("ui", help="open the MLflow UI on this repository's store")
-    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--port", type=_port, default=5000)
     ui.set_defaults(run=_ui)
+
+    refresh = commands.add_parser(
+        "refresh",
+        help="bring all results up to date with your own CSV and videos",
+        description="Compare your own files with what `download` read, by their hashes. If one has "
+        "changed, run `dvc repro --force download` and then `dvc repro`.",
+    )
+    refresh.add_argument("--force", action="store_true", help="whether or not one has changed")
+    refresh.set_defaults(run=_refresh)
 
     _add_features(commands)
     return parser
@@ -103,6 +116,33 @@ def _positive(text: str) -> int:
     return number
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; expected 1 to 65535")
+    return number
+
+
+def _require_pipeline(root: Path) -> None:
+    """Check that a command is run in the repository, or it would make an empty store anywhere."""
+    if not (root / PIPELINE_FILE).is_file():
+        raise ParamsError(f"{root}: no {PIPELINE_FILE} here. Run the command in the repository.")
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        # a port that is just being given back is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise TrackingError(
+                f"port {port} cannot be used ({error.strerror}). If another MLflow UI runs there, "
+                f"open http://127.0.0.1:{port}; or choose another port: `dae-aqa ui --port "
+                f"{port % 65535 + 1}`, `make ui PORT={port % 65535 + 1}`."
+            ) from error
+
+
 def _recipe(chosen: argparse.Namespace) -> None:
     changes = apply_recipe(chosen.name, path=PARAMS_FILE)
     for line in changes or ["params.yaml has these values already"]:
@@ -110,13 +150,21 @@ def _recipe(chosen: argparse.Namespace) -> None:
 
 
 def _params(_: argparse.Namespace) -> None:
-    load_params(PARAMS_FILE)
+    check_project(root=project_root())
     print(f"{PARAMS_FILE} is valid")
+
+
+def _refresh(chosen: argparse.Namespace) -> int:
+    from dae_aqa.refresh import refresh
+
+    return refresh(root=project_root(), force=chosen.force)
 
 
 def _ui(chosen: argparse.Namespace) -> None:
     from dae_aqa.tracking.store import open_store
 
+    _require_pipeline(project_root())
+    _require_free(chosen.port)
     store = open_store(root=project_root())
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--workers", "1", "--port", str(chosen.port)]

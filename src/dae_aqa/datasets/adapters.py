@@ -14,9 +14,9 @@ from typing import Any
 from tqdm import tqdm
 
 from dae_aqa.datasets.fetch import copy_file, short_hash
+from dae_aqa.datasets.own_files import user_path
 from dae_aqa.datasets.tables import DatasetTables, missing_table, notes_table
 from dae_aqa.params import CsvParams, DownloadParams, MtlAqaParams, SimDiveParams
-from dae_aqa.runtime import project_root
 
 
 def load_dataset(
@@ -78,9 +78,9 @@ def _mtl_aqa(
     return mtl_aqa.download(
         videos_dir=videos_dir,
         cache_dir=cache_dir,
-        annotations_source=source if "://" in source else str(_user_path(source)),
-        user_videos_dir=_user_path(options.videos_dir) if options.videos_dir else None,
-        video_list=_user_path(options.video_list) if options.video_list else None,
+        annotations_source=source if "://" in source else str(user_path(source)),
+        user_videos_dir=user_path(options.videos_dir) if options.videos_dir else None,
+        video_list=user_path(options.video_list) if options.video_list else None,
         video_format=options.video_format,
         scoring_rule=options.scoring_rule,
         allow_missing=download.allow_missing,
@@ -95,22 +95,14 @@ def _csv(
     from dae_aqa.datasets import csv_table
 
     return csv_table.import_csv_dataset(
-        csv_path=_user_path(options.annotations_csv),
-        source_videos_dir=_user_path(options.videos_dir),
+        csv_path=user_path(options.annotations_csv),
+        source_videos_dir=user_path(options.videos_dir),
         videos_dir=videos_dir,
         min_score=options.min_score,
         max_score=options.max_score,
         numbering=options.frame_numbering,
         scoring_rule=options.scoring_rule,
     )
-
-
-def _user_path(text: str) -> Path:
-    """Return a path that the user gave; relative ones start at the real repository root.
-
-    A queued experiment runs in a copy of the repository, where the user's own files are not.
-    """
-    return project_root() / Path(text).expanduser()
 
 
 def _source_code(package_file: Path) -> str:
