@@ -6,6 +6,7 @@ container says. Also used by `benchmarks/frame_identity.py`.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -108,10 +109,41 @@ def remux(
     return target
 
 
+def encode(path: Path, num_frames: int, options: str) -> Path:
+    """Encode pictures 0, 1, … with the ffmpeg binary, which knows more encoders than PyAV."""
+    pictures = b"".join(numbered_picture(number).tobytes() for number in range(num_frames))
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", "25"]
+    command = [find_ffmpeg(), "-v", "error", "-y", *source, "-i", "-", *options.split(), str(path)]
+    subprocess.run(command, input=pictures, check=True, capture_output=True)
+    return path
+
+
+def forge_x264_build(source: Path, target: Path, build: int) -> Path:
+    """Copy an H.264 file and let its encoder call itself another build of x264.
+
+    The name stands in the first packet alone. Decoders take builds below 34 to choose the motion of
+    some blocks in B-pictures otherwise, so pixels depend on whether the decoder has seen the name.
+    """
+    data, count = re.subn(rb"x264 - core \d{3} ", b"x264 - core %-3d " % build, source.read_bytes())
+    assert count == 1
+    target.write_bytes(data)
+    return target
+
+
 def uneven_times(num_frames: int, *, step: int, seed: int) -> list[int]:
     """Return increasing timestamps with steps of 1 to 3 times `step`."""
     steps = np.random.default_rng(seed).integers(step, 3 * step, num_frames)
     return [0, *np.cumsum(steps).tolist()[:-1]]
+
+
+def bunched_times(num_frames: int) -> list[int]:
+    """Return timestamps in ms, 40 apart, but five that nearly coincide.
+
+    ffmpeg drops some of the five. How many, depends on its threshold to 0.05 frames on either side.
+    """
+    even = [40 * number for number in range(10)] + [40 * number - 10 for number in range(10, 20)]
+    bunch = [752, 755, 756, 758, 762]
+    return [*even, *bunch, *(762 + 40 * number for number in range(1, num_frames))][:num_frames]
 
 
 def _x264(extra: str = "", **settings: object) -> dict[str, str]:
@@ -170,6 +202,10 @@ def _uneven(name: str, codec: str, **settings: object) -> Maker:
     )
 
 
+def _encoded(name: str, options: str) -> Maker:
+    return lambda folder, count: encode(folder / name, count, options)
+
+
 _H264 = _simple("h264_b.mp4", "libx264", options=_x264())
 _OPEN = _simple("h264_open.mp4", "libx264", options=_x264(":open-gop=1"))
 _MPEG4_B = _simple("mpeg4_b.mp4", "mpeg4", options={"bf": "2", "g": "40", "b": "900k"})
@@ -184,6 +220,12 @@ MAKERS: dict[str, Maker] = {
     ),
     "h264_no_b": _simple("h264_p.mp4", "libx264", options=_x264(":bframes=0")),
     "h264_interlaced": _simple("h264_tff.mp4", "libx264", options=_x264(":tff=1")),
+    "h264_422": _simple(
+        "h264_422.mp4", "libx264", options=_x264(":open-gop=1"), pixel_format="yuv422p"
+    ),
+    "h264_444": _simple("h264_444.mp4", "libx264", options=_x264(), pixel_format="yuv444p"),
+    "h264_10bit": _simple("h264_10bit.mkv", "libx264", options=_x264(), pixel_format="yuv420p10le"),
+    "h264_interlaced_ts": _simple("h264_tff.ts", "libx264", options=_x264(":tff=1:open-gop=1")),
     "h264_mkv": _remuxed(_H264, "h264_b.mkv"),
     "h264_avi": _remuxed(_H264, "h264_b.avi"),
     "h264_mov": _remuxed(_H264, "h264_b.mov"),
@@ -200,12 +242,26 @@ MAKERS: dict[str, Maker] = {
     "h264_late_start_ts": _remuxed(_H264, "h264_late.ts", after=["-output_ts_offset", "3.7"]),
     "h264_variable": _uneven("h264_vfr.mp4", "libx264", options=_x264()),
     "h264_variable_mkv": _uneven("h264_vfr.mkv", "libx264", options=_x264()),
+    "h264_bunched_mkv": lambda folder, count: write_video(
+        folder / "bunched.mkv",
+        codec="libx264",
+        num_frames=count,
+        times=bunched_times(count),
+        time_base=Fraction(1, 1000),
+        options=_x264(":bframes=0"),
+    ),
     "hevc": _simple("hevc.mp4", "libx265", options=_X265),
     "hevc_mkv": _simple("hevc.mkv", "libx265", options=_X265),
     "hevc_closed": _simple(
         "hevc_closed.mp4",
         "libx265",
         options={**_X265, "x265-params": _X265["x265-params"] + ":open-gop=0"},
+    ),
+    "hevc_10bit": _simple("hevc_10bit.mkv", "libx265", options=_X265, pixel_format="yuv420p10le"),
+    "hevc_fields": _simple(
+        "hevc_fields.mkv",
+        "libx265",
+        options={**_X265, "x265-params": _X265["x265-params"] + ":interlace=tff"},
     ),
     "vp8_hidden": _simple("vp8.webm", "libvpx", options=_VP9_HIDDEN),
     "vp9": _simple("vp9.webm", "libvpx-vp9", options=_VP9),
@@ -215,7 +271,29 @@ MAKERS: dict[str, Maker] = {
     "mpeg4_avi": _simple("mpeg4_b.avi", "mpeg4", options={"bf": "2", "g": "40", "b": "900k"}),
     "mpeg4_no_b_avi": _simple("mpeg4_p.avi", "mpeg4", options={"g": "40", "b": "900k"}),
     "mpeg4_variable": _uneven("mpeg4_vfr.mp4", "mpeg4", options={"g": "40", "b": "900k"}),
+    "mpeg4_interlaced": _encoded(
+        "mpeg4_tff.mp4", "-c:v mpeg4 -flags +ildct+ilme -bf 2 -g 30 -b:v 900k"
+    ),
+    "mpeg4_interlaced_avi": _encoded(
+        "mpeg4_tff.avi", "-c:v mpeg4 -flags +ildct+ilme -bf 2 -g 30 -b:v 900k"
+    ),
+    "mpeg4_packed": _encoded("mpeg4_packed.avi", "-c:v libxvid -bf 2 -g 40 -b:v 900k"),
+    "mpeg2_interlaced_ts": _simple(
+        "mpeg2_tff.ts",
+        "mpeg2video",
+        options={"bf": "2", "g": "15", "b": "2M", "flags": "ildct+ilme"},
+    ),
+    "mpeg2_422": _simple(
+        "mpeg2_422.mkv", "mpeg2video", options={"bf": "2", "b": "4M"}, pixel_format="yuv422p"
+    ),
     "mpeg2_ps": _simple("mpeg2.mpg", "mpeg2video", options={"bf": "2", "g": "15", "b": "2M"}),
+    "av1": _encoded("av1.mkv", "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 40"),
+    "vp9_10bit": _encoded(
+        "vp9_10bit.webm",
+        "-c:v libvpx-vp9 -pix_fmt yuv420p10le -deadline realtime -cpu-used 8 -g 40",
+    ),
+    "wmv": _encoded("wmv2.wmv", "-c:v wmv2 -g 40 -b:v 900k"),
+    "prores": _encoded("prores.mov", "-c:v prores_ks -profile:v 0"),
     "mjpeg_mov": _simple("mjpeg.mov", "mjpeg", pixel_format="yuvj420p", options={"qscale": "3"}),
     "gif": _simple("numbered.gif", "gif", pixel_format="bgr8", rate=Fraction(20)),
 }

@@ -20,7 +20,10 @@ ONE_PICTURE_PER_PACKET = frozenset(
 SKIPPABLE_CODECS = frozenset(["h264", "mpeg4"])
 
 _H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
-_RECOVERY_POINT = 6  # SEI payload type, ITU-T H.264 D.1
+_USER_DATA, _RECOVERY_POINT = 5, 6  # SEI payload types, ITU-T H.264 D.1
+# The first B-picture, from which the decoder learns what a field lasts, nearly always lies in them.
+_NUM_MPEG4_HEAD_PACKETS = 16
+_MPEG4_LAYER = 2  # start codes 0x20 to 0x2F, ISO/IEC 14496-2 table 6-3
 _HEVC_IRAP = range(16, 24)  # NAL unit types, ITU-T H.265 table 7-1
 # Bigger than any MPEG-4 picture that is marked "not coded", smaller than nearly all coded ones.
 _MAX_NOT_CODED_BYTES = 24
@@ -57,17 +60,35 @@ def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
     """Say whether decoding from this keyframe packet gives every later picture exactly.
 
     For H.264 the packet must hold an IDR picture or a recovery point with `recovery_frame_cnt` 0;
-    for HEVC an IRAP picture. Keyframes of the other codecs are always clean.
+    for HEVC an IRAP picture. An MPEG-4 packet must not hold the header of an interlaced layer: with
+    it FFmpeg forgets how long a field lasts and learns it from the next B-picture, which after a
+    seek has no picture to count from. Keyframes of the other codecs are always clean.
     """
     if codec == "h264":
         units = nal_units(data, length_size)
-        return any(
-            unit[0] & 31 == _H264_IDR or (unit[0] & 31 == _H264_SEI and _recovers_at_once(unit))
-            for unit in units
-        )
+        return any(unit[0] & 31 == _H264_IDR or _recovers_at_once(unit) for unit in units)
     if codec == "hevc":
         return any((unit[0] >> 1) & 63 in _HEVC_IRAP for unit in nal_units(data, length_size))
+    if codec == "mpeg4":
+        layers = [unit for unit in nal_units(data, 0) if unit[0] >> 4 == _MPEG4_LAYER]
+        return not any(_is_interlaced_layer(unit) for unit in layers)
     return True
+
+
+def num_head_packets(codec: str, first_packet: bytes, length_size: int) -> int:
+    """Return how many packets of the file's start a decoder must see before it begins elsewhere.
+
+    Encoders write their name and version once, and FFmpeg works around what it knows of them: of
+    x264 (an SEI unit before the first picture; 4:4:4 of builds below 151 cannot be decoded without
+    it), of DivX, Xvid and its own MPEG-4. Interlaced MPEG-4 also needs the first B-picture's times.
+
+    Source: FFmpeg 8.0, libavcodec/h264_sei.c (`x264_build`), libavcodec/mpeg4videodec.c
+    (`ff_mpeg4_workaround_bugs`, `t_frame`).
+    """
+    if codec == "h264":
+        units = nal_units(first_packet, length_size)
+        return int(any(_USER_DATA in _sei_payloads(unit) for unit in units))
+    return _NUM_MPEG4_HEAD_PACKETS if codec == "mpeg4" else 0
 
 
 def shows_a_picture(codec: str, data: memoryview) -> bool:
@@ -112,24 +133,34 @@ def _avcc_units(extradata: bytes) -> list[bytes]:
     return [unit for unit in units if unit]
 
 
-def _recovers_at_once(sei: bytes) -> bool:
-    """Say whether an SEI unit holds a recovery point with `recovery_frame_cnt` 0 (H.264 D.1.8)."""
-    payload = _unescape(sei)
+def _recovers_at_once(unit: bytes) -> bool:
+    """Say whether a unit holds a recovery point with `recovery_frame_cnt` 0 (H.264 D.1.8)."""
+    payload = _sei_payloads(unit).get(_RECOVERY_POINT)
+    return bool(payload and payload[0] & 0x80)  # ue(v) 0 is the single bit 1
+
+
+def _sei_payloads(unit: bytes) -> dict[int, bytes]:
+    """Return the payloads of an SEI unit by type; empty for another unit (H.264 7.3.2.3)."""
+    if unit[0] & 31 != _H264_SEI:
+        return {}
+    found: dict[int, bytes] = {}
+    data = _unescape(unit)
     position = 1
-    while position + 2 < len(payload):
-        kind = size = 0
-        while position < len(payload) and payload[position] == 0xFF:
-            kind, position = kind + 255, position + 1
-        kind, position = kind + payload[position], position + 1
-        while position < len(payload) and payload[position] == 0xFF:
-            size, position = size + 255, position + 1
-        if position >= len(payload):
-            return False
-        size, position = size + payload[position], position + 1
-        if kind == _RECOVERY_POINT and position < len(payload):
-            return bool(payload[position] & 0x80)  # ue(v) 0 is the single bit 1
+    while position + 2 < len(data):
+        kind, position = _sei_number(data, position)
+        size, position = _sei_number(data, position)
+        found.setdefault(kind, data[position : position + size])
         position += size
-    return False
+    return found
+
+
+def _sei_number(data: bytes, position: int) -> tuple[int, int]:
+    """Return a payload's type or size, and the position after it (H.264 7.3.2.3.1)."""
+    number = 0
+    while data[position : position + 1] == b"\xff":
+        number, position = number + 255, position + 1
+    last = data[position : position + 1] or b"\0"
+    return number + last[0], position + 1
 
 
 def _unescape(unit: bytes) -> bytes:
@@ -199,6 +230,37 @@ def _is_frames_only(unit: bytes) -> bool:
     bits.unsigned()
     bits.unsigned()
     return bool(bits.bit())
+
+
+def _is_interlaced_layer(unit: bytes) -> bool:
+    """Return `interlaced` of a video object layer; True where it cannot be read.
+
+    Source: ISO/IEC 14496-2, 6.2.3 (VideoObjectLayer).
+    """
+    bits = _Bits(unit[1:])
+    try:
+        bits.bits(1 + 8)
+        has_identifier = bits.bit()
+        version = bits.bits(7) >> 3 if has_identifier else 1
+        if bits.bits(4) == 15:  # extended aspect ratio
+            bits.bits(16)
+        if bits.bit():  # control parameters
+            bits.bits(3)
+            if bits.bit():
+                bits.bits(79)
+        shape = bits.bits(2)
+        if shape == 3 and version != 1:  # greyscale
+            bits.bits(4)
+        bits.bit()
+        resolution = bits.bits(16)
+        bits.bit()
+        if bits.bit():  # fixed rate
+            bits.bits(max((resolution - 1).bit_length(), 1))
+        if shape == 0:  # rectangular: width and height
+            bits.bits(1 + 13 + 1 + 13 + 1)
+        return bool(bits.bit())
+    except IndexError:
+        return True
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,12 @@ CONTAINERS = (
     "yuv4mpegpipe",
 )
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+# Every kind of 8K video fits. A file of some hundred bytes may announce a picture of gigabytes.
+MAX_PIXELS = 8192 * 4608
+# The decoder itself stops here. It does not say why, so smaller pictures are left to
+# `check_frame_size`, which does.
+_MAX_DECODER_PIXELS = 4 * MAX_PIXELS
+_DECODER_OPTIONS = {"max_pixels": str(_MAX_DECODER_PIXELS)}
 
 
 @contextmanager
@@ -49,14 +55,15 @@ def open_video(
         hwaccel: name of a hardware decoder (`cuda`, `vaapi`, …), or None to decode in software.
 
     Raises:
-        VideoError: no such file, no video in it, or a kind of file that is not read.
+        VideoError: no such file, no video in it, pictures of more than `MAX_PIXELS`, or a kind of
+            file that is not read.
         ParamsError: `hwaccel` cannot be used. Not a fault of the video, so no reason to exclude it.
     """
     if not path.is_file():
         raise VideoError(f"{path}: no such video file.")
     device = HWAccel(device_type=hwaccel, allow_software_fallback=False) if hwaccel else None
     try:
-        container = av.open(file_url(path), options=_OPTIONS, hwaccel=device)
+        container = av.open(file_url(path), options=_OPTIONS | _DECODER_OPTIONS, hwaccel=device)
     except (av.FFmpegError, ValueError, RuntimeError, NotImplementedError) as error:
         if hwaccel:
             raise ParamsError(
@@ -73,9 +80,43 @@ def open_video(
         if not container.streams.video:
             raise VideoError(f"{path}: holds no video stream.")
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        context = stream.codec_context
+        width, height = context.width, context.height
+        if not width * height:  # unknown, or more than the decoder's limit
+            width, height = _announced_size(path)
+        _check_size(path, width, height)
+        context.options = _DECODER_OPTIONS
+        # Frames of interlaced MPEG-4 that several threads decode differ from those of one.
+        stream.thread_type = "SLICE" if context.name == "mpeg4" else "AUTO"
         stream.thread_count = num_threads
         yield container, stream
+
+
+def check_frame_size(path: Path, frame: Any) -> None:
+    """Raise where a decoded frame is too large: its size may change within a video.
+
+    Raises:
+        VideoError: it has more than `MAX_PIXELS`.
+    """
+    _check_size(path, frame.width, frame.height)
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{path}: its pictures have {width}×{height} = {width * height:,} pixels, the limit is "
+            f"{MAX_PIXELS:,} (8192×4608). Check that it is the right file, or scale it down: "
+            f"ffmpeg -i {path.name} -vf scale=1920:-2 smaller.mp4."
+        )
+
+
+def _announced_size(path: Path) -> tuple[int, int]:
+    """Return width and height as the container announces them, without opening any decoder."""
+    options = _OPTIONS | {"codec_whitelist": "none"}
+    with suppress(av.FFmpegError), av.open(file_url(path), options=options) as container:
+        context = container.streams.video[0].codec_context
+        return context.width, context.height
+    return 0, 0
 
 
 def decode_error(path: Path, error: Exception, *, where: str) -> VideoError:

@@ -1,8 +1,17 @@
-"""Read frames of a video by number: seek to a clean keyframe, decode, check every step."""
+"""Read frames of a video by number: seek to a clean keyframe, decode, check every step.
+
+Some decoders need what stands at the start of the file alone, so they see it before the first seek.
+Where a seek fails nevertheless, the video is decoded from its start before it is called damaged.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +19,12 @@ import av
 import numpy as np
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames.bitstream import SKIPPABLE_CODECS
-from dae_aqa.frames.container import decode_error, open_video
-from dae_aqa.frames.index import VideoIndex
+from dae_aqa.frames.bitstream import SKIPPABLE_CODECS, nal_length_size, num_head_packets
+from dae_aqa.frames.container import check_frame_size, decode_error, open_video
+from dae_aqa.frames.index import Int64Array, VideoIndex
+
+_logger = logging.getLogger(__name__)
+_survey_lock = threading.Lock()  # one video at a time is decoded from its start, with all cores
 
 
 class _SeekMismatchError(Exception):
@@ -47,15 +59,21 @@ def read_frames(
         raise VideoError(
             f"{path}: asked for frames {wanted[0]} to {wanted[-1]}, it has {index.num_frames}."
         )
+    if not wanted:
+        return
     done = 0
     if index.is_seekable:
         try:
             for number, frame in _by_seeking(path, index, wanted, num_threads, hwaccel):
                 yield number, frame
                 done += 1
+            return
         except _SeekMismatchError:
             pass  # the demuxer does not seek faithfully; counting from the start still does
-        else:
+        except VideoError as error:
+            if not _decodes_from_start(path, index, wanted[done:], error):
+                raise
+            yield from _from_start(path, index, wanted[done:])
             return
     yield from _by_counting(path, wanted[done:], num_threads, hwaccel)
 
@@ -70,6 +88,7 @@ def read_all_frames(path: Path) -> Iterator[tuple[int, Any]]:
         number = -1
         try:
             for number, frame in enumerate(container.decode(stream)):
+                check_frame_size(path, frame)
                 yield number, frame
         except av.FFmpegError as error:
             raise decode_error(path, error, where=f"frame {number + 1}") from error
@@ -78,22 +97,79 @@ def read_all_frames(path: Path) -> Iterator[tuple[int, Any]]:
 def _by_counting(
     path: Path, wanted: Sequence[int], num_threads: int, hwaccel: str | None
 ) -> Iterator[tuple[int, Any]]:
-    if not wanted:
-        return
     pending = iter(wanted)
     following = next(pending)
     with open_video(path, num_threads=num_threads, hwaccel=hwaccel) as (container, stream):
         number = -1
+        is_whole = True
         try:
             for number, frame in enumerate(container.decode(stream)):
+                check_frame_size(path, frame)
+                is_whole = not frame.is_corrupt and (is_whole or frame.key_frame)
                 if number == following:
+                    if not is_whole:
+                        raise av.InvalidDataError(0, "the decoder marks it as corrupt")
                     yield number, frame
                     following = next(pending, -1)
                     if following < 0:
                         return
         except av.FFmpegError as error:
-            raise decode_error(path, error, where=f"frame {number + 1}") from error
+            where = f"frame {number if not is_whole else number + 1}"
+            raise decode_error(path, error, where=where) from error
     raise VideoError(f"{path}: ends at frame {number + 1}, before frame {following}.")
+
+
+def _decodes_from_start(
+    path: Path, index: VideoIndex, wanted: Sequence[int], error: VideoError
+) -> bool:
+    """Say whether the frames `wanted`, which a seek did not give, come out whole without one."""
+    _logger.warning(
+        "%s Decoding the whole video, which takes a while, to see whether it is damaged.", error
+    )
+    with _survey_lock:
+        sound = _sound_timestamps(path, index)
+    return bool(np.isin(index.frame_pts[list(wanted)], sound).all())
+
+
+@lru_cache(maxsize=64)
+def _sound_timestamps(path: Path, index: VideoIndex) -> Int64Array:
+    """Return the timestamps of the frames that come out whole from the start; (M,) int64."""
+    found = [frame.pts for frame, is_whole in _decoded_from_start(path, index) if is_whole]
+    return np.asarray(found, dtype=np.int64)
+
+
+def _from_start(path: Path, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """Yield the frames `wanted`, all of them sound, without a seek and in software."""
+    numbers = {int(index.frame_pts[number]): number for number in wanted}
+    for frame, _ in _decoded_from_start(path, index):
+        if frame.pts in numbers:
+            yield numbers.pop(frame.pts), frame
+        if not numbers:
+            return
+
+
+def _decoded_from_start(path: Path, index: VideoIndex) -> Iterator[tuple[Any, bool]]:
+    """Yield every frame with a timestamp, and whether it is whole; go on after damage.
+
+    After damage frames count as broken up to the next one at which decoding may begin.
+    """
+    clean = set(index.frame_pts[index.seek_frames].tolist())
+    is_whole = True
+    with (
+        open_video(path, num_threads=os.cpu_count() or 1) as (container, stream),
+        suppress(av.FFmpegError),  # of the demuxer: what follows cannot be reached
+    ):
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                is_whole = False
+                continue
+            for frame in frames:
+                check_frame_size(path, frame)
+                is_whole = not frame.is_corrupt and (is_whole or frame.pts in clean)
+                if frame.pts is not None:
+                    yield frame, is_whole
 
 
 def _by_seeking(
@@ -101,9 +177,25 @@ def _by_seeking(
 ) -> Iterator[tuple[int, Any]]:
     places = {pts: place for place, pts in enumerate(index.packet_pts.tolist())}
     with open_video(path, num_threads=num_threads, hwaccel=hwaccel) as (container, stream):
+        if index.seek_frame(wanted[-1]) > 0:
+            _decode_head(container, stream)
         for first, segment in _segments(index, wanted):
             reader = _SegmentReader(path, container, stream, index, places, first, segment)
             yield from reader.frames()
+
+
+def _decode_head(container: Any, stream: Any) -> None:
+    """Show the decoder what it must have seen at the start of the file to begin elsewhere."""
+    context = stream.codec_context
+    num_packets = 1
+    for place, packet in enumerate(container.demux(stream)):
+        if place == 0:
+            length_size = nal_length_size(context.extradata)
+            num_packets = num_head_packets(context.name, bytes(packet), length_size)
+        if place >= num_packets:
+            return
+        with suppress(av.FFmpegError):  # a fault there is met where those frames are asked for
+            packet.decode()
 
 
 def _segments(index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
@@ -152,8 +244,9 @@ class _SegmentReader:
                 continue
             if frame.pts > following_pts:
                 raise VideoError(
-                    f"{self._path}: the decoder did not give frame {following}. The video is "
-                    "damaged there; fetch it again, or set damaged: exclude."
+                    f"{self._path}: its packets announce frame {following}, but the decoder does "
+                    "not give it. Fetch the video again, convert it with ffmpeg, or set damaged: "
+                    "exclude to go on without the samples that lie there."
                 )
             yield following, frame
             following = next(pending, -1)
@@ -170,6 +263,7 @@ class _SegmentReader:
                     early = packet.pts is not None and packet.pts < self._first_pts
                     context.skip_frame = "NONREF" if early else "DEFAULT"
                 for frame in packet.decode():
+                    check_frame_size(self._path, frame)
                     if frame.pts is None or frame.pts < self._begin_pts:
                         continue  # refers to what lies before the keyframe; nobody asked for it
                     if frame.is_corrupt:

@@ -1,8 +1,11 @@
-"""The ffmpeg binary: an oracle for numbering and benchmarks; extraction does not need it."""
+"""The ffmpeg binary: an oracle for numbering and benchmarks; extraction does not need it.
+
+It is the one that comes with imageio-ffmpeg, whatever lies on the PATH: what ffmpeg makes of videos
+of variable rate depends on its version, and an oracle must not depend on the machine.
+"""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,19 +16,19 @@ from dae_aqa.errors import VideoError
 
 
 def find_ffmpeg() -> str:
-    """Return the path of the ffmpeg binary: the one on the PATH, else the one of imageio-ffmpeg.
+    """Return the ffmpeg binary of imageio-ffmpeg, or the one that `IMAGEIO_FFMPEG_EXE` names.
+
+    On a platform for which imageio-ffmpeg brings none, it takes the one on the PATH.
 
     Raises:
         VideoError: there is none.
     """
-    on_path = shutil.which("ffmpeg")
-    if on_path:
-        return on_path
     try:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise VideoError(
-            "no ffmpeg binary: install one, or reinstall the package imageio-ffmpeg."
+            "no ffmpeg binary: reinstall the package imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to "
+            "one of version 7 or newer."
         ) from error
 
 

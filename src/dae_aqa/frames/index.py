@@ -32,7 +32,7 @@ from dae_aqa.frames.container import open_video
 
 Int64Array = NDArray[np.int64]
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 # So many frames are decoded at the beginning to learn which of the first packets show nothing
 # (pictures that refer to something before the cut).
 _NUM_CHECKED_FRAMES = 32
@@ -41,7 +41,7 @@ _MAX_ROUNDING_SECONDS = 1e-3
 _TRUNCATION_SECONDS = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class VideoIndex:
     """Where the frames of one video are. All timestamps are in units of `time_base`.
 
