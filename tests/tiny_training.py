@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from tests.packed_samples import draw_frames, write_pack
 
 from dae_aqa.params import Params
 from dae_aqa.trained_model import TrainedModel
@@ -14,6 +15,8 @@ from dae_aqa.training.loop import EpochCallback, FitResult
 from dae_aqa.training.session import train_model
 
 MakeParams = Callable[..., Params]
+NUM_FRAMES = 10
+BRIGHTNESS = {"t0": 0.1, "t1": 0.9, "t2": 0.4, "t3": 0.6, "v0": 0.2, "v1": 0.8, "v2": 0.5}
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,25 @@ class TinyData:
             work_dir=folder / "work",
             on_epoch=on_epoch,
         )
+
+
+def make_tiny_data(folder: Path, *, num_frames: int = NUM_FRAMES) -> TinyData:
+    """Pack the samples of `BRIGHTNESS` into `folder`; those named t… train, v… validate."""
+    for name, brightness in BRIGHTNESS.items():
+        write_pack(folder, name, draw_frames(name, num_frames=num_frames, brightness=brightness))
+    names = list(BRIGHTNESS)
+    annotations = pd.DataFrame(
+        {
+            "sample_id": names,
+            "final_score": [100.0 * BRIGHTNESS[name] for name in names],
+            "difficulty": [2.0 + 0.1 * row for row in range(len(names))],
+            "judge_scores": "",
+        }
+    )
+    splits = pd.DataFrame(
+        {
+            "sample_id": names,
+            "split": ["train" if name.startswith("t") else "val" for name in names],
+        }
+    )
+    return TinyData(annotations, splits, folder)

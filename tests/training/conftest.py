@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 import yaml
-from tests.packed_samples import HEIGHT, MARGIN, WIDTH, draw_frames, write_pack
-from tests.tiny_training import MakeParams, TinyData
+from tests.packed_samples import HEIGHT, MARGIN, WIDTH
+from tests.tiny_training import NUM_FRAMES, MakeParams, TinyData, make_tiny_data
 
 from dae_aqa.params import Params, parse_params
-
-NUM_FRAMES = 10
-BRIGHTNESS = {"t0": 0.1, "t1": 0.9, "t2": 0.4, "t3": 0.6, "v0": 0.2, "v1": 0.8, "v2": 0.5}
 
 SMALL = {
     "lr": 3e-3,
@@ -66,25 +62,7 @@ def small_params(repo_root: Path) -> MakeParams:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
-    folder = tmp_path_factory.mktemp("frames")
-    for name, brightness in BRIGHTNESS.items():
-        write_pack(folder, name, draw_frames(name, num_frames=NUM_FRAMES, brightness=brightness))
-    names = list(BRIGHTNESS)
-    annotations = pd.DataFrame(
-        {
-            "sample_id": names,
-            "final_score": [100.0 * BRIGHTNESS[name] for name in names],
-            "difficulty": [2.0 + 0.1 * row for row in range(len(names))],
-            "judge_scores": "",
-        }
-    )
-    splits = pd.DataFrame(
-        {
-            "sample_id": names,
-            "split": ["train" if name.startswith("t") else "val" for name in names],
-        }
-    )
-    return TinyData(annotations, splits, folder)
+    return make_tiny_data(tmp_path_factory.mktemp("frames"))
 
 
 @pytest.fixture(autouse=True)

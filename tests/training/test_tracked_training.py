@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from tests.packed_samples import draw_frames, write_pack
 from tests.released_checkpoint import write_released_checkpoint
 from tests.tiny_training import MakeParams, TinyData
 
@@ -22,6 +26,7 @@ from dae_aqa.models import IMAGENET, load_released_checkpoint
 from dae_aqa.params import Params
 from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
 from dae_aqa.tracked_training import train_and_track
+from dae_aqa.tracking import Tracker
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.history import COLUMNS
 
@@ -197,3 +202,98 @@ def test_history_has_the_columns_of_a_training(
 ):
     _, result = tiny_data.train(small_params({"num_epochs": 1}), project)
     assert tuple(result.history.columns) == COLUMNS
+
+
+class Recorder(Tracker):
+    """Keeps what a training reports."""
+
+    def __init__(self) -> None:
+        self.metrics: list[tuple[int, dict[str, object]]] = []
+        self.model_step: int | None = None
+
+    def log_metrics(self, metrics: Mapping[str, object], *, step: int) -> None:
+        self.metrics.append((step, dict(metrics)))
+
+    def log_model(self, *, step: int, **_: object) -> None:
+        self.model_step = step
+
+
+def test_best_figures_are_those_of_the_chosen_epoch(
+    small_params: MakeParams, tiny_data: TinyData, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    params = small_params()
+    trained, result = tiny_data.train(small_params({"num_epochs": 1}), project / "real")
+    rows = [
+        {name: 10.0 * epoch + column for column, name in enumerate(COLUMNS)} for epoch in range(3)
+    ]
+    history = pd.DataFrame(rows).assign(epoch=[0.0, 1.0, 2.0])
+    known = dataclasses.replace(result, history=history, best_epoch=1)
+    recorder = Recorder()
+    monkeypatch.setattr(tracked_training, "open_run", lambda *_, **__: recorder)
+    monkeypatch.setattr(tracked_training, "train_model", lambda *_, **__: (trained, known))
+    run_train(params, tiny_data, project)
+    columns = [name for name in COLUMNS if name.startswith("val_")]
+    assert recorder.metrics == [
+        (1, {f"best_{name}": 10.0 + COLUMNS.index(name) for name in columns} | {"best_epoch": 1.0})
+    ]
+    assert recorder.model_step == 1
+    pd.testing.assert_frame_equal(pd.read_csv(project / "reports/training.csv"), history)
+
+
+def test_each_epoch_is_reported_as_it_ends(
+    small_params: MakeParams, tiny_data: TinyData, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recorder = Recorder()
+    monkeypatch.setattr(tracked_training, "open_run", lambda *_, **__: recorder)
+    run_train(small_params({"num_epochs": 2}), tiny_data, project)
+    history = pd.read_csv(project / "reports/training.csv")
+    for epoch in range(2):
+        step, figures = recorder.metrics[epoch]
+        assert step == epoch
+        told = pd.Series({name: figures[name] for name in COLUMNS}, dtype=float)
+        np.testing.assert_allclose(told, history.loc[epoch, list(COLUMNS)], rtol=1e-12)
+
+
+def work_folder(params: Params, data: TinyData, project: Path) -> str:
+    """Return the name of the work folder that a training would go on from."""
+    before = {path.name for path in (project / "trainings").glob("*")}
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        run_train(params, data, project)
+    after = {path.name for path in (project / "trainings").glob("*")}
+    (found,) = after - before
+    (project / "trainings" / found).rmdir()
+    return found
+
+
+def test_a_training_goes_on_only_from_its_own_work(
+    small_params: MakeParams, tiny_data: TinyData, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Other frames, parameters or scores are another training; frames of a test sample are not."""
+
+    def begin(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracked_training, "train_model", begin)
+    shutil.copytree(tiny_data.frames_dir, project / "frames")
+    splits = tiny_data.splits.copy()
+    splits.loc[splits["sample_id"] == "v2", "split"] = "test"
+    data = TinyData(tiny_data.annotations, splits, project / "frames")
+
+    def other_frames(name: str) -> None:
+        write_pack(data.frames_dir, name, draw_frames(name, num_frames=10, brightness=0.3))
+
+    def other_scores(name: str) -> TinyData:
+        rows = data.annotations.copy()
+        rows.loc[rows["sample_id"] == name, "final_score"] = 33.0
+        return dataclasses.replace(data, annotations=rows)
+
+    first = work_folder(small_params(), data, project)
+    assert work_folder(small_params(), data, project) == first
+    assert work_folder(small_params({"lr": 1e-5}), data, project) != first
+    assert work_folder(small_params(), other_scores("t1"), project) != first
+    other_frames("v2")
+    assert work_folder(small_params(), data, project) == first
+    other_frames("t1")
+    second = work_folder(small_params(), data, project)
+    other_frames("v1")
+    assert len({first, second, work_folder(small_params(), data, project)}) == 3

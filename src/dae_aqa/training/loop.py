@@ -107,7 +107,9 @@ def fit(
         lr=params.lr,
         weight_decay=params.weight_decay,
     )
-    scaler = torch.amp.GradScaler(enabled=params.train.precision == "fp16")
+    device = next(model.parameters()).device
+    # by default it works on CUDA alone and is silently off elsewhere
+    scaler = torch.amp.GradScaler(device.type, enabled=params.train.precision == "fp16")
     stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
     progress = _resume(work_dir, stateful, processes)
     steps = _Steps(

@@ -1,0 +1,100 @@
+"""Which epoch's weights a training ends with, where every candidate is another epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_training import MakeParams
+
+from dae_aqa.models import build_model, make_targets
+from dae_aqa.training.feeds import FeatureFeed
+from dae_aqa.training.history import best_epoch
+from dae_aqa.training.loop import FitResult, fit
+from dae_aqa.training.samples import ScoredSamples
+
+NUM_TRAIN, NUM_VAL = 24, 30
+CHANGES = {
+    "num_epochs": 12,
+    "lr": 0.02,
+    "train_batch_size": 4,
+    "train.loss.mse_warmup_fraction": 0.0,
+    "train.calibrate_sigma": False,
+}
+
+
+def scored(rng: np.random.Generator, prefix: str, count: int) -> tuple[ScoredSamples, torch.Tensor]:
+    """Return samples whose execution score can be read off their features, and these."""
+    quality = rng.normal(size=count)
+    difficulty = rng.uniform(1.0, 4.0, count)
+    ids = [f"{prefix}{row}" for row in range(count)]
+    targets = make_targets(
+        final_score=(difficulty * (20 + 4 * quality + rng.normal(0, 1.5, count))).tolist(),
+        difficulty=difficulty.tolist(),
+        judge_scores=None,
+        scoring_rule=None,
+        sample_ids=ids,
+    )
+    features = rng.normal(0, 0.3, (count, 1, 256))
+    features[:, 0, :4] += quality[:, None]
+    return ScoredSamples(ids, targets), torch.from_numpy(features).float()
+
+
+def fit_head(make_params: MakeParams, work_dir: Path, **changes: object) -> FitResult:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(14)
+    (train, inputs), (val, val_inputs) = scored(rng, "t", NUM_TRAIN), scored(rng, "v", NUM_VAL)
+    model = build_model(
+        model="dae_mt",
+        backbone="small3d",
+        backbone_weights=None,
+        pretrained=False,
+        scoring_rule=None,
+        num_judges=None,
+        dropout=0.0,
+    )
+    model.fit_target_scale(train.targets)
+    work_dir.mkdir(exist_ok=True)
+    return fit(
+        model,
+        params=make_params(CHANGES | changes),
+        train=train,
+        train_feed=FeatureFeed(inputs, device=torch.device("cpu")),
+        val=val,
+        val_feed=FeatureFeed(val_inputs, device=torch.device("cpu")),
+        work_dir=work_dir,
+        on_epoch=lambda epoch, figures: None,
+    )
+
+
+@pytest.mark.parametrize("select_by", ["spearman", "loss"])
+def test_the_epoch_is_the_best_one_on_validation(
+    small_params: MakeParams, tmp_path: Path, select_by: str
+):
+    """By rho of the final score or by likelihood; here all candidates are different epochs."""
+    result = fit_head(small_params, tmp_path, **{"train.select_by": select_by})
+    history = result.history
+    candidates = {
+        "spearman": int(history["val_spearman"].argmax()),
+        "loss": int(history["val_nll"].argmin()),
+        "execution": int(history["val_spearman_execution"].argmax()),
+        "error": int(history["val_mae"].argmin()),
+        "last": len(history) - 1,
+    }
+    assert len(set(candidates.values())) == 5
+    assert result.best_epoch == candidates[select_by]
+    params = small_params(CHANGES | {"train.select_by": select_by})
+    assert best_epoch(history, params=params) == candidates[select_by]
+
+
+def test_the_weights_are_those_of_the_chosen_epoch(small_params: MakeParams, tmp_path: Path):
+    """A training that ends with that epoch has the same ones; the rate must be constant for it."""
+    constant = {"train.schedule": "constant", "train.select_by": "loss"}
+    long = fit_head(small_params, tmp_path / "long", **constant)
+    assert 0 < long.best_epoch < len(long.history) - 1
+    num_epochs = {"num_epochs": long.best_epoch + 1}
+    short = fit_head(small_params, tmp_path / "short", **constant | num_epochs)
+    for key, value in short.model.state_dict().items():
+        assert torch.equal(long.model.state_dict()[key], value), key
