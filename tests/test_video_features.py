@@ -295,6 +295,90 @@ def test_arrays_that_are_refused(
     assert "input.npy: no such file" in _refused(capsys, tmp_path, path, *weights)
 
 
+def _npy(path: Path, *, descr: str = "|u1", shape: str, num_bytes: int = 2000) -> Path:
+    """Write a .npy file whose header says what no `np.save` would write."""
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    path.write_bytes(magic + header + bytes(num_bytes))
+    return path
+
+
+def test_headers_that_lie_are_refused(
+    trained: tuple[TrainedModel, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "input.npy"
+    for shape, told in (
+        ("(-1, 60, 64, 3)", "must be positive"),
+        ("(-30, -60, 64, 3)", "not readable as an array"),
+        ("(10000000000, 60, 64, 3)", "greater than file size"),
+        (f"({2**62}, 60, 64, 3)", "not readable as an array"),
+        (f"({2**40}, {2**40}, 64, 3)", "not readable as an array"),
+        ("(0, 60, 64, 3)", "got uint8 (0, 60, 64, 3)"),
+        (f"({2**40}, 0, 64, 3)", f"got uint8 ({2**40}, 0, 64, 3)"),
+        ("(1.0, 60, 64, 3)", "shape is not valid"),
+        ("(" * 5000, "not readable as an array"),
+        ("(" + "9" * 5000 + ", 60, 64, 3)", "Cannot parse header"),
+    ):
+        said = _refused(capsys, tmp_path, _npy(path, shape=shape), "--weights", trained[1])
+        assert "input.npy: " in said, shape
+        assert told in said, shape
+        assert len(said) < 700, shape
+
+
+def test_options_that_would_fill_the_memory_are_refused(
+    shared_dir: Path,
+    trained: tuple[TrainedModel, Path],
+    rgb: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    video = shared_dir / "videos/demo_h264.mp4"
+    for option, told in (
+        (("--num-frames", 10**10), "num_frames must be a whole number from 1 to 100000, got 10000"),
+        (("--num-frames", 50_000), "clips of 50000 frames (stride 2) that start at 0, 4 need 1000"),
+        (("--stride", 10**10), "stride must be a whole number from 1 to 100000"),
+        (("--starts", 10**10), "starts must be whole numbers from 0 to 100000, got (10000000000,)"),
+        (("--crop-px", 10**6), "crop_px must be a whole number from 1 to 2048, got 1000000"),
+        (("--size-px", 10**6), "size_px must be a whole number from 1 to 2048, got 1000000"),
+        (("--width", 10**6), "frames cannot be scaled to 1000000x256 px; give at most 8192"),
+        (("--height", 8193), "frames cannot be scaled to 455x8193 px; give at most 8192"),
+    ):
+        for source in (video, rgb):
+            said = _refused(capsys, tmp_path, source, "--weights", trained[1], *option)
+            assert told in said, (option, said)
+
+
+def test_the_input_is_not_overwritten(
+    trained: tuple[TrainedModel, Path],
+    rgb: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "linked.npy").symlink_to(rgb)
+    (tmp_path / "same.npy").hardlink_to(rgb)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    weights = tmp_path / "model.pt"
+    weights.write_bytes(trained[1].read_bytes())
+    content = rgb.read_bytes()
+    for video, out in (
+        (rgb, rgb),
+        (rgb, tmp_path / "linked.npy"),
+        (tmp_path / "linked.npy", rgb),
+        (rgb, tmp_path / "same.npy"),
+        (rgb, tmp_path / "folder" / rgb.name),
+        (rgb, weights),
+    ):
+        arguments = ["features", str(video), "--weights", str(weights), "--out", str(out)]
+        assert cli.main(arguments) == 1
+        assert "which it would overwrite; give another name" in capsys.readouterr().err
+        assert rgb.read_bytes() == content
+        assert weights.read_bytes() == trained[1].read_bytes()
+    other = tmp_path / "other.npy"  # an output of before is replaced
+    other.write_bytes(b"old")
+    assert features(rgb, "--weights", weights, out=other).shape == (2, 256)
+
+
 def test_a_file_that_cannot_be_written(
     trained: tuple[TrainedModel, Path],
     rgb: Path,

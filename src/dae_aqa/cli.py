@@ -174,8 +174,9 @@ def _ui(chosen: argparse.Namespace) -> None:
 
 
 def _features(chosen: argparse.Namespace) -> None:
-    from dae_aqa.video_features import FeatureExtractor, write_features
+    from dae_aqa.video_features import FeatureExtractor, check_output, write_features
 
+    check_output(chosen.out, inputs=[chosen.video, chosen.weights])
     extractor = FeatureExtractor.load(chosen.weights).with_clips(
         starts=None if chosen.starts is None else tuple(chosen.starts),
         num_frames=chosen.num_frames,

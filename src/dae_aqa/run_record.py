@@ -15,6 +15,8 @@ from dae_aqa.tracking import Tracker
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.history import best_epoch, how_chosen
 
+_GREY = 128  # of the example; a served model refuses black frames
+
 
 def record_restored_training(
     params: Params, trained: TrainedModel, *, num_val: int, model_path: Path, history_path: Path
@@ -106,11 +108,11 @@ def log_result(
         tracker.log_artifact(history_path, artifact_dir="training")
         tracker.log_figure(_learning_curves(history), artifact_file="plots/learning_curves.png")
     layout = trained.layout
-    window = (1, int(layout.frame_indices[-1]) + 1, layout.padded_crop_px, layout.padded_crop_px, 3)
+    window = (1, layout.reach, layout.padded_crop_px, layout.padded_crop_px, 3)
     tracker.log_model(
         model_path=model_path,
         loader_module="dae_aqa.trained_model",
-        input_example=np.zeros(window, dtype=np.uint8),
+        input_example=np.full(window, _GREY, dtype=np.uint8),
         step=best_epoch or 0,
     )
 

@@ -5,6 +5,8 @@ Frames are decoded, scaled and cropped as in the published experiments, or come 
 
 from __future__ import annotations
 
+import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dae_aqa.clips.dataset import scale_frames
-from dae_aqa.clips.sampling import ClipLayout
+from dae_aqa.clips.sampling import ClipLayout, layout_faults
 from dae_aqa.errors import ModelError, VideoError
 from dae_aqa.frames.decode import read_frames
 from dae_aqa.frames.probe import video_index
@@ -33,6 +35,7 @@ PUBLISHED_LAYOUT = ClipLayout(
     size_px=224,
     jitter_px=0,
 )
+_MAX_FRAME_PX = 8192  # either side of a scaled frame: 8K video
 _RESIZE_FILTER = "bicubic"  # ffmpeg's own, which the released extraction leaves as it is
 _EXPECTED_ARRAY = (
     "expected uint8 RGB frames (F, H, W, 3), or float32 input (3, F, H, W) that is normalised "
@@ -96,6 +99,9 @@ class FeatureExtractor:
             crop_px: side of the centre square that is used.
             size_px: side to which it is scaled; where only `crop_px` is given, it is not scaled.
             normalization: `imagenet`, `kinetics`, `half`, or `backbone` for the backbone's own.
+
+        Raises:
+            ModelError: there are no such clips.
         """
         changes: dict[str, Any] = {
             "starts": starts,
@@ -110,7 +116,11 @@ class FeatureExtractor:
         pixels = self.normalization
         if normalization is not None:
             pixels = NORMALIZATIONS.get(normalization, self.backbone.normalization)
-        return FeatureExtractor(self.backbone, replace(self.layout, **given), pixels)
+        layout = replace(self.layout, **given)
+        faults = layout_faults(layout)
+        if faults:
+            raise ModelError(f"clips cannot be made so: {'; '.join(faults)}. Change the options.")
+        return FeatureExtractor(self.backbone, layout, pixels)
 
     def features(
         self,
@@ -136,6 +146,12 @@ class FeatureExtractor:
                 reach.
             ModelError: frames are smaller than the crop, or features are not finite.
         """
+        if max(frame_size_px) > _MAX_FRAME_PX:
+            width, height = frame_size_px
+            raise ModelError(
+                f"frames cannot be scaled to {width}x{height} px; give at most {_MAX_FRAME_PX} "
+                "(--width, --height)."
+            )
         if video.suffix == ".npy":
             frames = self._from_array(video, num_last_frames)
         else:
@@ -179,7 +195,7 @@ class FeatureExtractor:
     def _used(self, path: Path, num_frames: int, num_last: int | None) -> range:
         """Return the frames up to the one that the last clip ends with."""
         layout = self.layout
-        reach = int(layout.frame_indices[-1]) + 1
+        reach = layout.reach
         first = 0 if num_last is None else num_frames - num_last
         if first < 0:
             raise VideoError(
@@ -210,6 +226,24 @@ class FeatureExtractor:
         return scale_frames(rgb, layout)[..., inner, inner]
 
 
+def check_output(path: Path, *, inputs: Sequence[Path]) -> None:
+    """Raise if features written to `path` would take the place of a file that they come from.
+
+    Raises:
+        VideoError: `path` is one of `inputs`, by another name or through a link too.
+    """
+    for source in inputs:
+        try:
+            is_same = path.samefile(source)
+        except OSError:  # one of them does not exist
+            continue
+        if is_same:
+            raise VideoError(
+                f"{path}: is the same file as {source}, which it would overwrite; give another "
+                "name (--out)."
+            )
+
+
 def write_features(features: NDArray[np.float32], path: Path) -> None:
     """Write the features to `path` (`.npy`), whole or not at all.
 
@@ -233,13 +267,18 @@ def _read_array(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise VideoError(f"{path}: no such file; {_EXPECTED_ARRAY}.")
     try:
-        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OSError) as error:
+        with np.errstate(over="ignore"):  # of a shape beyond all files, which is refused below
+            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (
+        *(ValueError, TypeError, EOFError, OSError, ArithmeticError),
+        *(MemoryError, SyntaxError, RecursionError, tokenize.TokenError),
+    ) as error:  # a header is a Python expression, of which NumPy checks little
+        reason = str(error).partition("\n")[0][:200]
         raise VideoError(
-            f"{path}: not readable as an array ({error}); {_EXPECTED_ARRAY}."
+            f"{path}: not readable as an array ({reason}); {_EXPECTED_ARRAY}."
         ) from error
     is_frames = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3
     is_input = array.dtype == np.float32 and array.ndim == 4 and array.shape[0] == 3
-    if not (is_frames or is_input):
+    if not (is_frames or is_input) or min(array.shape) < 1:
         raise VideoError(f"{path}: {_EXPECTED_ARRAY}; got {array.dtype} {array.shape}.")
     return array

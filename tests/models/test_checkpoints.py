@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dae_aqa.models import (
     ScoreModel,
     Targets,
     build_model,
+    is_model_file,
     load_i3d,
     load_model,
     load_released_checkpoint,
@@ -220,10 +222,40 @@ def test_other_files_are_no_model_files(
     spec = {"model": "dae", "backbone": "small3d", "i3d_layout": None, "dropout": 0.0}
     spec |= {"scoring_rule": None, "num_judges": None}
     torch.save({"format": "dae_aqa.model/1", "spec": spec}, path)
-    with pytest.raises(ModelError, match="its weights or their usage are missing"):
+    with pytest.raises(ModelError, match="its weights are missing"):
         load_model(path)
+    with pytest.raises(ModelError, match=r"i3d\.pt: its weights are missing"):
+        _build_with(path, backbone="small3d")
+    torch.save(i3d_states["inception"], path)
     with pytest.raises(ModelError, match=r"i3d\.pt: does not fit Small3d.* Missing: "):
         _build_with(path, backbone="small3d")
+
+
+def test_a_file_of_a_later_format_names_it(small_model: Build, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_model(small_model("dae"), path, usage={})
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"format": "dae_aqa.model/7"}, path)
+    for load in (load_model, is_model_file, _build_with):
+        with pytest.raises(
+            ModelError,
+            match=r"model\.pt: a model file of format 'dae_aqa\.model/7'; this version of dae-aqa "
+            r"reads 'dae_aqa\.model/1'\. A later version wrote it: update this one",
+        ):
+            load(path)
+
+
+def test_a_compressed_file_is_refused_before_it_grows(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    torch.save({"a": torch.zeros(2**20)}, path)
+    with zipfile.ZipFile(path) as archive:
+        content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    assert path.stat().st_size < 10_000  # of 4 MB
+    with pytest.raises(ModelError, match=r"bomb\.pt: refused, since .*/data/0.* is compressed"):
+        load_i3d(path)
 
 
 def test_one_damaged_byte_of_a_model_file_is_noticed(small_model: Build, tmp_path: Path) -> None:

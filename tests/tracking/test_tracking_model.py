@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_model
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from dae_aqa.errors import ModelError
 from dae_aqa.tracking import find_run_by_model, log_evaluation, start_training_run
@@ -190,12 +191,13 @@ def test_model_restored_from_a_cache_has_no_run(root, caplog, runs_of):
     [
         (np.zeros((1, 2, 4, 4, 3), np.float32), 1.0, r"uint8 RGB frames .* got float32"),
         (np.zeros((2, 4, 4, 3), np.uint8), 1.0, r"got uint8 of shape \(2, 4, 4, 3\)"),
-        (np.zeros((1, 2, 4, 4, 3), np.uint8), 0.0, r"`difficulty` must be one positive number"),
-        (np.zeros((3, 2, 4, 4, 3), np.uint8), [1.0, 2.0], r"each of the 3 sample"),
-        (np.zeros((1, 2, 4, 4, 3), np.uint8), float("nan"), r"positive number.* got \[nan\]"),
+        (np.full((1, 2, 4, 4, 3), 9, np.uint8), 0.0, r"`difficulty` must be one positive number"),
+        (np.full((3, 2, 4, 4, 3), 9, np.uint8), [1.0, 2.0], r"each of the 3 sample"),
+        (np.full((1, 2, 4, 4, 3), 9, np.uint8), float("nan"), r"positive number.* got \[nan\]"),
     ],
 )
 def test_served_model_refuses(tmp_path, frames, difficulty, message):
     served = tiny_model._load_pyfunc(str(tiny_model.save(tmp_path / "model.pt", weight=1.0)))
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(MlflowException, match=message) as caught:
         served.predict(frames, {"difficulty": difficulty})
+    assert isinstance(caught.value.__cause__, ModelError)

@@ -20,4 +20,4 @@ def _load_pyfunc(path: str) -> ServedModel:
     def score(frames: np.ndarray, *, difficulty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return weight * frames.mean(axis=(1, 2, 3, 4)) * difficulty, difficulty
 
-    return ServedModel(score)
+    return ServedModel(score, needs_difficulty=False)

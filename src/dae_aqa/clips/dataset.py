@@ -149,7 +149,7 @@ class SampleDataset(Dataset[SampleFrames]):
 
     def _open(self, index: int) -> PackedSample:
         pack = PackedSample.open(self._frames_dir / f"{self.sample_ids[index]}.zip")
-        needed = int(self.layout.frame_indices[-1]) + 1
+        needed = self.layout.reach
         if pack.meta.window_length < needed:
             raise FrameStoreError(
                 f"{self.sample_ids[index]}: the packed sample has a window of "

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Far above what anyone trains; a file or an option that asks for more would only fill the memory.
+_MAX_FRAMES = 100_000  # more than an hour
+_MAX_CLIP_FRAMES = 2_000_000  # of all clips together
+_MAX_SIZE_PX = 2048
+
 
 @dataclass(frozen=True)
 class ClipLayout:
@@ -37,6 +42,11 @@ class ClipLayout:
         return np.unique(self._clip_frames())
 
     @property
+    def reach(self) -> int:
+        """Length in frames that a window needs, since the last frame of a clip is its last."""
+        return max(self.starts) + (self.num_frames - 1) * self.stride + 1
+
+    @property
     def clip_positions(self) -> np.ndarray:
         """For each clip the positions of its frames in `frame_indices`, int64 of shape (K, T)."""
         return np.searchsorted(self.frame_indices, self._clip_frames())
@@ -54,6 +64,46 @@ class ClipLayout:
     def _clip_frames(self) -> np.ndarray:
         starts = np.asarray(self.starts, dtype=np.int64)
         return starts[:, None] + self.stride * np.arange(self.num_frames, dtype=np.int64)
+
+
+def layout_faults(layout: ClipLayout) -> list[str]:
+    """Return what makes a layout unusable, a text per fault; none for one that can be used.
+
+    A layout that comes from a file or from options may hold anything.
+    """
+    ranges = {
+        "num_frames": (1, _MAX_FRAMES),
+        "stride": (1, _MAX_FRAMES),
+        "crop_px": (1, _MAX_SIZE_PX),
+        "size_px": (1, _MAX_SIZE_PX),
+        "jitter_px": (0, _MAX_SIZE_PX),
+    }
+    faults = [
+        f"{name} must be a whole number from {least} to {most}, got {_brief(getattr(layout, name))}"
+        for name, (least, most) in ranges.items()
+        if not _is_whole(getattr(layout, name), least, most)
+    ]
+    starts = layout.starts
+    if not isinstance(starts, tuple) or not starts:
+        faults.append(f"starts must list the first frame of each clip, got {_brief(starts)}")
+    elif not all(_is_whole(start, 0, _MAX_FRAMES) for start in starts):
+        faults.append(f"starts must be whole numbers from 0 to {_MAX_FRAMES}, got {_brief(starts)}")
+    if faults:
+        return faults
+    if len(starts) * layout.num_frames > _MAX_CLIP_FRAMES:
+        faults.append(f"{len(starts)} clips of {layout.num_frames} frames are too many")
+    if layout.padded_size_px > _MAX_SIZE_PX:
+        faults.append(f"size_px with twice the jitter_px must be at most {_MAX_SIZE_PX}")
+    return faults
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from dae_aqa import scoring
-from dae_aqa.errors import ModelError
+from dae_aqa.errors import DaeAqaError, ModelError
 from dae_aqa.models import checkpoints
 from dae_aqa.models.backbones import I3D, build_backbone
 from dae_aqa.models.heads import ExecutionHead, FinalScoreHead, GaussianMlp, Head
 from dae_aqa.models.judges import JudgesHead
 from dae_aqa.models.model import ModelSpec, ScoreModel
 
-_FILE_FORMAT = "dae_aqa.model/1"
+_FORMATS = "dae_aqa.model/"
+_FILE_FORMAT = f"{_FORMATS}1"  # the one that is written, and the only one so far
+_MAX_JUDGES = 100
 
 
 def _mlp(feature_dim: int, spec: ModelSpec) -> Head:
@@ -163,9 +165,9 @@ def is_model_file(path: Path) -> bool:
     """Return whether `save_model` wrote the file, and not somebody else's training.
 
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError: the file is missing or damaged, or a model file of a format that is not known.
     """
-    return bool(checkpoints.read_weights(path).get("format") == _FILE_FORMAT)
+    return _is_model_file(checkpoints.read_weights(path), path)
 
 
 def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
@@ -175,16 +177,19 @@ def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
         ModelError: the file is missing, damaged or of another kind.
     """
     content = checkpoints.read_weights(path)
-    if content.get("format") != _FILE_FORMAT:
+    if not _is_model_file(content, path):
         raise ModelError(
             f"{path}: not a model file of this project (format {_FILE_FORMAT}); it has the keys "
             f"{', '.join(sorted(content)[:8])}. Released checkpoints go to evaluate.checkpoint."
         )
     checkpoints.check_intact(path)
-    spec, state, usage = _spec_of(content, path), content.get("state"), content.get("usage")
-    if not isinstance(state, dict) or not isinstance(usage, dict):
-        raise ModelError(f"{path}: its weights or their usage are missing; train it again.")
-    built = _from_spec(spec, pretrained=False)
+    spec, state, usage = _spec_of(content, path), _state_of(content, path), content.get("usage")
+    if not isinstance(usage, dict):
+        raise ModelError(f"{path}: it does not say how it is used; train it again.")
+    try:
+        built = _from_spec(spec, pretrained=False)
+    except DaeAqaError as error:
+        raise ModelError(f"{path}: {error}") from error
     checkpoints.load_state(built, state, source=str(path))
     return built.eval(), usage
 
@@ -197,17 +202,58 @@ def _from_spec(spec: ModelSpec, *, pretrained: bool) -> ScoreModel:
     return ScoreModel(backbone=backbone, head=head, spec=spec)
 
 
-def _spec_of(content: dict[str, Any], path: Path) -> ModelSpec:
+def _is_model_file(content: Mapping[str, Any], path: Path) -> bool:
+    """Return whether `content` is that of a model file.
+
+    Raises:
+        ModelError: it is, but of a format that this version does not know.
+    """
+    written = content.get("format")
+    if not isinstance(written, str) or not written.startswith(_FORMATS):
+        return False
+    if written != _FILE_FORMAT:
+        raise ModelError(
+            f"{path}: a model file of format {written[:40]!r}; this version of dae-aqa reads "
+            f"{_FILE_FORMAT!r}. A later version wrote it: update this one (git pull), or train the "
+            "model again."
+        )
+    return True
+
+
+def _spec_of(content: Mapping[str, Any], path: Path) -> ModelSpec:
+    """Return the file's description of the model, checked: it may have been edited."""
     try:
-        return ModelSpec(**content["spec"])
+        spec = ModelSpec(**content["spec"])
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: its model description is damaged ({error}).") from error
+    names = (spec.model, spec.backbone)
+    optional = [name for name in (spec.i3d_layout, spec.scoring_rule) if name is not None]
+    judges, dropout = spec.num_judges, spec.dropout
+    if (
+        not all(isinstance(name, str) for name in (*names, *optional))
+        or not (judges is None or (type(judges) is int and 1 <= judges <= _MAX_JUDGES))
+        or not (type(dropout) in (int, float) and 0 <= dropout < 1)
+    ):
+        raise ModelError(
+            f"{path}: its model description is damaged; expected names of model, backbone, "
+            f"i3d_layout and scoring_rule, 1 to {_MAX_JUDGES} judges or none and a dropout of 0 to "
+            f"1, got {str(spec)[:300]}. Train it again."
+        )
+    return spec
+
+
+def _state_of(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the file's tensors by name; what they are is checked when they are loaded."""
+    state = content.get("state")
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise ModelError(f"{path}: its weights are missing; train it again.")
+    return state
 
 
 def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], str | None]:
     """Return the backbone's state dict in the file and, for an I3D, its layout."""
     content = checkpoints.read_weights(path)
-    if content.get("format") == _FILE_FORMAT:
+    if _is_model_file(content, path):
         checkpoints.check_intact(path)
         spec = _spec_of(content, path)
         if spec.backbone != backbone:
@@ -217,7 +263,7 @@ def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], st
         prefix = "backbone."
         state = {
             key.removeprefix(prefix): value
-            for key, value in content.get("state", {}).items()
+            for key, value in _state_of(content, path).items()
             if key.startswith(prefix)
         }
         return state, spec.i3d_layout

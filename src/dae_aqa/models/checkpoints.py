@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +53,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file of weights. {I3D_SOURCES}")
+    _refuse_compressed(path)
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALAR):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -68,11 +70,33 @@ def read_weights(path: Path) -> dict[str, Any]:
             f"{path}: truncated or damaged, or no file of torch ({_first_line(str(error))}); "
             f"{_EXPECTED}. It has {path.stat().st_size} bytes; fetch it again."
         ) from error
-    except (AttributeError, TypeError, AssertionError, ImportError, MemoryError) as error:
+    except (
+        *(AttributeError, TypeError, AssertionError, ImportError),
+        *(MemoryError, ArithmeticError, struct.error),
+    ) as error:
         raise ModelError(f"{path}: damaged; {_EXPECTED}. Fetch it again.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ModelError(f"{path}: holds a {type(content).__name__}; {_EXPECTED}.")
     return content
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Raise if the file is a zip archive that would grow when read; torch compresses nothing.
+
+    Raises:
+        ModelError: an entry is compressed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, struct.error):
+        return  # of the old format or damaged, which reading it will show
+    grown = [entry.filename for entry in entries if entry.file_size != entry.compress_size]
+    if grown:
+        raise ModelError(
+            f"{path}: refused, since {_some(grown)} in it is compressed, which torch.save never "
+            f"does; {_EXPECTED}."
+        )
 
 
 def check_intact(path: Path) -> None:
@@ -121,9 +145,20 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, source: str) -> N
     """Copy `state` into `module`; every key must be used, none missing, all values finite.
 
     Raises:
-        ModelError: says which keys are missing or unknown, and which shapes differ.
+        ModelError: says which keys are missing or unknown, which shapes differ, and which tensors
+            are none of plain numbers.
     """
     expected = module.state_dict()
+    odd = [
+        key
+        for key, value in expected.items()
+        if isinstance(state.get(key), Tensor) and not _is_plain(state[key], like=value)
+    ]
+    if odd:
+        raise ModelError(
+            f"{source}: expected plain tensors of the kind that {type(module).__name__} holds, but "
+            f"these are sparse, quantised or of another type of number: {_some(odd)}."
+        )
     missing = sorted(set(expected) - set(state))
     unknown = sorted(set(state) - set(expected))
     shapes = [
@@ -140,6 +175,18 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, source: str) -> N
     if bad:
         raise ModelError(f"{source}: holds NaN or infinity in {_some(bad)}; fetch it again.")
     module.load_state_dict(dict(state))
+
+
+def _is_plain(value: Tensor, *, like: Tensor) -> bool:
+    """Return whether `value` is a dense tensor in memory, floating where `like` is."""
+    return (
+        not value.is_nested
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+        and value.is_floating_point() == like.is_floating_point()
+    )
 
 
 def write_weights(content: dict[str, Any], path: Path) -> None:

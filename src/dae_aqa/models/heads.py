@@ -66,12 +66,14 @@ class Head(nn.Module, ABC):
         target_std: their standard deviation; 1 where not standardised.
         sigma_scale: factor on every predicted sigma, fitted on validation samples; 1 at first.
         needs_judges: whether the targets must carry judge scores.
+        needs_difficulty: whether its forecast of the final score depends on the difficulty.
     """
 
     target_mean: Tensor
     target_std: Tensor
     sigma_scale: Tensor
     needs_judges = False
+    needs_difficulty = True
 
     def __init__(self, net: GaussianMlp) -> None:
         super().__init__()
@@ -145,6 +147,8 @@ class Head(nn.Module, ABC):
 
 class FinalScoreHead(Head):
     """`dae`: a Gaussian over the final score; without variances `mlp`, its sigma a constant."""
+
+    needs_difficulty = False
 
     def target(self, targets: Targets) -> Tensor:
         """Return final scores (N, 1)."""

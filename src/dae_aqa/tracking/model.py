@@ -110,5 +110,6 @@ def _signature() -> ModelSignature:
     return ModelSignature(
         inputs=Schema([frames]),
         outputs=Schema([ColSpec(DataType.double, "mu"), ColSpec(DataType.double, "sigma")]),
-        params=ParamSchema([ParamSpec(DIFFICULTY, DataType.double, [1.0], shape=(-1,))]),
+        # empty: not given; the model knows whether it can do without
+        params=ParamSchema([ParamSpec(DIFFICULTY, DataType.double, [], shape=(-1,))]),
     )

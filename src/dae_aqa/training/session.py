@@ -125,7 +125,8 @@ def new_model(params: Params, train: ScoredSamples, *, device: torch.device) -> 
         recompute_activations(model.backbone)
     if params.train.compile:
         compile_in_place(model.backbone, device=device)
-    return TrainedModel.for_training(model, params.train.clips)
+    has_difficulty = bool((train.targets.difficulty != 1.0).any())
+    return TrainedModel.for_training(model, params.train.clips, has_difficulty=has_difficulty)
 
 
 def _training_feed(
