@@ -549,21 +549,6 @@ def test_seed(plain: Seen, train: Train):
     assert (weights[0] - weights[1]).abs().max() > 0.05  # far beyond what four steps change
 
 
-@pytest.mark.parametrize(("patience", "num_epochs"), [(None, 6), (1, 2), (3, 4)])
-def test_early_stopping_patience(train: Train, patience: int | None, num_epochs: int):
-    """With a vanishing learning rate no epoch is better than the first."""
-    seen = train(
-        lr=1e-30,
-        num_epochs=6,
-        **{
-            "train.early_stopping_patience": patience,
-            "train.bn": "frozen",
-            "train.select_by": "loss",
-        },
-    )
-    assert len(seen.history) == num_epochs
-
-
 def test_num_processes(
     small_params: MakeParams, tiny_data: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -596,12 +581,13 @@ TESTED_ABOVE = {
     *(f"train.clips.{name}" for name in ("starts", "num_frames", "stride", "crop_px", "size_px")),
     *(f"train.clips.{name}" for name in ("jitter_px", "flip", "color_jitter", "normalization")),
     *("train.clips.cache", "train.backbone_weights", "train.pretrained", "train.compile"),
-    *("train.early_stopping_patience", "train.num_processes", "train.num_threads"),
+    *("train.num_processes", "train.num_threads"),
     *("model", "backbone", "seed", "device", "num_workers", "temporal_aug"),
 }
 TESTED_ELSEWHERE = {
     "dataset": "tests/datasets/test_adapters.py",
-    "train.select_by": "tests/training/test_choice_of_the_epoch.py",
+    "train.select_by": "tests/training/test_validation.py",
+    "train.early_stopping_patience": "tests/training/test_loop.py",
     "train.tracking": "tests/training/test_tracked_training.py",
     "train.experiment": "tests/tracking",
 }

@@ -1,4 +1,4 @@
-"""Which epoch's weights a training ends with, where every candidate is another epoch."""
+"""The figures of the validation samples, by hand, and the epoch that they choose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from tests.tiny_training import MakeParams
+from tests.training.seen import watching
 
 from dae_aqa.models import build_model, make_targets
 from dae_aqa.training.feeds import FeatureFeed
@@ -42,12 +44,17 @@ def scored(rng: np.random.Generator, prefix: str, count: int) -> tuple[ScoredSam
     return ScoredSamples(ids, targets), torch.from_numpy(features).float()
 
 
+def samples() -> dict[str, tuple[ScoredSamples, torch.Tensor]]:
+    rng = np.random.default_rng(14)
+    return {"train": scored(rng, "t", NUM_TRAIN), "val": scored(rng, "v", NUM_VAL)}
+
+
 def fit_head(make_params: MakeParams, work_dir: Path, **changes: object) -> FitResult:
     torch.manual_seed(0)
-    rng = np.random.default_rng(14)
-    (train, inputs), (val, val_inputs) = scored(rng, "t", NUM_TRAIN), scored(rng, "v", NUM_VAL)
+    (train, inputs), (val, val_inputs) = samples().values()
+    params = make_params(CHANGES | changes)
     model = build_model(
-        model="dae_mt",
+        model=params.model,
         backbone="small3d",
         backbone_weights=None,
         pretrained=False,
@@ -59,7 +66,7 @@ def fit_head(make_params: MakeParams, work_dir: Path, **changes: object) -> FitR
     work_dir.mkdir(exist_ok=True)
     return fit(
         model,
-        params=make_params(CHANGES | changes),
+        params=params,
         train=train,
         train_feed=FeatureFeed(inputs, device=torch.device("cpu")),
         val=val,
@@ -67,6 +74,35 @@ def fit_head(make_params: MakeParams, work_dir: Path, **changes: object) -> FitR
         work_dir=work_dir,
         on_epoch=lambda epoch, figures: None,
     )
+
+
+@pytest.mark.parametrize("model", ["dae", "dae_mt", "mlp"])
+def test_figures_are_those_of_the_final_score(small_params: MakeParams, tmp_path: Path, model: str):
+    """From the head's raw outputs, by hand and with SciPy."""
+    with watching() as seen:
+        result = fit_head(small_params, tmp_path, model=model, num_epochs=2, test_batch_size=16)
+    train, val = (content.targets for content, _ in samples().values())
+    learned = (train.execution_score if model == "dae_mt" else train.final_score).numpy()
+    mean, std = learned.mean(), learned.std(ddof=1)
+    final, difficulty = val.final_score.numpy(), val.difficulty.numpy()
+    unit = difficulty if model == "dae_mt" else 1.0
+    assert [len(mu) for mu, _ in seen.val.outputs] == [16, 14] * 2
+    for epoch in range(2):
+        parts = seen.val.outputs[2 * epoch : 2 * epoch + 2]
+        mu = unit * (mean + std * np.concatenate([mu[:, 0] for mu, _ in parts]))
+        variances = [log_variance for _, log_variance in parts if log_variance is not None]
+        assert len(variances) == (0 if model == "mlp" else 2)
+        relative = np.exp(np.concatenate(variances)[:, 0] / 2) if variances else np.ones(NUM_VAL)
+        expected = {
+            "val_mae": np.abs(mu - final).mean(),
+            "val_nll": -stats.norm.logpdf(final, mu, unit * std * relative).mean(),
+            "val_spearman": stats.spearmanr(mu, final).statistic,
+            "val_spearman_execution": stats.spearmanr(
+                mu / difficulty, final / difficulty
+            ).statistic,
+        }
+        for name, value in expected.items():
+            assert result.history[name][epoch] == pytest.approx(value, rel=1e-4), name
 
 
 @pytest.mark.parametrize("select_by", ["spearman", "loss"])
@@ -86,7 +122,7 @@ def test_the_epoch_is_the_best_one_on_validation(
     assert len(set(candidates.values())) == 5
     assert result.best_epoch == candidates[select_by]
     params = small_params(CHANGES | {"train.select_by": select_by})
-    assert best_epoch(history, params=params) == candidates[select_by]
+    assert best_epoch(history, params=params, num_val=NUM_VAL) == candidates[select_by]
 
 
 def test_the_weights_are_those_of_the_chosen_epoch(small_params: MakeParams, tmp_path: Path):
