@@ -116,6 +116,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     splits = make_splits(
         annotations,
         source=section.source,
+        is_users_own=False,
         test_fraction=section.test_fraction,
         val_fraction=section.val_fraction,
         group_by=section.group_by,

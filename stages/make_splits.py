@@ -23,6 +23,7 @@ def main() -> None:
     splits = make_splits(
         annotations[~annotations["sample_id"].isin(excluded["sample_id"])],
         source=section.source,
+        is_users_own=params.dataset == "csv",
         test_fraction=section.test_fraction,
         val_fraction=section.val_fraction,
         group_by=section.group_by,

@@ -11,6 +11,7 @@ from dae_aqa.splits import check_splits, make_splits, read_splits
 
 OPTIONS = {
     "source": "random",
+    "is_users_own": False,
     "test_fraction": 0.25,
     "val_fraction": 0.2,
     "group_by": "sample",
@@ -92,28 +93,108 @@ def test_videos_are_kept_together():
     assert len(ids(table, "test")) == 30
 
 
-def test_sample_without_official_split():
+def test_auto_keeps_the_test_samples_that_the_dataset_names():
     rows = annotations()
-    rows.loc[5, "split"] = ""
-    with pytest.raises(SplitError, match=r"1 sample\(s\) have no official split \(s005.*'random'"):
-        splits(rows, source="official")
+    table = splits(rows, source="auto", is_users_own=True)
+    assert ids(table, "test") == set(rows.loc[rows["split"] == "test", "sample_id"])
+    assert len(ids(table, "val")) == 15
+    pd.testing.assert_frame_equal(table, splits(rows, source="official"))
+
+
+def test_auto_draws_where_the_dataset_names_none():
+    rows = annotations().assign(split="")
+    pd.testing.assert_frame_equal(splits(rows, source="auto"), splits(rows, source="random"))
+    assert len(ids(splits(rows, source="auto"), "test")) == 25
+
+
+@pytest.mark.parametrize("source", ["auto", "official", "random"])
+@pytest.mark.parametrize("is_users_own", [True, False])
+def test_a_split_that_is_half_filled_is_refused_by_its_samples(source, is_users_own):
+    rows = annotations()
+    rows.loc[[5, 7], "split"] = ""
+    with pytest.raises(
+        SplitError, match=r"2 of 100 samples have no split of their own \(s005, s007\).*Fill the"
+    ):
+        splits(rows, source=source, is_users_own=is_users_own)
+
+
+def test_official_needs_a_split():
+    with pytest.raises(SplitError, match=r"source is official, but the dataset has no split.*auto"):
+        splits(annotations().assign(split=""), source="official")
+
+
+def test_no_draw_ignores_a_split_that_the_user_wrote():
+    with pytest.raises(SplitError, match=r"source is random, but .* 25 test and 75 training sam"):
+        splits(annotations(), is_users_own=True)
+    splits(annotations().assign(split=""), is_users_own=True)  # an empty column says nothing
+
+
+def test_a_draw_over_the_split_of_a_dataset_is_said(caplog):
+    rows = annotations()
+    table = splits(rows)
+    assert ids(table, "test") != set(rows.loc[rows["split"] == "test", "sample_id"])
+    assert "the dataset's own 25 are not kept apart" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("changes", "empty"),
+    ("changes", "empty", "advice"),
     [
-        ({"test_fraction": 0.0}, "test"),
-        ({"val_fraction": 0.001}, "val"),
-        ({"test_fraction": 1.0}, "train, val"),
+        ({"test_fraction": 0.0}, "test", "Change make_splits.val_fraction and test_fraction"),
+        ({"val_fraction": 0.001}, "val", "Change make_splits.val_fraction and test_fraction"),
+        ({"test_fraction": 1.0}, "train, val", "so that each split gets samples"),
+        (
+            {"source": "official", "val_fraction": 0.001},
+            "val",
+            "Change make_splits.val_fraction so that each split gets samples",
+        ),
+        (
+            {"group_by": "video", "test_fraction": 0.01},
+            "test",
+            "so that each split gets videos, or add some videos",
+        ),
     ],
 )
-def test_no_split_may_be_empty(changes, empty):
-    with pytest.raises(SplitError, match=rf"no sample in {empty} \(of 100 samples\)"):
+def test_no_split_may_be_empty(changes, empty, advice):
+    with pytest.raises(SplitError, match=rf"no sample in {empty} \(of 100 samples\)\. .*{advice}"):
         splits(annotations(), **changes)
 
 
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (annotations(samples_per_video=100), {}, r"100 samples .* lie in one video.* 3 would be"),
+        (
+            annotations(samples_per_video=50),
+            {},
+            r"lie in 2 videos.*Set make_splits.group_by to sam",
+        ),
+        (
+            annotations(samples_per_video=100),
+            {"source": "official"},
+            r"75 samples .* lie in one video.* 2 would be needed",
+        ),
+        (annotations(num_samples=2), {"group_by": "sample"}, r"At least 3 samples are needed"),
+        (annotations().assign(split="train"), {"source": "auto"}, r"names no sample for test"),
+        (annotations().assign(split="test"), {"source": "auto"}, r"names every sample for test"),
+    ],
+)
+def test_what_to_change_where_a_split_is_empty_fits_the_reason(rows, changes, message):
+    changes = {"group_by": "video", "test_fraction": 0.1} | changes
+    if "source" not in changes:
+        rows = rows.assign(split="")
+    with pytest.raises(SplitError, match=rf"make_splits: no sample in .*{message}"):
+        splits(rows, **changes)
+
+
+@pytest.mark.parametrize("num", [3, 9, 12, 30])
+def test_few_samples_are_divided(num):
+    changes = {"val_fraction": 0.5} if num == 3 else {}
+    table = splits(annotations(num_samples=num).assign(split=""), source="auto", **changes)
+    assert set(table["split"]) == {"train", "val", "test"}
+
+
 def test_no_samples_at_all():
-    with pytest.raises(SplitError, match=r"no sample in train, val, test \(of 0 samples\)"):
+    with pytest.raises(SplitError, match=r"no sample in train, val, test .*data/excluded\.csv"):
         splits(annotations().iloc[:0])
 
 

@@ -153,7 +153,7 @@ class ExtractFramesParams:
 class MakeSplitsParams:
     """`make_splits`: which samples train, which select the epoch, which are tested once."""
 
-    source: Literal["official", "random"]
+    source: Literal["auto", "official", "random"]
     test_fraction: Fraction
     val_fraction: Annotated[float, Bounds(0, 0.9, open_low=True)]
     group_by: Literal["sample", "video"]

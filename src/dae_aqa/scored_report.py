@@ -250,6 +250,14 @@ def note_sentences(tables: EvaluationTables) -> list[str]:
         first = extracted.iloc[0]
         named = first["sample_id"] or first["video_id"]
         sentences.append(f"extraction: {len(extracted)} note(s), e.g. {named}: {first['note']}")
+    own_test = tables.annotations.loc[tables.annotations["split"] == "test", "sample_id"]
+    tested = tables.splits.loc[tables.splits["split"] == "test", "sample_id"]
+    elsewhere = own_test.isin(tables.splits["sample_id"]) & ~own_test.isin(tested)
+    if elsewhere.any():
+        sentences.append(
+            f"{elsewhere.sum()} of the dataset's own {len(own_test)} test samples trained or "
+            "validated here, since make_splits.source is random: compare with no published figure."
+        )
     missing = tables.missing_videos["video_id"].tolist()
     if missing:
         sentences.append(f"{len(missing)} video(s) could not be had: {', '.join(missing)}.")

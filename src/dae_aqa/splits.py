@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +11,20 @@ import pandas as pd
 
 from dae_aqa.errors import SplitError
 
+Source = Literal["auto", "official", "random"]
+
 SPLITS = ("train", "val", "test")
 COLUMNS = ("sample_id", "split")
+_MAX_SHOWN = 10
+
+logger = logging.getLogger(__name__)
 
 
 def make_splits(
     annotations: pd.DataFrame,
     *,
-    source: Literal["official", "random"],
+    source: Source,
+    is_users_own: bool,
     test_fraction: float,
     val_fraction: float,
     group_by: Literal["sample", "video"],
@@ -31,19 +38,30 @@ def make_splits(
 
     Args:
         annotations: annotations table of the samples that have frames.
-        source: 'official' takes the table's own test samples, 'random' draws them.
+        source: 'official' takes the table's own test samples, 'random' draws them; 'auto' takes
+            them where every sample has a split of its own and draws where none has.
+        is_users_own: the table's own split was written by the user, so that no draw may ignore it.
         test_fraction: share of all samples that a random draw tests.
         val_fraction: share of the training samples that validate.
         group_by: 'video' keeps all samples of a video on one side of a random draw.
         seed: of the draws.
 
     Raises:
-        SplitError: there is no official split, or a split would be empty.
+        SplitError: some samples have a split of their own and others have none, the source does
+            not fit what the table has, or a split would be empty.
     """
     groups = annotations["video_id" if group_by == "video" else "sample_id"]
     split = pd.Series("train", index=annotations.index)
-    if source == "official":
-        _require_official(annotations)
+    has_own = _has_own_split(annotations)
+    if source == "official" and not has_own:
+        raise SplitError(
+            "make_splits.source is official, but the dataset has no split of its own. Fill the "
+            "column 'split' for every sample, or set make_splits.source to auto or random."
+        )
+    if source == "random" and has_own:
+        _draw_over_own(annotations, is_users_own=is_users_own)
+    keeps_own = has_own and source != "random"
+    if keeps_own:
         split[annotations["split"] == "test"] = "test"
     else:
         draw = _draw(annotations, groups, fraction=test_fraction, rng=_rng(seed, "test"))
@@ -53,6 +71,13 @@ def make_splits(
     split[draw] = "val"
 
     table = pd.DataFrame({"sample_id": annotations["sample_id"], "split": split})
+    drawn = annotations[split != "test"] if keeps_own else annotations
+    _require_all_splits(table, drawn, keeps_own=keeps_own, group_by=group_by)
+    logger.info(
+        "%s: %s",
+        "the dataset's own test samples" if keeps_own else "test samples drawn",
+        ", ".join(f"{num} {name}" for name, num in split_counts(table).items()),
+    )
     return check_splits(table.sort_values("sample_id", ignore_index=True), source="make_splits")
 
 
@@ -75,7 +100,7 @@ def check_splits(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     if empty:
         raise SplitError(
             f"{source}: no sample in {', '.join(empty)} (of {len(table)} samples). "
-            "Raise make_splits.val_fraction or test_fraction, or add samples."
+            "Run `dvc repro make_splits`."
         )
     return table
 
@@ -107,13 +132,78 @@ def _rng(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, *purpose.encode()])
 
 
-def _require_official(annotations: pd.DataFrame) -> None:
+def _has_own_split(annotations: pd.DataFrame) -> bool:
+    """Return whether every sample has a split of its own, False where none has."""
     unassigned = annotations.loc[annotations["split"] == "", "sample_id"].tolist()
-    if unassigned:
+    if unassigned and len(unassigned) < len(annotations):
+        more = ", …" if len(unassigned) > _MAX_SHOWN else ""
         raise SplitError(
-            f"{len(unassigned)} sample(s) have no official split ({', '.join(unassigned[:5])}, …). "
-            "Fill the column 'split', or set make_splits.source to 'random'."
+            f"{len(unassigned)} of {len(annotations)} samples have no split of their own "
+            f"({', '.join(unassigned[:_MAX_SHOWN])}{more}), the others have one. Fill the column "
+            "'split' with train or test for every sample, or empty it for all."
         )
+    return not unassigned and not annotations.empty
+
+
+def _draw_over_own(annotations: pd.DataFrame, *, is_users_own: bool) -> None:
+    """Refuse to draw where the user named the test samples, else say that their names are ignored.
+
+    Raises:
+        SplitError: `is_users_own`.
+    """
+    num_test = int((annotations["split"] == "test").sum())
+    if is_users_own:
+        raise SplitError(
+            f"make_splits.source is random, but your table's column 'split' names {num_test} test "
+            f"and {len(annotations) - num_test} training samples. Set make_splits.source to auto "
+            "to keep them as they are, or empty the column to have them drawn."
+        )
+    logger.warning(
+        "make_splits.source is random: test samples are drawn, the dataset's own %d are not kept "
+        "apart. Figures cannot be compared with published ones.",
+        num_test,
+    )
+
+
+def _require_all_splits(
+    table: pd.DataFrame, drawn: pd.DataFrame, *, keeps_own: bool, group_by: str
+) -> None:
+    """Raise a SplitError that says what to change, if a split is empty.
+
+    Args:
+        table: the split table.
+        drawn: annotations of the samples that were drawn from.
+        keeps_own: whether the test samples are the dataset's own.
+        group_by: as in `make_splits`.
+    """
+    counts = split_counts(table)
+    empty = [name for name in SPLITS if counts[name] == 0]
+    if not empty:
+        return
+    where = f"make_splits: no sample in {', '.join(empty)} (of {len(table)} samples)"
+    num_videos = drawn["video_id"].nunique() if group_by == "video" else 0
+    needed = 2 if keeps_own else 3
+    if table.empty:
+        advice = "There is no sample at all: data/excluded.csv says which were left out, and why."
+    elif keeps_own and counts["test"] in (0, len(table)):
+        named = "no" if counts["test"] == 0 else "every"
+        advice = f"The dataset's own split names {named} sample for test; correct its column."
+    elif group_by == "video" and num_videos < needed:
+        videos = "one video" if num_videos == 1 else f"{num_videos} videos"
+        advice = (
+            f"make_splits.group_by is video, and the {len(drawn)} samples to draw from lie in "
+            f"{videos}, which nothing may divide: {needed} would be needed. Set "
+            "make_splits.group_by to sample, or give the performances in more videos."
+        )
+    elif len(drawn) < needed:
+        advice = f"At least {needed} samples are needed, to draw {' and '.join(empty)} from."
+    else:
+        fractions = "val_fraction" if keeps_own else "val_fraction and test_fraction"
+        kind = "videos" if group_by == "video" else "samples"
+        advice = (
+            f"Change make_splits.{fractions} so that each split gets {kind}, or add some {kind}."
+        )
+    raise SplitError(f"{where}. {advice}")
 
 
 def _draw(

@@ -74,7 +74,7 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
 
 
 def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
-    places = {"video_id": "01", "start_frame": 0, "end_frame": 10, "action_class": ""}
+    places = {"video_id": "01", "start_frame": 0, "end_frame": 10, "action_class": "", "split": ""}
     (project / "trainings").mkdir(exist_ok=True)
     (project / "features").mkdir(exist_ok=True)
     evaluate_and_report(
@@ -152,6 +152,27 @@ def test_an_import_that_was_restored_is_a_tracked_run(
     assert run.data.tags["restored"] == "true"
     assert run.data.metrics["test/num_test"] == 4.0
     assert not any(name.startswith(("train_", "val_", "best_")) for name in run.data.metrics)
+
+
+def test_a_handful_is_told_the_same_in_log_metrics_and_report(
+    small_params: MakeParams, tiny_data: TinyData, project: Path, caplog: pytest.LogCaptureFixture
+):
+    """Four train, three validate; the four are tested."""
+    caplog.set_level("INFO")
+    params = small_params({"num_epochs": 3})
+    run_train(params, tiny_data, project)
+    chosen = "the last one, since 3 validation samples cannot choose"
+    assert f"kept epoch 2 of 0 to 2: {chosen}" in caplog.text
+    run_evaluate(params, tiny_data, project)
+    assert "test: 4 sample(s), no rho (a rank correlation needs at least 11 sam" in caplog.text
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert (metrics["num_train"], metrics["num_val"], metrics["num_test"]) == (0, 3, 4)
+    assert metrics["spearman"] is metrics["coverage_90"] is None
+    page = (project / "reports/index.html").read_text()
+    assert f"Epoch 2 is evaluated: {chosen}" in page
+    assert ">kept: 2<" in page
+    assert "Rank correlation on the validation samples" not in page
+    assert "3 validation samples: the epoch is the last one" in page
 
 
 def test_other_files_and_names_are_refused(
