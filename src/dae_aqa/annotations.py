@@ -15,7 +15,7 @@ import pandas as pd
 from dae_aqa.errors import AnnotationError
 
 COLUMNS = (
-    "sample_id",  # unique; letters, digits, '-', '_' and '.' alone, since it names a file
+    "sample_id",  # unique; at most 150 of letters, digits, '-', '_', '.', since it names a file
     "video_id",  # stem of the video's file name
     "start_frame",  # first frame of the performance, 0-based, in the video's own frame numbers
     "end_frame",  # one past the last frame (half-open range)
@@ -26,6 +26,8 @@ COLUMNS = (
     "split",  # official split, 'train' or 'test'; empty where there is none
 )
 OFFICIAL_SPLITS = ("train", "test", "")
+# File systems take names of 255 bytes; `.<id>.zip.<host>-<pid>-<…>.tmp` names an unfinished sample.
+MAX_ID_LENGTH = 150
 _SAFE_ID = r"[A-Za-z0-9_.-]+"
 _MAX_ROWS_SHOWN = 20
 
@@ -124,6 +126,10 @@ def _row_problems(table: pd.DataFrame) -> list[str]:
             "sample_id may hold letters, digits, '-', '_', '.' alone",
         ),
         (table["sample_id"].str.startswith("."), "sample_id may not start with '.'"),
+        (
+            table["sample_id"].str.len() > MAX_ID_LENGTH,
+            f"sample_id has more than {MAX_ID_LENGTH} characters; it names files",
+        ),
         (table["sample_id"].duplicated(keep=False), "sample_id is not unique"),
         (table["video_id"] == "", "video_id is empty"),
         (~(start >= 0) | (start % 1 != 0), "start_frame must be a whole number >= 0"),

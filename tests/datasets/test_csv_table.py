@@ -1,9 +1,12 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import openpyxl
 import pytest
 
 from dae_aqa.annotations import COLUMNS
@@ -121,6 +124,94 @@ def test_a_table_from_excel_with_a_byte_order_mark(table: Table) -> None:
     assert table.read()[0][0] == "a"
 
 
+def test_the_bounds_of_the_score_are_allowed(table: Table) -> None:
+    table.write("sample_id,video,score", "a,final.mp4,12.5", "b,final.mp4,37.5")
+    rows = table.read(min_score=12.5, max_score=37.5)
+    assert [row[4] for row in rows] == [12.5, 37.5]
+    problems = table.write("sample_id,video,score", "a,final.mp4,12.49").problems(min_score=12.5)
+    assert "score 12.49 is out of range; datasets.csv allows 12.5 to 110" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "mark", "allowed"),
+    [
+        # within 0 to 100, and as far as the score itself may go
+        ((0.0, 10.0), 0.0, True),
+        ((0.0, 10.0), 100.0, True),
+        ((40.0, 110.0), 110.0, True),
+        ((-5.0, 10.0), -5.0, True),
+        ((0.0, 110.0), -7.0, False),
+        ((-5.0, 110.0), -5.5, False),
+        ((0.0, 10.0), 100.5, False),
+        ((0.0, 110.0), 1e9, False),
+    ],
+)
+@pytest.mark.parametrize("rule", [None, "sum_of_elements"])
+def test_marks_out_of_every_judges_range(
+    table: Table, bounds: tuple[float, float], mark: float, allowed: bool, rule: str | None
+) -> None:
+    table.write("sample_id,video,score,judge_1,judge_2", f"a,final.mp4,{bounds[1]},5,{mark:.1f}")
+    changes = {"min_score": bounds[0], "max_score": bounds[1], "scoring_rule": rule}
+    if allowed:
+        assert float(table.read(**changes)[0][6].split(";")[1]) == mark
+    else:
+        (problem,) = table.problems(**changes)
+        assert f"judge_2 {mark:g} is out of range; a mark lies within" in problem
+
+
+def test_the_longest_sample_id_names_its_files(table: Table) -> None:
+    """`.<id>.zip.<host>-<pid>-<8 characters>.tmp` must fit into 255 bytes on any host (64)."""
+    longest = "a" * 150
+    assert len(f".{longest}.zip.{'h' * 64}-{2**22}-{'f' * 8}.tmp") <= 255
+    table.write("sample_id,video,score", f"{longest},final.mp4,50")
+    assert table.read()[0][0] == longest
+
+
+def as_workbook(path: Path, rows: list[list[object]]) -> None:
+    workbook = openpyxl.Workbook()
+    for row in rows:
+        workbook.active.append(row)
+    workbook.save(path)
+
+
+@pytest.mark.parametrize("kind", ["Excel", "UTF-16", "semicolons", "tabs"])
+def test_a_table_of_another_format_is_named_and_converted_as_told(table: Table, kind: str) -> None:
+    """The command of the message is run; what it writes is a table that is read."""
+    rows = [["sample_id", "video", "score", "judge_1"], ["007", "final.mp4", "50,5", "8,5"]]
+    dots = [[cell.replace(",", ".") for cell in row] for row in rows]
+    if kind == "Excel":
+        as_workbook(table.path, [dots[0], ["007", "final.mp4", 50.5, 8.5]])
+    elif kind == "UTF-16":
+        table.write(*("\t".join(row) for row in dots), encoding="utf-16")
+    elif kind == "semicolons":
+        table.write(*(";".join(row) for row in rows))
+    else:
+        table.write(*("\t".join(row) for row in dots))
+    with pytest.raises(AnnotationError, match=rf"scores\.csv: the table is .*{kind}") as caught:
+        table.read()
+    command = re.search(r'python -c "(.*)"', str(caught.value))
+    assert command is not None
+    converted = subprocess.run(
+        [sys.executable, "-c", command[1]], cwd=table.path.parent, capture_output=True, text=True
+    )
+    if kind == "Excel":  # pandas goes by the suffix, which a workbook has
+        assert "read_excel('scores.csv'" in command[1]
+    assert converted.returncode == 0, converted.stderr
+    table.path = table.path.with_name("scores_utf8.csv")
+    assert table.read()[0] == ("007", "final", 0, 60, 50.5, 1.0, "8.5", "", "")
+
+
+def test_old_excel_and_other_encodings_are_named(table: Table) -> None:
+    table.path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    with pytest.raises(AnnotationError, match=r"a workbook of old Excel \(\.xls\); expected CSV"):
+        table.read()
+    table.write(
+        "sample_id,video,score,action", "a,final.mp4,50,Sprung rückwärts", encoding="cp1252"
+    )
+    with pytest.raises(AnnotationError, match=r"not a CSV table in UTF-8.*Save it so"):
+        table.read()
+
+
 @pytest.mark.parametrize(
     ("start", "end", "expected"),
     [(0, 6, (0, 60)), (0.1, 0.3, (1, 3)), (2.5, 2.6, (25, 26)), (5.9, 6.0, (59, 60))],
@@ -154,7 +245,10 @@ def test_seconds_become_frames(
         ("a,final.mp4,1,2,1,2,50,", "give both start_frame and end_frame, or both"),
         ("a,final.mp4,one,2,,,50,", "start_frame must be a number with a decimal point, got 'one'"),
         ("a,final.mp4,,,,,110.5,", r"score 110\.5 is out of range; datasets\.csv allows 0 to 110"),
+        ("a,final.mp4,,,,,110.01,", r"score 110\.01 is out of range"),
         ("a,final.mp4,,,,,-0.5,", r"score -0\.5 is out of range"),
+        (f"{'a' * 151},final.mp4,,,,,50,", "sample_id has 151 characters; 150 are allowed"),
+        (f"a,{'v' * 147}.mp4,,,,,50,", "no video 'v"),
         ("a,final.mp4,,,,,nan,", "score must be a number with a decimal point, got 'nan'"),
         ('a,final.mp4,,,,,"50,5",', "score must be a number with a decimal point, got '50,5'"),
         ("a,final.mp4,,,,,,", "score is empty"),
@@ -230,7 +324,6 @@ def test_a_file_that_is_no_video_by_its_suffix(table: Table, tmp_path: Path) -> 
     ("header", "message"),
     [
         ("sample_id,video", "column 'score' is missing"),
-        ("sample_id;video;score", "column 'sample_id' is missing.*separated by commas"),
         ("sample_id,video,score,skore", r"unknown column 'skore' \(did you mean 'score'\?\)"),
         ("sample_id,video,score,score", "column 'score' occurs twice"),
         ("sample_id,video,score,judge_1,judge_3", "numbered judge_1 … without a gap"),

@@ -49,6 +49,7 @@ def read_rows(csv_path: Path) -> list[Row]:
         AnnotationError: the file is missing, is no CSV table, has no rows or a wrong header.
     """
     try:
+        _refuse_other_formats(csv_path)
         with csv_path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
@@ -61,7 +62,8 @@ def read_rows(csv_path: Path) -> list[Row]:
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(
-            f"{csv_path}: not a CSV table in UTF-8, separated by commas ({error})."
+            f"{csv_path}: not a CSV table in UTF-8, separated by commas ({error}). Save it so from "
+            "your spreadsheet."
         ) from error
     rows = []
     for line, cells in lines:
@@ -74,6 +76,48 @@ def read_rows(csv_path: Path) -> list[Row]:
     if not rows:
         raise AnnotationError(f"{csv_path}: the table has no rows below its header.")
     return rows
+
+
+def _refuse_other_formats(csv_path: Path) -> None:
+    """Raise an AnnotationError that names the table's format, where it is a known one but not ours.
+
+    None of them is read: a workbook may hold 8.5 as a date, semicolons come with decimal commas.
+    """
+    with csv_path.open("rb") as file:
+        head = file.read(4096)
+    found, reading = _other_format(head)
+    if not found:
+        return
+    convert = ""
+    if reading:
+        call = reading.format(f"'{csv_path.name}'", "dtype={'sample_id': str, 'action': str}")
+        target = f"{csv_path.stem}_utf8.csv"
+        convert = (
+            ", or convert it in its folder: "
+            f"python -c \"import pandas; pandas.{call}.to_csv('{target}', index=False)\""
+        )
+    raise AnnotationError(
+        f"{csv_path}: the table is {found}; expected CSV in UTF-8, separated by commas, with "
+        "decimal points. Save it so from your spreadsheet (LibreOffice: Save As, Text CSV, "
+        f"character set UTF-8, field delimiter a comma){convert}"
+    )
+
+
+def _other_format(head: bytes) -> tuple[str, str]:
+    """Return what a table that begins so is, and how pandas reads it; '' for what we read."""
+    if head.startswith(b"PK\x03\x04"):
+        return "an Excel workbook (.xlsx) or another archive", "read_excel({}, {})"
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        return "a workbook of old Excel (.xls)", ""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
+        reading = "read_csv({}, sep=None, engine='python', encoding='utf-16', {})"
+        return "in UTF-16", reading
+    header = head.splitlines()[0] if head.strip() else b""
+    if b"," not in header and b";" in header:
+        return "separated by semicolons", "read_csv({}, sep=';', decimal=',', {})"
+    if b"," not in header and b"\t" in header:
+        return "separated by tabs", "read_csv({}, sep='\\t', {})"
+    return "", ""
 
 
 def _check_header(header: Sequence[str], *, csv_path: Path) -> None:

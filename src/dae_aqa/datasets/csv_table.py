@@ -17,7 +17,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from dae_aqa import scoring
-from dae_aqa.annotations import COLUMNS, OFFICIAL_SPLITS, check_annotations, format_judge_scores
+from dae_aqa.annotations import (
+    COLUMNS,
+    MAX_ID_LENGTH,
+    OFFICIAL_SPLITS,
+    check_annotations,
+    format_judge_scores,
+)
 from dae_aqa.datasets.csv_file import RANGE_COLUMNS, Row, judge_columns, read_rows
 from dae_aqa.datasets.fetch import copy_file
 from dae_aqa.datasets.rule_check import rule_notes
@@ -28,6 +34,7 @@ from dae_aqa.frames.probe import VIDEO_SUFFIXES, count_frames, seconds_to_frame
 
 _SAFE_ID = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")  # as `annotations` demands: it names files
 _MAX_ROWS_SHOWN = 100
+_MAX_MARK = 100.0
 
 _logger = logging.getLogger(__name__)
 
@@ -92,7 +99,9 @@ def read_csv_dataset(
                 "end_frame": end,
                 "final_score": _score(row, min_score=min_score, max_score=max_score),
                 "difficulty": _difficulty(row),
-                "judge_scores": _judge_scores(row, scoring_rule=scoring_rule),
+                "judge_scores": _judge_scores(
+                    row, min_score=min_score, max_score=max_score, scoring_rule=scoring_rule
+                ),
                 "action_class": row.cells.get("action", ""),
                 "split": _split(row),
             }
@@ -175,6 +184,8 @@ def _name_fault(name: str, *, folder: Path, same_stem: Sequence[str]) -> str:
         return f"video must be a plain file name, got {name!r}"
     if not (folder / name).is_file():
         return f"no video {name!r} in {folder}"
+    if len(name.encode()) > MAX_ID_LENGTH:
+        return f"video {name[:20]!r}… has {len(name)} characters; {MAX_ID_LENGTH} are allowed"
     if PurePath(name).suffix.lower() not in VIDEO_SUFFIXES:
         return f"video {name!r} needs one of the suffixes {' '.join(VIDEO_SUFFIXES)}"
     if len(same_stem) > 1:
@@ -183,6 +194,11 @@ def _name_fault(name: str, *, folder: Path, same_stem: Sequence[str]) -> str:
 
 
 def _check_id(row: Row, *, num_uses: int) -> None:
+    length = len(row.cells["sample_id"])
+    if length > MAX_ID_LENGTH:
+        row.problems.append(
+            f"sample_id has {length} characters; {MAX_ID_LENGTH} are allowed, since it names files"
+        )
     if not _SAFE_ID.fullmatch(row.cells["sample_id"]):
         row.problems.append(
             "sample_id may hold letters, digits, '-', '_', '.' alone and not start with '.'"
@@ -241,7 +257,7 @@ def _score(row: Row, *, min_score: float, max_score: float) -> float | None:
     score = row.number("score")
     if not row.cells["score"]:
         row.problems.append("score is empty")
-    elif score is not None and not min_score <= score <= max_score:
+    elif score is not None and not min_score <= score <= max_score:  # bounds are allowed
         row.problems.append(
             f"score {score:g} is out of range; datasets.csv allows {min_score:g} to {max_score:g}"
         )
@@ -255,13 +271,23 @@ def _difficulty(row: Row) -> float | None:
     return difficulty if row.cells.get("difficulty") else 1.0
 
 
-def _judge_scores(row: Row, *, scoring_rule: str | None) -> str:
-    """Return the marks as the annotations table writes them; the last judges may be left out."""
+def _judge_scores(row: Row, *, min_score: float, max_score: float, scoring_rule: str | None) -> str:
+    """Return the marks as the annotations table writes them; the last judges may be left out.
+
+    A mark lies between 0 and 100 or within the bounds of the score, whichever is wider: no judge's
+    scale goes further, but for deductions, which a negative `min_score` allows.
+    """
     columns = judge_columns(row.cells)
     while columns and not row.cells[columns[-1]]:
         columns.pop()
     missing = [column for column in columns if not row.cells[column]]
     marks = [mark for mark in map(row.number, columns) if mark is not None]
+    low, high = min(0.0, min_score), max(_MAX_MARK, max_score)
+    for column, mark in zip(columns, marks, strict=False):
+        if not missing and len(marks) == len(columns) and not low <= mark <= high:
+            row.problems.append(
+                f"{column} {mark:g} is out of range; a mark lies within {low:g} to {high:g}"
+            )
     if missing:
         row.problems.append(f"{', '.join(missing)} empty before the last judge given")
     elif marks and len(marks) == len(columns) and scoring_rule:
