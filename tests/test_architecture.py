@@ -36,6 +36,7 @@ FLOORS = {
         "scored_report",
         "recipes",
         "refresh",
+        "doctor",
         "cli",
     ),
 }  # fmt: skip

@@ -81,7 +81,9 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     said = capsys.readouterr().out
-    assert all(command in said for command in ("recipe", "params", "ui", "features", "refresh"))
+    assert all(
+        command in said for command in ("recipe", "params", "ui", "features", "refresh", "doctor")
+    )
 
 
 def test_ui_opens_the_repositorys_store(project, monkeypatch):

@@ -55,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("--force", action="store_true", help="whether or not one has changed")
     refresh.set_defaults(run=_refresh)
 
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at the machine and the repository, and say what to do next",
+        description="One line for each question; exit code 1 if one is a problem.",
+    )
+    doctor.set_defaults(run=_doctor)
+
     _add_features(commands)
     return parser
 
@@ -158,6 +165,17 @@ def _refresh(chosen: argparse.Namespace) -> int:
     from dae_aqa.refresh import refresh
 
     return refresh(root=project_root(), force=chosen.force)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from dae_aqa.doctor import diagnose
+
+    logging.getLogger("dae_aqa").setLevel(logging.ERROR)  # what it warns of is a finding here
+    levels = set()
+    for name, finding in diagnose(root=project_root()):
+        print(f"{finding.level:<8} {name}: {finding.text}", flush=True)
+        levels.add(finding.level)
+    return 1 if "problem" in levels else 0
 
 
 def _ui(chosen: argparse.Namespace) -> None:
