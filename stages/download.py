@@ -2,13 +2,7 @@
 
 from pathlib import Path
 
-from dae_aqa.annotations import write_annotations
-from dae_aqa.datasets import load_dataset
-from dae_aqa.datasets.own_files import own_files
-from dae_aqa.outputs import refuse_foreign_files, replaced_folder
-from dae_aqa.params import load_params
 from dae_aqa.runtime import cache_dir, project_root, run_stage
-from dae_aqa.sources import write_sources
 
 VIDEOS_DIR = Path("data/videos")
 ANNOTATIONS = Path("data/annotations.csv")
@@ -20,6 +14,14 @@ SOURCES = Path("data/sources.csv")
 
 def main() -> None:
     """Write the videos and the tables of the chosen dataset."""
+    # imported here: Ctrl-C meanwhile is then no traceback
+    from dae_aqa.annotations import write_annotations
+    from dae_aqa.datasets import load_dataset
+    from dae_aqa.datasets.own_files import own_files
+    from dae_aqa.outputs import refuse_foreign_files, replaced_folder
+    from dae_aqa.params import load_params
+    from dae_aqa.sources import write_sources
+
     params = load_params()
     refuse_foreign_files(VIDEOS_DIR, root=project_root())
     with replaced_folder(VIDEOS_DIR) as videos_dir:

@@ -2,13 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from dae_aqa.annotations import read_annotations
-from dae_aqa.params import load_params
 from dae_aqa.runtime import cache_dir, run_stage
-from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
-from dae_aqa.splits import read_splits
 
 DATA = Path("data")
 FRAMES_DIR = DATA / "frames"
@@ -19,6 +13,14 @@ REPORTS_DIR = Path("reports")
 
 def main() -> None:
     """Write predictions.csv, metrics.json and index.html."""
+    # imported here: Ctrl-C meanwhile is then no traceback
+    import pandas as pd
+
+    from dae_aqa.annotations import read_annotations
+    from dae_aqa.params import load_params
+    from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
+    from dae_aqa.splits import read_splits
+
     evaluate_and_report(
         load_params(),
         tables=EvaluationTables(

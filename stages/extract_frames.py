@@ -3,9 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from dae_aqa.annotations import read_annotations
-from dae_aqa.frames.extract import ExtractOptions, extract_samples
-from dae_aqa.params import load_params
 from dae_aqa.runtime import cache_dir, run_stage
 
 VIDEOS_DIR = Path("data/videos")
@@ -17,6 +14,11 @@ NOTES = Path("data/extraction_notes.csv")
 
 def main() -> None:
     """Pack every sample's frames; list what was excluded and what is odd."""
+    # imported here: Ctrl-C meanwhile is then no traceback
+    from dae_aqa.annotations import read_annotations
+    from dae_aqa.frames.extract import ExtractOptions, extract_samples
+    from dae_aqa.params import load_params
+
     params = load_params()
     report = extract_samples(
         annotations=read_annotations(ANNOTATIONS),

@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from dae_aqa.annotations import read_annotations
-from dae_aqa.params import load_params
 from dae_aqa.runtime import run_stage
-from dae_aqa.splits import make_splits
 
 ANNOTATIONS = Path("data/annotations.csv")
 EXCLUDED = Path("data/excluded.csv")
@@ -16,6 +11,13 @@ SPLITS = Path("data/splits.csv")
 
 def main() -> None:
     """Write the split table of all samples that have frames."""
+    # imported here: Ctrl-C meanwhile is then no traceback
+    import pandas as pd
+
+    from dae_aqa.annotations import read_annotations
+    from dae_aqa.params import load_params
+    from dae_aqa.splits import make_splits
+
     params = load_params()
     annotations = read_annotations(ANNOTATIONS)
     excluded = pd.read_csv(EXCLUDED, dtype=str)

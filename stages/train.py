@@ -5,11 +5,7 @@ Resumes by itself: kill it, run `dvc repro` again, and it goes on after the last
 
 from pathlib import Path
 
-from dae_aqa.annotations import read_annotations
-from dae_aqa.params import load_params
 from dae_aqa.runtime import cache_dir, run_stage
-from dae_aqa.splits import read_splits
-from dae_aqa.tracked_training import train_and_track
 
 ANNOTATIONS = Path("data/annotations.csv")
 SPLITS = Path("data/splits.csv")
@@ -20,6 +16,12 @@ HISTORY = Path("reports/training.csv")
 
 def main() -> None:
     """Write the trained model and its learning curves."""
+    # imported here: Ctrl-C meanwhile is then no traceback
+    from dae_aqa.annotations import read_annotations
+    from dae_aqa.params import load_params
+    from dae_aqa.splits import read_splits
+    from dae_aqa.tracked_training import train_and_track
+
     train_and_track(
         load_params(),
         annotations=read_annotations(ANNOTATIONS),

@@ -19,7 +19,7 @@ FLOORS = {
     0: (
         *("errors", "params", "params_file", "params_rules", "annotations", "scoring"),
         *("metrics", "calibration", "predictions", "progress", "outputs", "runtime", "sources"),
-        *("check", "sample_size"),
+        *("check", "sample_size", "lifetime"),
     ),
     1: ("datasets", "frames", "splits"),
     2: ("clips", "models", "device"),

@@ -1,4 +1,4 @@
-"""Progress where tqdm is missing: a line now and then, with what is left."""
+"""Progress where no bar can be: a line now and then, with what is left."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ def test_a_line_every_ten_seconds_and_at_the_end(clock, caplog):
         "train: 8 of 10 epochs, 12 s left; loss 0.5",
         "train: 10 of 10 epochs, 0 s left; loss 0.5",
     ]
+
+
+def test_bar_on_a_terminal_alone(monkeypatch, capsys, caplog):
+    """In a file a bar would be thousands of carriage returns."""
+    for is_terminal in (True, False):
+        monkeypatch.setattr(progress.sys.stderr, "isatty", lambda there=is_terminal: there)
+        with caplog.at_level(logging.INFO), Progress("train", total=2, unit="epoch") as bar:
+            bar.advance()
+            bar.advance()
+        shown = capsys.readouterr().err
+        assert ("\r" in shown) == is_terminal
+        assert (caplog.messages == ["train: 2 of 2 epochs, 0 s left"]) == (not is_terminal)
 
 
 def test_nothing_is_shown_where_it_is_not_wanted(clock, caplog):

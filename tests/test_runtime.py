@@ -8,13 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dae_aqa.runtime import cache_dir, project_root, restore_outputs
+from dae_aqa.errors import OutputError
+from dae_aqa.runtime import cache_dir, check_outputs, project_root, restore_outputs
+
+CTRL_C = "signal.raise_signal(signal.SIGINT)"
 
 
 @pytest.fixture
@@ -142,29 +146,59 @@ def test_unexpected_error_keeps_its_traceback(in_project):
 
 
 def test_ctrl_c(in_project):
-    stopped = run_stage_script("def main(): raise KeyboardInterrupt", root=in_project)
+    stopped = run_stage_script(f"import signal\ndef main(): {CTRL_C}", root=in_project)
     assert stopped.returncode == 130
-    assert "cut interrupted; finished work is kept, run it again to go on." in stopped.stderr
+    assert "cut interrupted (SIGINT); finished work is kept, run it again" in stopped.stderr
     assert "Traceback" not in stopped.stderr
 
 
 @pytest.mark.parametrize(
-    ("raised", "code"), [("VideoError('x')", 1), ("KeyboardInterrupt", 130), ("OSError('x')", 1)]
+    ("ending", "code"), [("raise VideoError('x')", 1), (CTRL_C, 130), ("raise OSError('x')", 1)]
 )
-def test_failed_stage_gets_its_last_results_back(in_project, raised, code):
+def test_failed_stage_gets_its_last_results_back(in_project, ending, code):
     FakeDvc(in_project).add_file("data/table.csv", b"good")
     failed = run_stage_script(
         f"""
+        import signal
         from pathlib import Path
         def main():
             Path('data').mkdir()
             Path('data/table.csv').write_text('half')
-            raise {raised}
+            {ending}
         """,
         root=in_project,
     )
     assert failed.returncode == code
     assert (in_project / "data/table.csv").read_bytes() == b"good"
+
+
+def test_outputs_are_tried_before_the_work(in_project):
+    check_outputs(Path("models/model.pt"), Path("reports/training.csv"))
+    assert sorted(path.name for path in in_project.rglob("*")) == ["models", "reports"]
+    Path("file").touch()
+    with pytest.raises(OutputError, match=r"file: the results of this stage cannot be written"):
+        check_outputs(Path("models/model.pt"), Path("file/model.pt"))
+
+
+def test_folder_that_cannot_be_written_is_refused(in_project, monkeypatch):
+    def read_only(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(OutputError, match=r"models: .* \(Read-only file system\)\. Make"):
+        check_outputs(Path("models/model.pt"))
+
+
+def test_terminal_that_is_gone_ends_no_stage(in_project):
+    """Its output is a pipe that nobody reads; the log file has it all."""
+    script = "def main():\n for _ in range(3): log.info('worked')"
+    done = run_stage_script(
+        f"import os, sys\nread, write = os.pipe()\nos.close(read)\nos.dup2(write, 2)\n{script}",
+        root=in_project,
+    )
+    assert (in_project / "logs/workspace/cut.log").read_text().count("worked") == 3
+    assert "cut done in" in (in_project / "logs/workspace/cut.log").read_text()
+    assert done.returncode in (0, 120)  # 120: Python could not flush
 
 
 def test_damaged_lock_does_not_hide_the_stages_error(in_project):

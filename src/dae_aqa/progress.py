@@ -1,7 +1,7 @@
-"""Progress of long work: a bar where tqdm is installed, else a line in the log now and then.
+"""Progress of long work: a bar on a terminal, else a line in the log now and then.
 
-tqdm is the one display library of the project; nodes that only train may lack it, and what they
-print is usually read from a file afterwards.
+A bar in a file would be thousands of carriage returns. tqdm draws it; nodes that only train may
+lack that.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Progress:
         self._done_before = done
         self._show = show
         self._bar: Any = None
-        if show and tqdm is not None:
+        if show and tqdm is not None and sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, desc=name, unit=unit)
 
     def __enter__(self) -> Self:

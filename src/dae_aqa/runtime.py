@@ -10,14 +10,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from dae_aqa import outputs
-from dae_aqa.errors import DaeAqaError
+from dae_aqa.errors import DaeAqaError, OutputError
+from dae_aqa.lifetime import StoppedError, end_in_order
 from dae_aqa.progress import write_line
 
 CACHE_VARIABLE = "DAE_AQA_CACHE"
@@ -56,29 +59,39 @@ def start_log(stage: str) -> Path:
     file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger("dae_aqa")
-    package.setLevel(logging.DEBUG if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    package.setLevel(logging.DEBUG if _is_first() else logging.WARNING)
     package.handlers = [terminal, file]
     package.propagate = False
     return path
 
 
+def _is_first() -> bool:
+    """Tell whether this process is alone, or the first of several that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def run_stage(name: str, main: Callable[[], None]) -> None:
     """Run a stage's `main` with its log, and turn an expected error into a message and exit code 1.
 
-    An unexpected error keeps its traceback, in the log too; Ctrl-C exits with 130.
+    An unexpected error keeps its traceback, in the log too. Ctrl-C exits with 130, SIGTERM and the
+    end of the DVC that started the stage with 143. What is slow to import belongs into `main`, so
+    that this holds meanwhile too.
     """
     log = start_log(name)
     started = time.monotonic()
     try:
+        end_in_order()
         main()
     except DaeAqaError as error:
         logger.error("%s failed.\n%s\n(log: %s)", name, error, log)
         _try_restore(name)
         sys.exit(1)
-    except KeyboardInterrupt:
-        logger.error("%s interrupted; finished work is kept, run it again to go on.", name)
+    except StoppedError as stop:
+        logger.error(
+            "%s interrupted (%s); finished work is kept, run it again to go on.", name, stop
+        )
         _try_restore(name)
-        sys.exit(130)
+        sys.exit(stop.exit_code)
     except Exception:
         logger.exception("%s failed unexpectedly (log: %s)", name, log)
         _try_restore(name)
@@ -88,10 +101,30 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
 
 def _try_restore(stage: str) -> None:
     """Restore what can be; a damaged lock file or a full disk must not hide the stage's error."""
+    if not _is_first():
+        return
     try:
         restore_outputs(stage)
     except (OSError, ValueError, yaml.YAMLError) as error:
         logger.warning("earlier outputs could not be put back (%s); try `dvc checkout`.", error)
+
+
+def check_outputs(*paths: Path) -> None:
+    """Check that files can be written, before the work whose results they take.
+
+    Raises:
+        OutputError: a folder cannot be made or written.
+    """
+    for folder in sorted({path.parent for path in paths}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: the results of this stage cannot be written there ({error.strerror}). "
+                "Make the folder writable and run the stage again; nothing has been computed yet."
+            ) from error
 
 
 def restore_outputs(stage: str) -> None:
@@ -103,4 +136,6 @@ class _TerminalHandler(logging.Handler):
     """Writes above the progress bars instead of through them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        write_line(self.format(record))
+        # whoever read this may be gone, as after SIGHUP; the log file has it too
+        with suppress(OSError):
+            write_line(self.format(record))

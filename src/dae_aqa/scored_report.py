@@ -25,7 +25,7 @@ from dae_aqa.prediction import predict
 from dae_aqa.predictions import build_predictions, write_predictions
 from dae_aqa.report import ReportInputs, write_report
 from dae_aqa.run_record import record_restored_training
-from dae_aqa.runtime import project_root
+from dae_aqa.runtime import check_outputs, project_root
 from dae_aqa.splits import split_counts
 from dae_aqa.tracking.identity import code_tags, file_sha256
 from dae_aqa.trained_model import TrainedModel
@@ -80,6 +80,7 @@ def evaluate_and_report(
     Raises:
         DaeAqaError: tables, model or frames do not fit together.
     """
+    check_outputs(reports_dir / "index.html")
     set_threads(params.train.num_threads)
     set_determinism(params.train.deterministic)
     trained = TrainedModel.load(model_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,11 @@ import pandas as pd
 from dae_aqa.device import resolve_device
 from dae_aqa.params import Params, flatten
 from dae_aqa.run_record import log_result, open_run
+from dae_aqa.runtime import check_outputs
 from dae_aqa.tracking import NullTracker
 from dae_aqa.tracking.identity import file_sha256
 from dae_aqa.trained_model import TrainedModel
-from dae_aqa.training.checkpoint import mark_finished
+from dae_aqa.training.checkpoint import mark_finished, sole_use
 from dae_aqa.training.fingerprint import frames_digest, training_fingerprint
 from dae_aqa.training.history import no_history, write_history
 from dae_aqa.training.processes import joined, start_processes
@@ -53,9 +55,11 @@ def train_and_track(
         history_path: where the learning curves go.
 
     Raises:
-        DaeAqaError: see `train_model`; the checkpoint is none, or cannot be had; or the tracking
-            store cannot be reached, before training.
+        DaeAqaError: see `train_model`; the checkpoint is none, or cannot be had; or, before
+            training, the results cannot be written, another process trains the same, or the
+            tracking store cannot be reached.
     """
+    check_outputs(model_path, history_path)
     if params.evaluate.checkpoint is not None:
         _import_and_track(
             params,
@@ -73,35 +77,36 @@ def train_and_track(
         package_dir=_PACKAGE,
     )
     work_dir = trainings_dir / key
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with joined(resolve_device(params.device)) as processes:
+    with (
+        joined(resolve_device(params.device)) as processes,
         # the first process alone reports and writes
-        run = open_run(params, resume_key=key) if processes.is_first else NullTracker()
-        with run as tracker:
-            trained, result = train_model(
-                params,
-                annotations=annotations,
-                splits=splits,
-                frames_dir=frames_dir,
-                features_dir=features_dir,
-                work_dir=work_dir,
-                on_epoch=lambda epoch, figures: tracker.log_metrics(figures, step=epoch),
-                processes=processes,
-            )
-            if not processes.is_first:
-                return
-            write_history(result.history, history_path)
-            trained.save(model_path)
-            mark_finished(work_dir, model_sha256=file_sha256(model_path))
-            log_result(
-                tracker,
-                trained,
-                result.history,
-                best_epoch=result.best_epoch,
-                chosen_by=result.chosen_by,
-                model_path=model_path,
-                history_path=history_path,
-            )
+        sole_use(work_dir) if processes.is_first else nullcontext(),
+        open_run(params, resume_key=key) if processes.is_first else NullTracker() as tracker,
+    ):
+        trained, result = train_model(
+            params,
+            annotations=annotations,
+            splits=splits,
+            frames_dir=frames_dir,
+            features_dir=features_dir,
+            work_dir=work_dir,
+            on_epoch=lambda epoch, figures: tracker.log_metrics(figures, step=epoch),
+            processes=processes,
+        )
+        if not processes.is_first:
+            return
+        write_history(result.history, history_path)
+        trained.save(model_path)
+        mark_finished(work_dir, model_sha256=file_sha256(model_path))
+        log_result(
+            tracker,
+            trained,
+            result.history,
+            best_epoch=result.best_epoch,
+            chosen_by=result.chosen_by,
+            model_path=model_path,
+            history_path=history_path,
+        )
     logger.info(
         "kept epoch %d of 0 to %d: %s", result.best_epoch, len(result.history) - 1, result.chosen_by
     )

@@ -113,9 +113,9 @@ def folders(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         assert (options.seed, options.replay_probability) == (SIMDIVE.seed, 0.25)
         annotations, truth = simdive.tables(options=options)
         videos_dir.mkdir(parents=True, exist_ok=True)
-        for count, name in enumerate(annotations["video_id"], start=1):
+        for name in annotations["video_id"]:
             (videos_dir / f"{name}.mp4").write_bytes(b"rendered")
-            progress(count, 2)
+            progress()
         used.append(videos_dir)
         return annotations, truth
 

@@ -64,6 +64,36 @@ def test_live_run_is_not_taken_over(root, processes, runs_of):
     assert _points(root, held) == [(0, 0.0), (1, 0.25)]
 
 
+def test_killed_run_is_marked_by_the_next_one_and_continued_all_the_same(root, processes, runs_of):
+    killed = _train(processes, root, 0, 2, "kill")
+    killed.join(300)
+    (run,) = runs_of(root)
+    assert run.info.status == "RUNNING"
+    with start_training_run(root=root, experiment="e", resume_key="x", params={}, tags={}):
+        marked, _ = runs_of(root)
+    client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
+    last = client.get_metric_history(run.info.run_id, "loss")[-1].timestamp
+    assert (marked.info.status, marked.info.end_time) == ("KILLED", last)
+    assert "ended without a word" in marked.data.tags["dae_aqa.error"]
+
+    resumed = _train(processes, root, 1, 3, "finish")
+    resumed.join(300)
+    continued = client.get_run(run.info.run_id)
+    assert continued.info.status == "FINISHED"
+    assert "dae_aqa.error" not in continued.data.tags
+    assert len(runs_of(root)) == 2
+
+
+def test_run_of_another_machine_is_left_alone(root, runs_of):
+    client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
+    tags = {"dae_aqa.lock": f"elsewhere:{root}/free.lock"}
+    client.create_run("0", tags=tags)
+    client.create_run("0")
+    with start_training_run(root=root, experiment="e", resume_key="x", params={}, tags={}):
+        pass
+    assert [run.info.status for run in runs_of(root)] == ["RUNNING", "RUNNING", "FINISHED"]
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -184,7 +184,7 @@ def test_other_files_and_names_are_refused(
     torch.save({"i3d": {}, "epoch": 3}, project / "released.pth")
     with pytest.raises(ModelError, match=r"released\.pth: not a released DAE checkpoint"):
         run_train(params, tiny_data, project)
-    assert not (project / "models").exists()
+    assert not (project / "models/model.pt").exists()
     for change in ({"model": "dae_judges"}, {"backbone": "small3d"}):
         with pytest.raises(ParamsError, match=r"evaluate\.checkpoint: a released checkpoint holds"):
             small_params(RELEASED | change)
@@ -277,12 +277,12 @@ def test_each_epoch_is_reported_as_it_ends(
 
 def work_folder(params: Params, data: TinyData, project: Path) -> str:
     """Return the name of the work folder that a training would go on from."""
-    before = {path.name for path in (project / "trainings").glob("*")}
+    before = {path.name for path in (project / "trainings").glob("*/")}
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         run_train(params, data, project)
-    after = {path.name for path in (project / "trainings").glob("*")}
+    after = {path.name for path in (project / "trainings").glob("*/")}
     (found,) = after - before
-    (project / "trainings" / found).rmdir()
+    shutil.rmtree(project / "trainings" / found)
     return found
 
 

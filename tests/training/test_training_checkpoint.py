@@ -19,6 +19,7 @@ from dae_aqa.training.checkpoint import (
     mark_finished,
     remove_finished,
     save_checkpoint,
+    sole_use,
 )
 
 
@@ -148,6 +149,30 @@ def test_checkpoint_cannot_run_code(tmp_path):
     save_checkpoint({"epoch": 0, "payload": KilledError}, tmp_path)
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
         load_checkpoint(tmp_path)
+
+
+def test_second_process_of_a_training_names_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_PATIENCE_SECONDS", 0.2)
+    work = tmp_path / "trainings" / "key"
+    with sole_use(work):
+        with (
+            pytest.raises(TrainingError, match=rf"runs already \(process {os.getpid()} on .*key"),
+            sole_use(work),
+        ):
+            pytest.fail("two at once")
+        with sole_use(work.with_name("another")):
+            pass
+    with sole_use(work):  # the first is done
+        pass
+
+
+def test_finished_training_that_is_in_use_is_kept(tmp_path):
+    with sole_use(tmp_path / "a"):
+        mark_finished(tmp_path / "a", model_sha256="1" * 64)
+        remove_finished(tmp_path, model_sha256="1" * 64)
+        assert (tmp_path / "a/finished.txt").exists()
+    remove_finished(tmp_path, model_sha256="1" * 64)
+    assert not list(tmp_path.iterdir())
 
 
 def test_finished_trainings_are_removed_and_others_kept(tmp_path):

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from dae_aqa.datasets.fetch import copy_file, short_hash
 from dae_aqa.datasets.own_files import user_path
 from dae_aqa.datasets.tables import DatasetTables, missing_table, notes_table
 from dae_aqa.params import CsvParams, DownloadParams, MtlAqaParams, SimDiveParams
+from dae_aqa.progress import Progress
 
 
 def load_dataset(
@@ -47,17 +46,12 @@ def _simdive(
     # neither the judges nor the split are in the picture: another choice renders nothing anew
     pictured = dataclasses.replace(simulated, noise_law="monotone", test_fraction=0.5)
     rendered_dir = cache_dir / short_hash(repr(pictured), _source_code(Path(simdive.__file__)))
-    with tqdm(desc="rendering videos", disable=None) as bar:
-
-        def show(num_done: int, num_videos: int) -> None:
-            bar.total = num_videos
-            bar.update(num_done - bar.n)
-
+    with Progress("rendering videos", total=simulated.num_videos, unit="video") as bar:
         annotations, truth = simdive.generate(
             options=simulated,
             videos_dir=rendered_dir,
             num_workers=download.num_workers,
-            progress=show,
+            progress=bar.advance,
         )
     for video_id in sorted(set(annotations["video_id"])):
         copy_file(source=rendered_dir / f"{video_id}.mp4", target=videos_dir / f"{video_id}.mp4")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-from tqdm import tqdm
 
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.cache import WorkCache, publish
@@ -25,6 +24,7 @@ from dae_aqa.frames.encode import SampleWriter
 from dae_aqa.frames.options import ExtractOptions as ExtractOptions
 from dae_aqa.frames.plan import Exclusion, Note, SamplePlan, VideoPlan, plan_video
 from dae_aqa.frames.store import remove_leftovers, write_error
+from dae_aqa.progress import Progress
 
 _logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -212,7 +212,7 @@ class _Pool:
         """Return `work(item)` for every item, in order."""
         results: dict[int, _Result] = {}
         with (
-            tqdm(total=sum(size(item) for item in items), desc=title, unit=unit) as bar,
+            Progress(title, total=sum(size(item) for item in items), unit=unit) as bar,
             ThreadPoolExecutor(max_workers=self.num_workers) as pool,
         ):
             futures = {pool.submit(work, item): place for place, item in enumerate(items)}
@@ -220,7 +220,7 @@ class _Pool:
                 for future in as_completed(futures):
                     place = futures[future]
                     results[place] = future.result()
-                    bar.update(size(items[place]))
+                    bar.advance(size(items[place]))
             except BaseException:
                 self.stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dae_aqa.errors import TrackingError
+from dae_aqa.tracking.alive import mark_killed_runs
 from dae_aqa.tracking.identity import MODEL_TAG, flat_metrics
 from dae_aqa.tracking.store import Store, explained, open_existing_store
 
@@ -47,6 +48,8 @@ def log_evaluation(
     """
     try:
         store = open_existing_store(root=root)
+        if store is not None:
+            mark_killed_runs(store)
         run_id = None if store is None else _find_run(store, experiment, model_sha256)
         if store is None or run_id is None:
             log.info(

@@ -14,6 +14,7 @@ from numbers import Real
 from pathlib import Path
 
 RESUME_TAG = "dae_aqa.resume_key"
+LOCK_TAG = "dae_aqa.lock"
 ERROR_TAG = "dae_aqa.error"
 MODEL_TAG = "dae_aqa.model_sha256"
 

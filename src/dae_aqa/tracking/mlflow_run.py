@@ -40,7 +40,7 @@ class MlflowTracker(Tracker):
     seconds, then reported in the log; metrics that did not get through go with the next ones.
     """
 
-    def __init__(self, *, store: Store, run: Run, lock: FileLock | None) -> None:
+    def __init__(self, *, store: Store, run: Run, lock: FileLock) -> None:
         self._store = store
         self._experiment_id = str(run.info.experiment_id)
         self._lock = lock
@@ -74,8 +74,7 @@ class MlflowTracker(Tracker):
             "the end of the run",
             lambda: self._store.client.set_terminated(self.run_id, status=_status(error)),
         )
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Add params; see `Tracker.log_params`."""

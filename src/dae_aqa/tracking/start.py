@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from dae_aqa.tracking.identity import ERROR_TAG, RESUME_TAG, code_tags
+from dae_aqa.tracking.alive import claim, claim_own, lock_tag, mark_killed_runs
+from dae_aqa.tracking.identity import ERROR_TAG, LOCK_TAG, RESUME_TAG, code_tags
 from dae_aqa.tracking.mlflow_run import MlflowTracker
 from dae_aqa.tracking.store import (
-    STORE_FOLDER,
     Store,
     experiment_id,
     explained,
     open_store,
     patiently,
-    repository_root,
 )
 from dae_aqa.tracking.tracker import Tracker
 
@@ -57,8 +54,10 @@ def start_training_run(
     if resume_key is not None:
         all_tags[RESUME_TAG] = resume_key
     with explained(store.uri):
-        lock = None if resume_key is None else _claim(root, resume_key)
-        run = None if lock is None else _unfinished(store, identifier, str(resume_key))
+        claimed = None if resume_key is None else claim(root, resume_key)
+        run = None if claimed is None else _unfinished(store, identifier, str(resume_key))
+        lock = claimed or claim_own(root)
+        all_tags[LOCK_TAG] = lock_tag(lock)
         if run is None:
             run = patiently(
                 lambda: store.client.create_run(
@@ -66,29 +65,18 @@ def start_training_run(
                 )
             )
         else:
-            _reopen(store, run)
+            _reopen(store, run, lock=lock_tag(lock))
+    mark_killed_runs(store)
     tracker = MlflowTracker(store=store, run=run, lock=lock)
     tracker.log_params(params)
     log.info("MLflow run %r of experiment %r.", run.info.run_name, experiment)
     return tracker
 
 
-def _claim(root: Path, resume_key: str) -> FileLock | None:
-    """Return a lock that lasts as long as this process, or None where another one holds it."""
-    folder = repository_root(root=root) / STORE_FOLDER / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{resume_key}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        log.info("Another process trains the same params: this training gets a run of its own.")
-        return None
-    return lock
-
-
-def _reopen(store: Store, run: Run) -> None:
+def _reopen(store: Store, run: Run, *, lock: str) -> None:
     log.info("Continuing the MLflow run %r.", run.info.run_name)
     patiently(lambda: store.client.update_run(run.info.run_id, status="RUNNING"))
+    patiently(lambda: store.client.set_tag(run.info.run_id, LOCK_TAG, lock))
     if ERROR_TAG in run.data.tags:
         patiently(lambda: store.client.delete_tag(run.info.run_id, ERROR_TAG))
 

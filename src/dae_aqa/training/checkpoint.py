@@ -12,17 +12,22 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from dae_aqa.errors import TrainingError
 
 CURRENT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 _DIGEST_BYTES = 32
+_PATIENCE_SECONDS = 15.0  # a training that was told to end needs some seconds for that
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +83,41 @@ def load_checkpoint(work_dir: Path) -> dict[str, Any] | None:
     return None
 
 
+@contextmanager
+def sole_use(work_dir: Path) -> Iterator[None]:
+    """Make `work_dir` and keep it from other processes; a kill releases it.
+
+    Two that train the same at once would write each other's checkpoints.
+
+    Raises:
+        TrainingError: another process trains the same; the message names it.
+    """
+    holder = work_dir / "in_use_by.txt"
+    lock = _lock_of(work_dir)
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout as error:
+        name = holder.read_text(encoding="utf-8") if holder.exists() else "process unknown"
+        raise TrainingError(
+            f"the same training runs already ({name}). Wait for its end, or end it, and run this "
+            f"again: it goes on from the checkpoints in {work_dir}."
+        ) from error
+    try:
+        work_dir.mkdir(exist_ok=True)
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        holder.write_text(
+            f"process {os.getpid()} on {socket.gethostname()}, since {started}", encoding="utf-8"
+        )
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_of(work_dir: Path) -> FileLock:
+    return FileLock(work_dir.with_name(f"{work_dir.name}.lock"))
+
+
 def mark_finished(work_dir: Path, *, model_sha256: str) -> None:
     """Note in `work_dir` which model it ended with.
 
@@ -88,7 +128,10 @@ def mark_finished(work_dir: Path, *, model_sha256: str) -> None:
 
 
 def remove_finished(trainings_dir: Path, *, model_sha256: str) -> None:
-    """Remove the work folders of trainings that ended with this model."""
+    """Remove the work folders of trainings that ended with this model, if nothing uses them."""
     for marker in trainings_dir.glob("*/finished.txt"):
         if marker.read_text() == model_sha256:
-            shutil.rmtree(marker.parent, ignore_errors=True)
+            lock = _lock_of(marker.parent)
+            with suppress(Timeout), lock.acquire(blocking=False):
+                shutil.rmtree(marker.parent, ignore_errors=True)
+                Path(lock.lock_file).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from dae_aqa.clips.dataset import SampleDataset, collate
 from dae_aqa.clips.sampling import ClipLayout
 from dae_aqa.clips.transform import make_clips
+from dae_aqa.lifetime import follow_parent
 from dae_aqa.models import HeadOutput, Normalization, ScoreModel
 
 
@@ -67,6 +68,7 @@ class ClipFeed:
             collate_fn=collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            worker_init_fn=follow_parent,
             pin_memory=device.type == "cuda",
             # without one of its own, the loader draws from the global generator, once per pass or
             # once per life of its workers: dropout would depend on num_workers

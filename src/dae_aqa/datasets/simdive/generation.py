@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -17,10 +18,9 @@ from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX
 from dae_aqa.datasets.simdive.broadcast import VideoPlan, plan_video, write_video
 from dae_aqa.datasets.simdive.dives import Dive, simulate_dives
 from dae_aqa.datasets.simdive.options import STREAM_SPLIT, SimDiveOptions, random_stream
+from dae_aqa.lifetime import follow_parent
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 def generate(
@@ -28,7 +28,7 @@ def generate(
     options: SimDiveOptions,
     videos_dir: Path,
     num_workers: int,
-    progress: Progress | None,
+    progress: Callable[[], None] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Render all videos and return (annotations table, truth table), equal for any `num_workers`.
 
@@ -39,7 +39,7 @@ def generate(
         options: what to simulate.
         videos_dir: folder for `<video_id>.mp4`; other files in it are left alone.
         num_workers: processes that render; 0 or 1 renders in this process.
-        progress: called as `progress(num_videos_done, num_videos)` after each video.
+        progress: called after each video.
 
     Returns:
         The annotations table (see `dae_aqa.annotations.COLUMNS`), and the truth table with
@@ -48,10 +48,11 @@ def generate(
     """
     plans = [plan_video(index, options) for index in range(options.num_videos)]
     done = _rendered(plans, options=options, videos_dir=videos_dir, num_workers=num_workers)
-    for count, video_id in enumerate(done, start=1):
-        logger.debug("simdive: %s is complete", video_id)
-        if progress is not None:
-            progress(count, len(plans))
+    with closing(done):
+        for video_id in done:
+            logger.debug("simdive: %s is complete", video_id)
+            if progress is not None:
+                progress()
     return tables(options=options)
 
 
@@ -86,8 +87,8 @@ def tables(*, options: SimDiveOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _rendered(
     plans: list[VideoPlan], *, options: SimDiveOptions, videos_dir: Path, num_workers: int
-) -> Iterator[str]:
-    """Yield the id of each video as soon as it is complete."""
+) -> Generator[str, None, None]:
+    """Yield the id of each video as soon as it is complete; when closed, stop at once."""
     videos_dir.mkdir(parents=True, exist_ok=True)
     if num_workers <= 1:
         for plan in plans:
@@ -95,13 +96,17 @@ def _rendered(
         return
     # Spawned, not forked: the caller may hold threads (and a GPU), which a fork would break.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(plans)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(num_workers, len(plans)), mp_context=context, initializer=follow_parent
+    ) as pool:
         futures = [pool.submit(_render, plan, options, videos_dir) for plan in plans]
         try:
             for future in as_completed(futures):
                 yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:  # an error, Ctrl-C, a closed generator
+            for worker in multiprocessing.active_children():
+                worker.kill()  # what it renders is written aside, so nothing half done stays
+            raise
 
 
 def _render(plan: VideoPlan, options: SimDiveOptions, videos_dir: Path) -> str:
