@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from dae_aqa.check import check_project
 from dae_aqa.runtime import project_root, run_stage
 
 CHECKED = Path("data/checked.txt")
@@ -10,6 +9,9 @@ CHECKED = Path("data/checked.txt")
 
 def main() -> None:
     """Write a file that is always the same, so that nothing runs again for it."""
+    # imported here: Ctrl-C meanwhile is then no traceback
+    from dae_aqa.check import check_project
+
     check_project(root=project_root())
     CHECKED.write_text("params.yaml is valid\n", encoding="utf-8")
 
