@@ -36,6 +36,31 @@ def predictions(
     )
 
 
+def uncertainty_by_hand(
+    table: pd.DataFrame, mu: str, sigma: str, score: str, *, suffix: str
+) -> dict[str, float]:
+    """Return figures of one scale by loops, integration and SciPy."""
+    error = (table[mu] - table[score]).to_numpy()
+    spread = table[sigma].to_numpy()
+    x = np.linspace(-40, 40, 80_001)  # in sigmas, about the mean
+    z = -error[:, None] / spread[:, None]
+    distance = ((stats.norm.cdf(x) - (x >= z)) ** 2).sum(axis=1) * (x[1] - x[0])
+    order = np.argsort(spread)
+    bins = [np.abs(error)[rows].mean() for rows in np.split(order, 10)]
+    pairs = [(i, j) for i in range(10) for j in range(i)]
+    levels = [0.05 * step for step in range(1, 20)]
+    held = [(np.abs(error) <= stats.norm.isf((1 - p) / 2) * spread).mean() for p in levels]
+    return {
+        f"nll{suffix}": -stats.norm.logpdf(table[score], table[mu], table[sigma]).mean(),
+        f"nll_constant_sigma{suffix}": -stats.norm.logpdf(
+            error, 0.0, np.sqrt((error**2).mean())
+        ).mean(),
+        f"crps{suffix}": (spread * distance).mean(),
+        f"rejection_tau{suffix}": sum(np.sign(bins[i] - bins[j]) for i, j in pairs) / len(pairs),
+        f"calibration_error{suffix}": np.abs(np.array(held) - levels).mean(),
+    }
+
+
 def test_the_promised_keys_are_there_with_the_oracles_values():
     table = predictions()
     result = evaluate_predictions(table, **SETTINGS)
@@ -58,7 +83,18 @@ def test_the_promised_keys_are_there_with_the_oracles_values():
             table["difficulty"], table["final_score"]
         ).statistic,
     }
-    assert {key: result[key] for key in expected} == pytest.approx(expected)
+    expected |= uncertainty_by_hand(table, "mu", "sigma", "final_score", suffix="")
+    expected |= uncertainty_by_hand(
+        table, "mu_execution", "sigma_execution", "execution_score", suffix="_execution"
+    )
+    expected |= {
+        "bias": error.mean(),
+        "mae_execution": (table["mu_execution"] - table["execution_score"]).abs().mean(),
+        "sharpness": table["sigma"].mean(),
+    }
+    assert abs(expected["bias"]) < 0.5 * expected["mae"]  # or one could stand for the other
+    del expected["crps_execution"], expected["calibration_error_execution"]  # of the final alone
+    assert {key: result[key] for key in expected} == pytest.approx(expected, rel=1e-5)
     assert result["spearman_ci95"] == [result["spearman_ci95_low"], result["spearman_ci95_high"]]
     assert result["spearman_ci95_low"] < result["spearman"] < result["spearman_ci95_high"]
     assert {"nll_constant_sigma", "crps", "rejection_tau", "calibration_error"} <= result.keys()
@@ -188,3 +224,27 @@ def test_a_value_that_is_not_finite_is_never_written(tmp_path):
     with pytest.raises(EvaluationError, match="nll not finite"):
         write_metrics({"mae": 1.0, "nll": float("nan")}, tmp_path / "metrics.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_interval_is_a_bootstrap_of_its_own_scale():
+    """95 % of resampled rhos lie inside; the final and the execution score have each their own."""
+    table = predictions()
+    result = evaluate_predictions(table, **SETTINGS | {"num_bootstrap": 2000})
+    rng = np.random.default_rng(77)
+    for suffix, mu, score in (
+        ("", "mu", "final_score"),
+        ("_execution", "mu_execution", "execution_score"),
+    ):
+        draws = [table.iloc[rng.integers(120, size=120)] for _ in range(500)]
+        rhos = [stats.spearmanr(draw[mu], draw[score]).statistic for draw in draws]
+        expected = np.quantile(rhos, [0.025, 0.975])
+        width = expected[1] - expected[0]
+        found = [result[f"spearman{suffix}_ci95_{end}"] for end in ("low", "high")]
+        assert found == pytest.approx(list(expected), abs=0.15 * width)
+
+
+def test_the_seed_of_the_bootstrap_counts():
+    table = predictions()
+    first, other = (evaluate_predictions(table, **SETTINGS | {"seed": seed}) for seed in (0, 1))
+    assert first["spearman_ci95"] != other["spearman_ci95"]
+    assert first["spearman"] == other["spearman"]

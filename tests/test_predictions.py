@@ -196,3 +196,30 @@ def test_a_bad_table_leaves_the_earlier_file_untouched(table, tmp_path):
         write_predictions(table.assign(mu=np.nan), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+@pytest.mark.parametrize(
+    ("final", "execution"),
+    [
+        ("mu", "mu_execution"),
+        ("sigma", "sigma_execution"),
+        ("final_score", "execution_score"),
+        ("true_sigma", "true_sigma_execution"),
+        ("sigma_judges", "sigma_judges_execution"),
+    ],
+)
+def test_both_scales_agree_but_for_rounding(samples, final, execution):
+    """A relative 1e-5 is float32's arithmetic; one in a thousand is another value."""
+    table = build_predictions(
+        samples=samples,
+        mu_execution=np.full(3, 20.0),
+        sigma_execution=np.full(3, 20.0),
+        sigma_judges_execution=np.full(3, 20.0),
+        true_sigma_execution=np.full(3, 20.0),
+    )
+    near, far = table.copy(), table.copy()
+    near.loc[1, final] *= 1 + 1e-5
+    far.loc[1, final] *= 1 + 1e-3
+    check_predictions(near, source="here")
+    with pytest.raises(EvaluationError, match=f"'v1_002': {final} is not {execution} × diff"):
+        check_predictions(far, source="here")

@@ -18,6 +18,13 @@ WORKED_EXAMPLES = [  # marks, rule, execution, all counted by hand
     ([8.0, 7.5, 8.5, 7.0, 8.0, 8.5, 9.0, 8.0, 7.5], "synchronised_diving_9", 24.0),
     ([8.0, 7.5, 8.5, 7.0, 7.5, 9.0, 8.0, 8.5, 9.0, 8.0, 7.5], "synchronised_diving_11", 24.0),
     ([4.0, 3.5, 5.0], "sum_of_elements", 12.5),
+    # panels that differ so much that a mark from the wrong place gives another score:
+    # 5 is dropped with 2 of the first diver, 9 with 6 of the second, 10 with 0.5 of synchronisation
+    ([2.0, 5.0, 3.0, 9.0, 6.0, 7.5, 1.0, 4.5, 10.0, 8.0, 0.5], "synchronised_diving_11", 14.4),
+    # execution keeps 3.0 and 5.0, synchronisation 6.5, 7.0 and 9.0: 30.5 * 0.6
+    ([9.5, 3.0, 5.0, 1.0, 6.5, 10.0, 7.0, 2.0, 9.0], "synchronised_diving_9", 18.3),
+    ([1.0, 9.0, 4.0, 6.0, 2.5], "diving", 12.5),
+    ([0.5, 9.0, 4.0, 6.0, 2.5, 10.0, 1.0], "diving", 12.5),
 ]
 
 
@@ -87,6 +94,55 @@ def test_unknown_rules_are_listed() -> None:
         scoring.scoring_rule("gym", num_judges=4)
     with pytest.raises(ScoringError, match="unknown scoring rule 'gym'"):
         scoring.judge_matrix([[1.0]], rule="gym", sample_ids=["a"])
+
+
+def test_official_scores_agree_up_to_half_of_a_tenth() -> None:
+    """Marks of 26.5 with DD 3.0 give 79.5; score sheets may round to one decimal."""
+    official = [79.5, 79.45, 79.55, 79.44, 79.56]
+    wrong = scoring.disagrees_with_rule(
+        official=official,
+        judge_scores=[[9.0, 8.5, 9.0, 8.0, 9.0, 8.5, 9.0]] * 5,
+        difficulty=[3.0] * 5,
+        rule="diving",
+    )
+    assert wrong.tolist() == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([7, 7, 5, 5], r"'s2': 5 marks, expected 7\n  sample 's3': 5 marks, expected 7"),
+        ([5, 7, 5], "'s1': 7 marks, expected 5"),
+        ([6, 6, 5], r"'s0': 6 marks, expected 5\n  sample 's1'"),
+        ([4, 6], r"'s0': 4 marks, expected 7\n  sample 's1'"),
+    ],
+)
+def test_the_panel_that_most_samples_have_is_expected(counts: list[int], message: str) -> None:
+    """Of two equally frequent ones the larger; of counts that the rule takes alone."""
+    marks = [[7.0] * count for count in counts]
+    names = [f"s{row}" for row in range(len(counts))]
+    with pytest.raises(ScoringError, match=message):
+        scoring.judge_matrix(marks, rule="diving", sample_ids=names)
+
+
+def test_twenty_bad_samples_are_named_and_the_others_counted() -> None:
+    marks = [[7.0] * 5] * 23 + [[7.0] * 7] * 30
+    names = [f"s{row:02d}" for row in range(len(marks))]
+    with pytest.raises(ScoringError, match=r"of 23 sample\(s\)(?s:.*)'s19'.*\n  … and 3 more"):
+        scoring.judge_matrix(marks, rule="diving", sample_ids=names)
+    with pytest.raises(ScoringError, match=r"marks of 53 samples but 1 sample_ids"):
+        scoring.judge_matrix(marks, rule="diving", sample_ids=["a"])
+
+
+def test_a_scalar_and_no_marks_are_refused() -> None:
+    with pytest.raises(ScoringError, match="needs at least one axis"):
+        scoring.execution_score(7.0, rule="diving")
+    with pytest.raises(ScoringError, match="takes one or more marks, got 0"):
+        scoring.scoring_rule("sum_of_elements", num_judges=0)
+    marks = np.full((2, 2, 7), 7.0)
+    marks[1, 0, 2] = np.inf
+    with pytest.raises(ScoringError, match="sample '2': a mark is not a finite number"):
+        scoring.execution_score(marks, rule="diving")
 
 
 def test_judge_matrix_returns_the_marks() -> None:

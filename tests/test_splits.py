@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from dae_aqa.annotations import COLUMNS as ANNOTATION_COLUMNS
 from dae_aqa.errors import SplitError
 from dae_aqa.splits import check_splits, make_splits, read_splits
 
@@ -229,3 +233,27 @@ def test_file_that_is_no_table(tmp_path, content):
     (tmp_path / "splits.csv").write_bytes(content)
     with pytest.raises(SplitError, match=r"splits\.csv: not a readable CSV table"):
         read_splits(tmp_path / "splits.csv")
+
+
+def test_excluded_samples_leave_before_the_draw(tmp_path, monkeypatch, repo_root):
+    """A fifth of the training samples that are left validates, not a fifth of all with gaps."""
+    rows = annotations(80).assign(
+        start_frame=0, end_frame=100, difficulty=1.0, judge_scores="", action_class=""
+    )
+    excluded = rows.loc[(rows.index % 4 != 0) & (rows.index % 8 < 4), "sample_id"]
+    assert len(excluded) == 30
+    (tmp_path / "data").mkdir()
+    shutil.copy(repo_root / "params.yaml", tmp_path)
+    rows[list(ANNOTATION_COLUMNS)].to_csv(tmp_path / "data/annotations.csv", index=False)
+    excluded.to_frame().assign(reason="damaged").to_csv(tmp_path / "data/excluded.csv", index=False)
+    params = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("group_by: video", "group_by: sample"))
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(repo_root / "stages/make_splits.py"))["main"]()
+    table = read_splits(tmp_path / "data/splits.csv")
+    assert set(table["sample_id"]) == set(rows["sample_id"]) - set(excluded)
+    assert table["split"].value_counts().to_dict() == {"train": 24, "test": 20, "val": 6}
+    # balanced over the score: one of each five neighbours among those that are left
+    left = rows[rows["split"].eq("train") & ~rows["sample_id"].isin(excluded)]
+    rank = left.set_index("sample_id")["final_score"].rank().astype(int) - 1
+    assert sorted(rank[list(ids(table, "val"))] // 5) == list(range(6))

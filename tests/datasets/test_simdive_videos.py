@@ -185,3 +185,28 @@ def test_an_interrupted_video_leaves_the_old_one_alone(tmp_path, monkeypatch):
 def test_options_out_of_range_are_refused(change, message):
     with pytest.raises(ParamsError, match=message):
         simdive_options(**change)
+
+
+def test_frame_ranges_dives_and_marks_are_pinned():
+    """A dataset that changes unseen changes every result; so its tables are written down here."""
+    annotations, truth = tables(options=OPTIONS)
+    columns = ["start_frame", "end_frame", "action_class", "split", "judge_scores", "final_score"]
+    assert annotations[columns].to_numpy().tolist() == [
+        [42, 131, "109C", "train", "6.5;7;7;7;6;7;7", 77.70],
+        [168, 256, "205B", "train", "8;8;8.5;7.5;7.5;7.5;9", 68.15],
+        [46, 129, "107B", "train", "5;4.5;5.5;4.5;5.5;4.5;5", 43.50],
+        [257, 342, "407C", "train", "9;9;9;9;9;9;9", 86.40],
+        [48, 128, "107B", "test", "7.5;8;7.5;7;8;7.5;8", 69.00],
+    ]
+    known = truth.set_index("sample_id").loc["sim001_00"]
+    expected = {
+        "true_execution": 13.227931,
+        "true_final": 39.683793,
+        "true_sigma_execution": 1.423683,
+        "true_sigma_final": 4.271048,
+        "quality": 0.546028,
+        "fault_entry": 0.555134,
+        "fault_splash": 0.359993,
+        "fault_arms": 0.278343,
+    }
+    assert known[list(expected)].to_dict() == pytest.approx(expected, rel=1e-5)

@@ -152,3 +152,74 @@ def test_a_single_judge_has_no_panel() -> None:
     prediction = head.predict(output, ones)
     assert prediction.sigma_judges_execution is None
     assert bool((prediction.sigma > 0).all())
+
+
+def _four_raters() -> tuple[JudgesHead, torch.Tensor, Targets]:
+    """Four raters and a sum, whose variances have closed forms; marks of three samples."""
+    head = _head("sum_of_elements", num_judges=4)
+    marks = torch.tensor([[3.0, 4.0, 5.0, 2.0], [6.0, 6.5, 7.0, 8.0], [1.0, 2.5, 1.0, 0.0]])
+    execution = marks.sum(dim=1)
+    difficulty = torch.tensor([2.0, 3.0, 1.5])
+    targets = Targets(execution * difficulty, execution, difficulty, marks)
+    head.fit_target_scale(targets)
+    return head, marks, targets
+
+
+OWN, COMMON = [0.04, 0.25, 0.09, 0.16], 0.49  # variances in units of the marks' scale
+
+
+def _output(num_samples: int) -> HeadOutput:
+    mu = torch.tensor([[0.1, -0.4, 0.3, 0.8], [-1.0, 0.2, 0.0, 0.5], [0.6, 0.6, -0.2, -0.1]])
+    log_variance = torch.tensor([*OWN, COMMON]).log().repeat(num_samples, 1)
+    return HeadOutput(mu[:num_samples], log_variance)
+
+
+def test_prediction_in_closed_form() -> None:
+    """A sum of four: own variances add up, the common deviation counts four times."""
+    head, marks, targets = _four_raters()
+    scale, centre = marks.std().item(), marks.mean().item()
+    output = _output(3)
+    head.sigma_scale.fill_(1.5)
+    prediction = head.predict(output, targets.difficulty)
+    mu = 4 * centre + scale * output.mu.sum(dim=1).numpy()
+    sigma = 1.5 * scale * (sum(OWN) + 16 * COMMON) ** 0.5
+    difficulty = targets.difficulty.numpy()
+    np.testing.assert_allclose(prediction.mu_execution, mu, rtol=1e-5)
+    np.testing.assert_allclose(prediction.mu, mu * difficulty, rtol=1e-5)
+    np.testing.assert_allclose(prediction.sigma_execution, sigma, rtol=0.01)
+    np.testing.assert_allclose(prediction.sigma, sigma * difficulty, rtol=0.01)
+    assert prediction.sigma_judges_execution is not None
+    np.testing.assert_allclose(
+        prediction.sigma_judges_execution, scale * sum(OWN) ** 0.5, rtol=0.01
+    )
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (2.0, 3.0)])
+def test_the_loss_in_closed_form(alpha: float, beta: float) -> None:
+    """The user's weights reach the execution alone; the panel has the plain likelihood."""
+    head, marks, targets = _four_raters()
+    output = _output(3)
+    options = LossOptions(name="nll", alpha=alpha, beta=beta, beta_nll=0.5)
+    loss = head.loss(output, targets, options=options, warmup=False, generator=None)
+    scale, execution = marks.std().item(), marks.sum(dim=1).numpy()
+    # the marks about their panel's mean, in units of the marks' scale
+    own = np.array(OWN)
+    variance = own * (1 - 2 / 4) + own.mean() / 4
+    about = ((marks - marks.mean(dim=1, keepdim=True)) / scale).numpy()
+    guess = (output.mu - output.mu.mean(dim=1, keepdim=True)).numpy()
+    panel = (0.5 * (about - guess) ** 2 / variance + 0.5 * np.log(variance)).mean()
+    # the execution, in units of its own scale
+    unit = execution.std(ddof=1)
+    mu = 4 * marks.mean().item() + scale * output.mu.sum(dim=1).numpy()
+    spread = scale * (own.sum() + 16 * COMMON) ** 0.5
+    of_execution = alpha * (execution - mu) ** 2 / spread**2 + 2 * beta * np.log(spread / unit)
+    assert loss.item() == pytest.approx(panel + of_execution.mean(), rel=0.02)
+
+
+def test_the_warm_up_is_the_error_of_the_marks() -> None:
+    head, marks, targets = _four_raters()
+    output = _output(3)
+    options = LossOptions(name="nll", alpha=2.0, beta=3.0, beta_nll=0.5)
+    loss = head.loss(output, targets, options=options, warmup=True, generator=None)
+    standardised = (marks - marks.mean()) / marks.std()
+    assert loss.item() == pytest.approx((output.mu - standardised).square().mean().item())

@@ -137,3 +137,22 @@ def test_mse_draws_from_the_generator_alone() -> None:
 def test_unknown_losses_are_refused() -> None:
     with pytest.raises(ModelError, match=r"unknown loss 'mae'; allowed: mse, nll, beta_nll, crps"):
         _options("mae")
+
+
+def test_options_choose_the_loss_and_its_constants() -> None:
+    """Each name gives its own closed form; the constants go where their names say."""
+    m, v, s = (tensor.numpy() for tensor in (MU, LOG_VARIANCE, TARGET))
+    likelihood = 0.5 * ((s - m) ** 2 / np.exp(v) + v)
+    expected = {
+        "nll": 2.0 * (s - m) ** 2 / np.exp(v) + 3.0 * v,
+        "beta_nll": np.exp(v) ** 0.7 * likelihood,
+    }
+    for name, values in expected.items():
+        options = _options(name, alpha=2.0, beta=3.0, beta_nll=0.7)
+        ours = losses.gaussian_loss(MU, LOG_VARIANCE, TARGET, options=options, generator=None)
+        assert ours.item() == pytest.approx(values.mean(), rel=1e-12), name
+
+
+def test_mean_squared_error_by_hand() -> None:
+    ours = losses.mse(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.0, 4.0, 4.0]))
+    assert ours.item() == pytest.approx(5 / 3)

@@ -236,6 +236,39 @@ def _targets(**changes: object) -> Targets:
     return make_targets(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def test_targets_by_hand() -> None:
+    """Final 60 with DD 3 and 70 with DD 3.5 are both an execution of 20."""
+    marks = [[7.0, 6.5, 6.0, 7.0, 6.5, 7.0, 6.5], [8.0, 5.5, 6.0, 7.0, 6.5, 7.5, 6.5]]
+    targets = _targets(final_score=[60.0, 70.0], difficulty=[3.0, 3.5], judge_scores=marks)
+    assert targets.final_score.tolist() == [60.0, 70.0]
+    assert targets.execution_score.tolist() == [20.0, 20.0]
+    assert targets.difficulty.tolist() == [3.0, 3.5]
+    assert targets.judge_scores is not None
+    assert targets.judge_scores.tolist() == marks
+    assert {t.dtype for t in dataclasses.astuple(targets)} == {torch.float32}
+    second = targets.take(torch.tensor([1])).to("cpu")
+    assert [t.tolist() for t in dataclasses.astuple(second)] == [[70.0], [20.0], [3.5], [marks[1]]]
+    assert _targets().judge_scores is None
+
+
+def test_marks_without_a_rule_and_tables_of_other_lengths_are_refused() -> None:
+    with pytest.raises(ModelError, match="need the dataset's scoring_rule, got None"):
+        _targets(judge_scores=[[7.0] * 7] * 2, scoring_rule=None)
+    with pytest.raises(ModelError, match=r"2 samples need as many .* got 2 and 1"):
+        _targets(difficulty=[3.0])
+
+
+@pytest.mark.parametrize(("log_variance", "factor"), [(-50.0, np.exp(-5)), (50.0, np.exp(5))])
+def test_sigma_stays_within_five_e_folds_of_the_scale(
+    small_model: Build, dives: Targets, log_variance: float, factor: float
+) -> None:
+    model = small_model("dae")
+    model.fit_target_scale(dives)
+    output = HeadOutput(torch.zeros(6, 1), torch.full((6, 1), log_variance))
+    sigma = model.predict(output, dives.difficulty).sigma
+    np.testing.assert_allclose(sigma, dives.final_score.std() * factor, rtol=1e-5)
+
+
 def test_bad_samples_are_named() -> None:
     with pytest.raises(ModelError, match=r"sample 'bad': final_score must be .*got nan"):
         _targets(final_score=[60.0, float("nan")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,10 +181,12 @@ def _step(optimizer: torch.optim.Optimizer) -> Step:
     )
 
 
-def names_in(clips: Tensor, *, per_sample: int = 1) -> list[str]:
-    """Return the tiny samples in clips that are scaled to -1 … 1, told by their brightness."""
-    names = list(BRIGHTNESS)
-    known = np.array([40 + 170 * BRIGHTNESS[name] for name in names])
+def names_in(
+    clips: Tensor, *, per_sample: int = 1, brightness: Mapping[str, float] = BRIGHTNESS
+) -> list[str]:
+    """Return the samples in clips that are scaled to -1 … 1, told by their brightness."""
+    names = list(brightness)
+    known = np.array([40 + 170 * brightness[name] for name in names])
     means = ((clips[::per_sample] + 1) * 127.5).mean(dim=(1, 2, 3, 4)).numpy()
     return [names[int(np.abs(known - mean).argmin())] for mean in means]
 
