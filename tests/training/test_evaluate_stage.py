@@ -46,10 +46,9 @@ class Evaluated:
 def tables_of(data: TinyData, brightness: dict[str, float], folder: Path) -> EvaluationTables:
     """Return the tables of test samples beside the tiny ones, none in the order of another."""
     rng = np.random.default_rng(4)
-    for row, name in enumerate(names):
-        write_pack(
-            folder, name, draw_frames(name, num_frames=NUM_FRAMES, brightness=row / NUM_TEST)
-        )
+    names = list(brightness)
+    for name, shade in brightness.items():
+        write_pack(folder, name, draw_frames(name, num_frames=NUM_FRAMES, brightness=shade))
     difficulty = rng.uniform(1.5, 4.0, NUM_TEST)
     tested = pd.DataFrame(
         {
