@@ -134,3 +134,11 @@ def test_files_of_the_user_in_an_output(project):
     with pytest.raises(OutputError, match=r"data/videos: 13\.mp4 would be lost"):
         check_project(root=project)
     assert Path("data/videos/13.mp4").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("folder", ["models", "reports", ".cache"])
+def test_folder_that_cannot_be_written(project, folder):
+    """A file in place of the folder: even root cannot write into it."""
+    Path(folder).touch()
+    with pytest.raises(OutputError, match=rf"{folder}: .*cannot be (written|made)"):
+        check_project(root=project)

@@ -62,7 +62,6 @@ def test_fresh_clone_has_no_problem(root, capsys):
     ]
     assert not any(line.startswith("problem") for line in lines)
     assert not (root / ".mlflow").exists()
-    assert not (root / ".cache").exists()
 
 
 def test_outside_a_repository(root, capsys):

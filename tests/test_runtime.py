@@ -108,6 +108,22 @@ def test_cache_may_be_elsewhere(in_project, tmp_path, monkeypatch):
     assert (tmp_path / "big_disk/frames").is_dir()
 
 
+def test_cache_that_cannot_be_made(in_project, monkeypatch):
+    (in_project / "file").touch()
+    monkeypatch.setenv("DAE_AQA_CACHE", str(in_project / "file"))
+    with pytest.raises(OutputError, match=r"file/frames: cannot be made .*DAE_AQA_CACHE"):
+        cache_dir("frames")
+
+
+def test_log_that_cannot_be_written(in_project):
+    (in_project / "logs").touch()
+    failed = run_stage_script("def main(): print('worked')", root=in_project)
+    assert failed.returncode == 1
+    assert "logs/workspace/cut.log: the log cannot be written" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert "worked" not in failed.stdout
+
+
 def test_good_stage(in_project):
     done = run_stage_script("def main(): log.info('worked'); log.debug('detail')", root=in_project)
     assert done.returncode == 0

@@ -14,6 +14,7 @@ from dae_aqa.errors import ParamsError
 from dae_aqa.outputs import refuse_foreign_files, stage_outputs
 from dae_aqa.params import PARAMS_FILE, Params, flatten, load_params
 from dae_aqa.params_file import shown
+from dae_aqa.runtime import cache_dir, check_outputs
 from dae_aqa.sources import NEXT_STEP, changed_sources
 
 VIDEOS_DIR = Path("data/videos")
@@ -45,7 +46,7 @@ def check_project(*, root: Path) -> Params:
 
     Raises:
         ParamsError: params.yaml is not valid, or names a file that the pipeline would delete.
-        OutputError: a folder of the pipeline holds files that would be lost.
+        OutputError: a folder of the pipeline holds files that would be lost, or cannot be written.
     """
     try:
         params = load_params(PARAMS_FILE)
@@ -56,6 +57,8 @@ def check_project(*, root: Path) -> Params:
     except ParamsError as error:
         raise ParamsError(f"{error}\n{_HOW_TO_UNDO}") from error
     refuse_foreign_files(VIDEOS_DIR, root=root)
+    outputs = [output.path for stage in stage_outputs(Path()).values() for output in stage]
+    check_outputs(*outputs, cache_dir("") / "anything")
     changes = changed_sources(SOURCES, root=root, read_all=False)
     if changes:
         logger.warning("%s since download: %s.", "; ".join(changes[:10]), NEXT_STEP)

@@ -40,7 +40,13 @@ def cache_dir(name: str) -> Path:
     """
     base = Path(os.environ.get(CACHE_VARIABLE) or project_root() / ".cache")
     path = base.resolve() / name
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be made ({error.strerror}). Give yourself the right to write there, "
+            f"or let the environment variable {CACHE_VARIABLE} name another folder."
+        ) from error
     return path
 
 
@@ -48,15 +54,19 @@ def start_log(stage: str) -> Path:
     """Log to the terminal (without tearing progress bars) and to a file; return the file's path.
 
     The file is `logs/<experiment or 'workspace'>/<stage>.log` in the real root; runs are appended.
+    Without a log the stage ends here with a message: nothing has been done yet.
     Of several processes that train together, all but the first tell of warnings and errors alone.
     """
     folder = project_root() / "logs" / os.environ.get("DVC_EXP_NAME", "workspace")
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stage}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"{path}: the log cannot be written ({error.strerror}); make it writable.")
     terminal = _TerminalHandler()
     terminal.setLevel(logging.INFO)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     package = logging.getLogger("dae_aqa")
     package.setLevel(logging.DEBUG if _is_first() else logging.WARNING)
