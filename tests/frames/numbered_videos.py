@@ -136,14 +136,24 @@ def uneven_times(num_frames: int, *, step: int, seed: int) -> list[int]:
     return [0, *np.cumsum(steps).tolist()[:-1]]
 
 
-def bunched_times(num_frames: int) -> list[int]:
-    """Return timestamps in ms, 40 apart, but five that nearly coincide.
+def hard_times(num_frames: int, *, gap_ms: int) -> list[int]:
+    """Return timestamps in ms, 40 apart, but for all that makes ffmpeg repeat and drop frames.
 
-    ffmpeg drops some of the five. How many, depends on its threshold to 0.05 frames on either side.
+    Five nearly coincide, of which it drops some: how many, depends on its threshold to 0.05 frames
+    on either side. Then comes a gap, and the last three frames are late, the last by most.
     """
     even = [40 * number for number in range(10)] + [40 * number - 10 for number in range(10, 20)]
     bunch = [752, 755, 756, 758, 762]
-    return [*even, *bunch, *(762 + 40 * number for number in range(1, num_frames))][:num_frames]
+    times = [*even, *bunch, *(762 + 40 * number for number in range(1, num_frames))][:num_frames]
+    times[40:] = [time + gap_ms for time in times[40:]]
+    return [*times[:-3], times[-3] + 52, times[-2] + 104, times[-1] + 196]
+
+
+def cut_front(source: Path, target: Path, *, fraction: float) -> Path:
+    """Copy a transport stream without its beginning, as a recording that began in the middle."""
+    data = source.read_bytes()
+    target.write_bytes(data[int(len(data) * fraction) // 188 * 188 :])
+    return target
 
 
 def _x264(extra: str = "", **settings: object) -> dict[str, str]:
@@ -202,6 +212,18 @@ def _uneven(name: str, codec: str, **settings: object) -> Maker:
     )
 
 
+def _timed(name: str, times: Callable[[int], list[int]], **settings: object) -> Maker:
+    return lambda folder, count: write_video(
+        folder / name,
+        codec="libx264",
+        num_frames=count,
+        times=times(count),
+        time_base=Fraction(1, 1000),
+        options=_x264(":bframes=0"),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
 def _encoded(name: str, options: str) -> Maker:
     return lambda folder, count: encode(folder / name, count, options)
 
@@ -242,13 +264,15 @@ MAKERS: dict[str, Maker] = {
     "h264_late_start_ts": _remuxed(_H264, "h264_late.ts", after=["-output_ts_offset", "3.7"]),
     "h264_variable": _uneven("h264_vfr.mp4", "libx264", options=_x264()),
     "h264_variable_mkv": _uneven("h264_vfr.mkv", "libx264", options=_x264()),
-    "h264_bunched_mkv": lambda folder, count: write_video(
-        folder / "bunched.mkv",
-        codec="libx264",
-        num_frames=count,
-        times=bunched_times(count),
-        time_base=Fraction(1, 1000),
-        options=_x264(":bframes=0"),
+    "h264_hard_times_mkv": _timed("hard.mkv", lambda count: hard_times(count, gap_ms=82)),
+    "h264_harder_times_mkv": _timed("harder.mkv", lambda count: hard_times(count, gap_ms=100)),
+    "h264_late_video_mkv": _timed(
+        "late_video.mkv",
+        lambda count: [500 + 40 * number for number in range(count)],
+        with_audio=True,
+    ),
+    "h264_ts_begun_late": lambda folder, count: cut_front(
+        MAKERS["h264_interlaced_ts"](folder, count), folder / "begun_late.ts", fraction=0.2
     ),
     "hevc": _simple("hevc.mp4", "libx265", options=_X265),
     "hevc_mkv": _simple("hevc.mkv", "libx265", options=_X265),

@@ -58,7 +58,8 @@ def test_every_place_to_begin_gives_every_later_frame(
     "kind",
     [
         *("h264_b", "h264_variable", "h264_variable_mkv", "mpeg4_variable", "h264_edit_list"),
-        *("h264_late_start", "h264_ntsc_audio", "h264_avi", "gif", "h264_bunched_mkv"),
+        *("h264_late_start", "h264_ntsc_audio", "h264_avi", "gif", "h264_ts_begun_late"),
+        *("h264_hard_times_mkv", "h264_harder_times_mkv", "h264_late_video_mkv"),
     ],
 )
 def test_reference_numbering_is_what_ffmpeg_writes(

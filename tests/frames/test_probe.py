@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from numbered_videos import remux, write_video
 
 from dae_aqa.errors import VideoError
 from dae_aqa.frames.ffmpeg import count_reference_frames
@@ -27,6 +29,24 @@ def test_counts_differ_where_the_rate_varies(numbered_video: Callable[[str], Pat
     assert probe_video(path).is_variable_rate
     assert count_frames(path, numbering="decoded") == 120
     assert count_frames(path, numbering="reference") == count_reference_frames(path)
+
+
+def test_rounded_timestamps_are_no_variable_rate(
+    numbered_video: Callable[[str], Path], tmp_path: Path
+) -> None:
+    # 29.97 frames per second: 33 and 34 ms in MKV, 2970 and 3060 units of a transport stream
+    rounded = remux(numbered_video("h264_ntsc_audio"), tmp_path / "rounded.mkv")
+    assert not probe_video(rounded).is_variable_rate
+    assert not probe_video(remux(rounded, tmp_path / "rounded.ts")).is_variable_rate
+    times = [40 * number + (number == 7) for number in range(30)]
+    uneven = write_video(
+        tmp_path / "uneven.mkv",
+        codec="mpeg4",
+        num_frames=30,
+        times=times,
+        time_base=Fraction(1, 1000),
+    )
+    assert probe_video(uneven).is_variable_rate
 
 
 @pytest.mark.parametrize("kind", ["h264_b", "h264_late_start_mkv", "h264_ts", "mpeg4_b", "vp9"])
