@@ -122,6 +122,10 @@ def _learning_curves(history: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2)
     left.plot(history["epoch"], history["train_loss"])
     left.set(xlabel="epoch", ylabel="training loss")
+    if history["val_spearman"].isna().all():  # too few validation samples to rank, mostly
+        right.plot(history["epoch"], history["val_mae"])
+        right.set(xlabel="epoch", ylabel="mean absolute error, validation, points")
+        return figure
     right.plot(history["epoch"], history["val_spearman"], label="final score")
     right.plot(history["epoch"], history["val_spearman_execution"], label="execution score")
     right.set(xlabel="epoch", ylabel="Spearman's rho, validation")

@@ -205,7 +205,7 @@ def _report_inputs(
     counts = split_counts(tables.splits)
     kept = best_epoch(history, params=params, num_val=counts["val"])
     if kept is not None:
-        provenance["best_epoch"] = kept
+        provenance["kept_epoch"] = kept
         provenance["epoch_chosen_by"] = how_chosen(history, params=params, num_val=counts["val"])
     notes = note_sentences(tables)
     if params.evaluate.checkpoint is not None:

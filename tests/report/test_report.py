@@ -79,7 +79,7 @@ def make_inputs(
             }
         ),
         params={"lr": 0.002, "train": {"loss": {"name": "nll"}}, "evaluate": {"checkpoint": None}},
-        provenance={"dataset": dataset, "model": "dae_mt", "best_epoch": 3, "git_revision": "abc"},
+        provenance={"dataset": dataset, "model": "dae_mt", "kept_epoch": 3, "git_revision": "abc"},
         thumbnails=lambda sample_id: [jpeg()] * 3,
         excluded=pd.DataFrame({"sample_id": ["dive_900"], "reason": ["video is truncated"]}),
         truth=pd.DataFrame(
@@ -280,7 +280,7 @@ def few(num: int, **changes: object) -> ReportInputs:
     """A model trained on a handful: nothing chosen, rho of the validation samples undefined."""
     inputs = make_inputs(num=num, **changes)
     curves = inputs.training_curves.assign(val_spearman=np.nan)
-    told = {"best_epoch": 3, "epoch_chosen_by": "the last one, since 1 validation sample cannot"}
+    told = {"kept_epoch": 3, "epoch_chosen_by": "the last one, since 1 validation sample cannot"}
     return replace(
         inputs,
         training_curves=curves,

@@ -31,6 +31,7 @@ def logged(root: Path, model: str = "dae_mt", *, has_difficulty: bool = True) ->
             trained,
             pd.DataFrame(),
             best_epoch=None,
+            chosen_by=None,
             model_path=path,
             history_path=root / "training.csv",
         )

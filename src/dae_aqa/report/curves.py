@@ -23,7 +23,7 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
     curves = inputs.training_curves
     if curves is None or curves.empty:
         return []
-    best = inputs.provenance.get("best_epoch")
+    best = inputs.provenance.get("kept_epoch")
     best_epoch = best if isinstance(best, int) else None
     chosen_by = inputs.provenance.get("epoch_chosen_by")
     kept = "" if best is None or chosen_by is None else f" Epoch {best} is evaluated: {chosen_by}."

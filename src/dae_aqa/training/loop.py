@@ -424,7 +424,7 @@ def _note(figures: dict[str, float], speed: dict[str, float], *, best_epoch: int
     validation = f"val MAE {mae:.3g}" if math.isnan(rho) else f"val rho {rho:.3f}"
     return (
         f"loss {figures['train_loss']:.3f}, {validation}, "
-        f"best epoch {best_epoch}, lr {figures['lr']:.1e}, "
+        f"kept epoch {best_epoch}, lr {figures['lr']:.1e}, "
         f"{speed['samples_per_second']:.1f} samples/s, wait {speed['data_wait_fraction']:.0%}, "
         f"{max(speed['memory_mb'], speed.get('device_memory_mb', 0.0)) / 1000:.1f} GB"
     )
