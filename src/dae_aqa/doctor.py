@@ -131,11 +131,13 @@ def _splits(root: Path) -> Finding:
 
 
 def _store(root: Path) -> Finding:
+    from dae_aqa.tracking.alive import mark_killed_runs
     from dae_aqa.tracking.store import open_existing_store, public_uri
 
     store = open_existing_store(root=root)
     if store is None:
         return Finding("ok", "none yet; the first training makes it")
+    mark_killed_runs(store)
     experiments = store.client.search_experiments()
     text = f"{public_uri(store.uri)}: {len(experiments)} experiments"
     folder = Path(store.uri.removeprefix("sqlite:///")).parent
