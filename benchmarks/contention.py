@@ -1,6 +1,6 @@
 """What a training costs beside other work, with the ways in which idle OpenMP threads may wait.
 
-    python benchmarks/contention.py [--rounds 1] [--ways before ours 1000 10000 passive]
+    python benchmarks/contention.py [--rounds 1] [--ways before ours 1000 4000 passive]
 
 Trainings of three epochs with the shipped parameters on the data of `make repro`: alone, beside a
 process that keeps one core busy, and two at once as a queue with two workers has them. Each way to
