@@ -196,6 +196,19 @@ def test_make_splits_tells_of_a_missing_split(project, run):
     edit_params({"make_splits.val_fraction": 0.34})
 
 
+def test_make_splits_never_draws_over_a_split_of_the_users_own(project, run):
+    edit_params({"make_splits.source": "random"})
+    with pytest.raises(
+        SplitError, match=r"is random, but your table's column 'split' names 3 test"
+    ):
+        run("make_splits")
+    edit_params({"make_splits.source": "auto"})
+    run("make_splits")
+    splits = table("data/splits.csv").set_index("sample_id")["split"]
+    assert splits[splits == "test"].index.tolist() == TESTED
+    edit_params({"make_splits.source": "official"})
+
+
 def test_train(project, run):
     run("train")
     history = table("reports/training.csv")
