@@ -13,7 +13,7 @@ unexport DVC_ROOT DVC_EXP_NAME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check format ui bench lock clean
+.PHONY: help setup repro test check format ui bench mutants lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,7 +49,11 @@ ui: setup  ## Open the MLflow UI on http://127.0.0.1:5000 (make ui PORT=5001)
 	dae-aqa ui --port $(PORT)
 
 bench: setup  ## Run the benchmarks (minutes to hours; writes benchmarks/results/)
-	for script in benchmarks/[a-z]*.py; do python $$script || exit 1; done
+	for script in $(filter-out %/mutants.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	  python $$script || exit 1; done
+
+mutants: setup  ## Try the tests on small mistakes in the code (half an hour)
+	python benchmarks/mutants.py
 
 lock: setup  ## Renew requirements.lock from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -12,7 +12,12 @@ from mtl_release import MARKS, dive, dives, row, write_pickle, write_release, wr
 from dae_aqa.annotations import COLUMNS, parse_judge_scores
 from dae_aqa.datasets.mtl_aqa import ReleaseReport, read_release
 from dae_aqa.datasets.mtl_aqa.release import dive_code
-from dae_aqa.datasets.mtl_aqa.workbooks import read_mark, read_video_list, read_workbook
+from dae_aqa.datasets.mtl_aqa.workbooks import (
+    WorkbookDive,
+    read_mark,
+    read_video_list,
+    read_workbook,
+)
 from dae_aqa.errors import AnnotationError
 
 DICTIONARY = f"{mtl_release.READY}/final_annotations_dict.pkl"
@@ -191,11 +196,26 @@ def rewrite(folder: Path, *rows: list) -> None:
             ],
         ),
         (
+            [row(1, dives()[1, 1], Judge_4="7..5"), row(2, dives()[1, 2], Judge_7=45)],
+            [
+                ("01_001", "mark_mended", r"judge 4: '7\.\.5' read as 7\.5; this gives the off"),
+                ("01_002", "mark_mended", r"judge 7: 45 read as 4\.5; this gives the official"),
+            ],
+        ),
+        (
             [row(1, dives()[1, 1]), row(2, dives()[1, 2], marks=[50, 5, 5, 5, 5, 5, 5])],
             [("01_002", "no_marks", "judge 1: 50 read as 5 does not give the official score")],
         ),
     ],
-    ids=["no row", "more rows", "other values", "unreadable", "mended", "mended wrongly"],
+    ids=[
+        "no row",
+        "more rows",
+        "other values",
+        "unreadable",
+        "mended",
+        "as published",
+        "mended wrongly",
+    ],
 )
 def test_what_disagrees_is_noted(tmp_path: Path, rows: list, notes: list) -> None:
     write_release(tmp_path)
@@ -207,6 +227,45 @@ def test_what_disagrees_is_noted(tmp_path: Path, rows: list, notes: list) -> Non
         assert re.search(pattern, found)
     without_marks = set(annotations.loc[annotations["judge_scores"] == "", "sample_id"])
     assert without_marks == set(kinds(report, "no_marks"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"Dive No.": "sr. no", "Start Frame": "start frame", "Judge 1": "scores"},
+        {
+            "Dive No.": "Sr. No.",
+            "Start Frame": "Start_frame",
+            "Judge 1": "Individual judges scores",
+        },
+        {"View": "Camera Angle", "Difficulty": "Difficulty ", "Final Score": "Final_score"},
+        {
+            "View": "Angle",
+            "Start Frame": "Start ",
+            "End Frame": "End",
+            "Final Score": "Total Score",
+        },
+    ],
+)
+def test_columns_are_found_by_any_name_of_the_published_workbooks(
+    names: dict[str, str], tmp_path: Path
+) -> None:
+    header: list = [names.get(name, name) for name in mtl_release.HEADER]
+    if "Judge 1" in names:  # one name above all seven columns
+        header[13:] = [None] * 6
+    entry = dive(101, 180)
+    write_workbook(tmp_path / "01.xlsx", [row(3, entry, Judge_7="7,0")], header=[*header, None])
+    assert read_workbook(tmp_path / "01.xlsx") == {
+        3: WorkbookDive(
+            row=2,
+            view="S",
+            start_frame=101,
+            end_frame=180,
+            difficulty=3.2,
+            final_score=76.8,
+            marks=(*MARKS[:6], "7,0"),
+        )
+    }
 
 
 def test_the_official_score_is_kept_where_it_differs_from_the_rule(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Backbones: the golden features of I3D, shapes, gradients, and the facts that each one states."""
 
+import json
 from pathlib import Path
 from types import ModuleType
 
+import i3d_pins
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,19 @@ def test_i3d_features_are_the_references(
         features = net(clip).numpy()
     np.testing.assert_allclose(
         features, reference[layout], rtol=1e-4, atol=1e-6 * np.abs(reference[layout]).max()
+    )
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_i3d_features_are_pinned(layout: str) -> None:
+    pins = json.loads(i3d_pins.PINS.read_text())[layout]
+    found = i3d_pins.features(layout)
+    assert found.shape == (1024,)
+    np.testing.assert_allclose(
+        [found.mean(), found.std(), *found[:: i3d_pins.EVERY]],
+        [pins["mean"], pins["std"], *pins["every_64th"]],
+        rtol=1e-4,
+        atol=1e-5 * pins["std"],
     )
 
 
