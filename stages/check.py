@@ -10,9 +10,10 @@ CHECKED = Path("data/checked.txt")
 def main() -> None:
     """Write a file that is always the same, so that nothing runs again for it."""
     # imported here: Ctrl-C meanwhile is then no traceback
-    from dae_aqa.check import check_project
+    from dae_aqa.check import check_project, warn_of_changed_sources
 
     check_project(root=project_root())
+    warn_of_changed_sources(root=project_root())
     CHECKED.write_text("params.yaml is valid\n", encoding="utf-8")
 
 

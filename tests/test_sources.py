@@ -15,7 +15,7 @@ import pytest
 
 from dae_aqa import refresh as refresh_module
 from dae_aqa import sources
-from dae_aqa.check import check_project
+from dae_aqa.check import warn_of_changed_sources
 from dae_aqa.datasets.own_files import own_files
 from dae_aqa.params import load_params
 from dae_aqa.refresh import refresh
@@ -124,10 +124,10 @@ def test_large_files_are_read_where_they_are_newer(root, monkeypatch):
 
 def test_check_warns_of_a_change(root, caplog):
     with caplog.at_level(logging.WARNING, logger="dae_aqa"):
-        check_project(root=root)
+        warn_of_changed_sources(root=root)
         assert not caplog.messages
         Path("my_videos/annotations.csv").write_text(CSV + "b_2,b.mp4,40\n")
-        check_project(root=root)
+        warn_of_changed_sources(root=root)
     (message,) = caplog.messages
     assert message.startswith("my_videos/annotations.csv has changed since download: run `dae-aqa")
 

@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 def check_project(*, root: Path) -> Params:
     """Return the params of the working directory after checking all that can be checked at once.
 
-    Files of the user's that have changed since they were read are warned of in the log.
-
     Args:
         root: the real repository root, where relative paths of the user's own files start.
 
@@ -59,10 +57,14 @@ def check_project(*, root: Path) -> Params:
     refuse_foreign_files(VIDEOS_DIR, root=root)
     outputs = [output.path for stage in stage_outputs(Path()).values() for output in stage]
     check_outputs(*outputs, cache_dir("") / "anything")
+    return params
+
+
+def warn_of_changed_sources(*, root: Path) -> None:
+    """Warn in the log of the user's files that have changed since `download` read them."""
     changes = changed_sources(SOURCES, root=root, read_all=False)
     if changes:
         logger.warning("%s since download: %s.", "; ".join(changes[:10]), NEXT_STEP)
-    return params
 
 
 def _paths_in_outputs(params: Params, *, root: Path) -> Iterator[str]:

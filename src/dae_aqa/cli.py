@@ -10,7 +10,7 @@ import sys
 import typing
 from pathlib import Path
 
-from dae_aqa.check import check_project
+from dae_aqa.check import check_project, warn_of_changed_sources
 from dae_aqa.errors import DaeAqaError, ParamsError, TrackingError
 from dae_aqa.params import PARAMS_FILE, NormalizationName
 from dae_aqa.recipes import apply_recipe, recipe_names
@@ -158,6 +158,7 @@ def _recipe(chosen: argparse.Namespace) -> None:
 
 def _params(_: argparse.Namespace) -> None:
     check_project(root=project_root())
+    warn_of_changed_sources(root=project_root())
     print(f"{PARAMS_FILE} is valid")
 
 
@@ -170,7 +171,6 @@ def _refresh(chosen: argparse.Namespace) -> int:
 def _doctor(_: argparse.Namespace) -> int:
     from dae_aqa.doctor import diagnose
 
-    logging.getLogger("dae_aqa").setLevel(logging.ERROR)  # what it warns of is a finding here
     levels = set()
     for name, finding in diagnose(root=project_root()):
         print(f"{finding.level:<8} {name}: {finding.text}", flush=True)
