@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,17 @@ def test_dropout_draws_anew_in_every_epoch(
     dropout, masks = nn.functional.dropout, []
 
     def noting(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
-        left = dropout(values, p, training)
+        factors = dropout(torch.ones_like(values), p, training)
         if training:
-            masks.append((left != 0) | (values == 0))
-        return left
+            masks.append(factors)
+        return values * factors
 
     monkeypatch.setattr(nn.functional, "dropout", noting)
     changes = {"train_batch_size": 4, "train.dropout": 0.5}
     tiny_data.train(small_params(HEAD | changes), tmp_path)
-    of_features = [mask for mask in masks if mask.shape == (4, 256)][::2]  # and the hidden layer's
-    assert len(of_features) == 2
-    assert not torch.equal(*of_features)
+    assert [mask.shape for mask in masks] == [(4, 256)] * 4  # features and hidden layer, twice
+    for one, other in combinations(masks, 2):
+        assert not torch.equal(one, other)
 
 
 def with_test_samples(data: TinyData, folder: Path, *, seed: int, num_samples: int) -> TinyData:
