@@ -145,3 +145,9 @@ def test_sharpness_is_the_mean_sigma():
 def test_a_sigma_that_is_not_positive_is_an_error(bad):
     with pytest.raises(EvaluationError, match=r"sigma must be positive .* at position 1"):
         calibration.gaussian_nll(mu=[0.0, 0.0], sigma=[1.0, bad], target=[0.0, 0.0])
+
+
+def test_a_score_on_the_border_lies_within():
+    border = 2.0 * stats.norm.ppf(0.95)
+    case = {"mu": [0.0, 0.0], "sigma": [2.0, 2.0], "target": [border, -border]}
+    assert calibration.coverage(**case, level=0.9) == 1.0

@@ -166,3 +166,29 @@ def test_a_level_is_a_share(level):
         metrics.spearman_interval(
             predicted=[1, 2, 3], target=[1, 2, 3], level=level, num_resamples=10, seed=0
         )
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8])
+def test_the_level_is_the_share_of_resampled_rhos_inside(scores, level):
+    predicted, target = scores
+    low, high = metrics.spearman_interval(
+        predicted=predicted, target=target, level=level, num_resamples=2000, seed=0
+    )
+    rng = np.random.default_rng(8)
+    draws = [rng.integers(len(target), size=len(target)) for _ in range(600)]
+    rhos = np.array([stats.spearmanr(predicted[d], target[d]).statistic for d in draws])
+    assert np.mean((rhos >= low) & (rhos <= high)) == pytest.approx(level, abs=0.06)
+    assert np.mean(rhos < low) == pytest.approx((1 - level) / 2, abs=0.05)
+
+
+@pytest.mark.parametrize("num_resamples", [0, -1])
+def test_an_interval_needs_resamples(num_resamples):
+    with pytest.raises(EvaluationError, match=f"must be at least 1, got {num_resamples}"):
+        metrics.spearman_interval(
+            predicted=[1, 2, 3], target=[1, 2, 3], level=0.9, num_resamples=num_resamples, seed=0
+        )
+
+
+def test_the_first_value_that_is_not_finite_is_named_and_all_are_counted():
+    with pytest.raises(EvaluationError, match=r"got nan at position 1 \(2 such sample"):
+        metrics.mae(predicted=[1.0, np.nan, 2.0, np.inf], target=[1.0, 2.0, 3.0, 4.0])
