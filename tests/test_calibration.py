@@ -151,3 +151,8 @@ def test_a_score_on_the_border_lies_within():
     border = 2.0 * stats.norm.ppf(0.95)
     case = {"mu": [0.0, 0.0], "sigma": [2.0, 2.0], "target": [border, -border]}
     assert calibration.coverage(**case, level=0.9) == 1.0
+
+
+def test_pit_is_the_probability_of_a_lower_score():
+    values = calibration.pit(mu=[10.0, 10.0], sigma=[2.0, 4.0], target=[12.0, 6.0])
+    assert values.tolist() == pytest.approx([0.841345, 0.158655], abs=1e-6)

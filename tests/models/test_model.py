@@ -326,3 +326,25 @@ def test_dropout_acts_in_training_alone() -> None:
     assert not torch.equal(
         model.head_from_features(features).mu, model.head_from_features(features).mu
     )
+
+
+def test_the_head_is_two_hidden_layers_by_hand(small_model: Build) -> None:
+    """Features, averaged over the clips → 256 → 128 → mean and log-variance, with ReLU between."""
+    model = small_model("dae").eval()
+    state = {key: value.double().numpy() for key, value in model.head.net.state_dict().items()}
+    assert {key: value.shape for key, value in state.items() if key.endswith("weight")} == {
+        "fc1.weight": (256, 256),
+        "fch.weight": (128, 256),
+        "fc2_mean.weight": (1, 128),
+        "fc2_logvar.weight": (1, 128),
+    }
+    features = torch.randn(5, 3, 256, generator=torch.Generator().manual_seed(0))
+    hidden = features.double().numpy().mean(axis=1)
+    for layer in ("fc1", "fch"):
+        hidden = np.maximum(hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"], 0)
+    with torch.no_grad():
+        output = model.head_from_features(features)
+    assert output.log_variance is not None
+    for found, layer in ((output.mu, "fc2_mean"), (output.log_variance, "fc2_logvar")):
+        expected = hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
