@@ -96,10 +96,10 @@ def log_result(
 ) -> None:
     """Add what the training ended with to its run; without an epoch, the model alone.
 
-    The tag `epoch_chosen_by` says how the epoch was chosen.
+    The tag `epoch_choice` says how the epoch was chosen.
     """
     if best_epoch is not None:
-        tracker.set_tags({"epoch_chosen_by": chosen_by or "unknown"})
+        tracker.set_tags({"epoch_choice": chosen_by or "unknown"})
         best = history.iloc[best_epoch]
         names = [name for name in history.columns.astype(str) if name.startswith("val_")]
         figures = {f"best_{name}": float(best.loc[name]) for name in names}

@@ -206,7 +206,7 @@ def _report_inputs(
     kept = best_epoch(history, params=params, num_val=counts["val"])
     if kept is not None:
         provenance["kept_epoch"] = kept
-        provenance["epoch_chosen_by"] = how_chosen(history, params=params, num_val=counts["val"])
+        provenance["epoch_choice"] = how_chosen(history, params=params, num_val=counts["val"])
     notes = note_sentences(tables)
     if params.evaluate.checkpoint is not None:
         provenance["imported_checkpoint"] = params.evaluate.checkpoint

@@ -280,7 +280,7 @@ def few(num: int, **changes: object) -> ReportInputs:
     """A model trained on a handful: nothing chosen, rho of the validation samples undefined."""
     inputs = make_inputs(num=num, **changes)
     curves = inputs.training_curves.assign(val_spearman=np.nan)
-    told = {"kept_epoch": 3, "epoch_chosen_by": "the last one, since 1 validation sample cannot"}
+    told = {"kept_epoch": 3, "epoch_choice": "the last one, since 1 validation sample cannot"}
     return replace(
         inputs,
         training_curves=curves,

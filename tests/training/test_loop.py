@@ -200,8 +200,8 @@ def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_params, num_
     assert best_epoch(result.history, params=small_params(changes), num_val=num_val) == (
         result.best_epoch
     )
-    expected = f"the greatest likelihood of {num_val} validation samples, which are too few to rank"
-    assert result.chosen_by == expected
+    few = f"{num_val} validation samples, which are too few to rank"
+    assert result.chosen_by == f"chosen by the greatest likelihood of {few}"
 
 
 @pytest.mark.parametrize(("num_val", "noun"), [(1, "sample"), (3, "samples")])
@@ -226,15 +226,17 @@ def test_epochs_without_any_rho_are_chosen_by_likelihood(fit_head, monkeypatch):
     monkeypatch.setattr(loop, "_validate", validate)
     result = fit_head({"num_epochs": 4} | NO_WARMUP)
     assert result.best_epoch == 1
-    expected = "the greatest likelihood of 12 validation samples, which have no rank correlation"
+    expected = (
+        "chosen by the greatest likelihood of 12 validation samples, which have no rank correlation"
+    )
     assert result.chosen_by == expected
 
 
 def test_the_choice_is_told_as_it_was_made(fit_head):
     ranked = fit_head({"num_epochs": 1}, name="ranked").chosen_by
-    assert ranked == "the best rank correlation on 12 validation samples"
+    assert ranked == "chosen by the best rank correlation on 12 validation samples"
     loss = fit_head({"num_epochs": 1, "train.select_by": "loss"}, name="loss").chosen_by
-    assert loss == "the greatest likelihood of 12 validation samples"
+    assert loss == "chosen by the greatest likelihood of 12 validation samples"
 
 
 def test_undefined_rho_is_no_better_than_any_other(fit_head, monkeypatch):

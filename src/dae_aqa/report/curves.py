@@ -12,6 +12,10 @@ from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.inputs import ReportInputs
 
 _LOSSES = {"train_loss": ("training", PREDICTION), "val_loss": ("validation", ALERT)}
+_VAL_LOSS_READING = (
+    " A validation line that rises while the training line falls means that the model learns its "
+    "training samples by heart."
+)
 _RANKS = {
     "val_spearman": ("final score", PREDICTION),
     "val_spearman_execution": ("execution score", REFERENCE),
@@ -25,7 +29,7 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
         return []
     best = inputs.provenance.get("kept_epoch")
     best_epoch = best if isinstance(best, int) else None
-    chosen_by = inputs.provenance.get("epoch_chosen_by")
+    chosen_by = inputs.provenance.get("epoch_choice")
     kept = "" if best is None or chosen_by is None else f" Epoch {best} is evaluated: {chosen_by}."
     figures = []
     if _LOSSES.keys() & set(curves.columns):
@@ -39,8 +43,8 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
                 title="Loss by epoch",
                 ylabel="loss",
                 reading="What training minimises. It may jump where training goes from one loss to "
-                "another (the warm-up). A validation line that rises while the training line falls "
-                "means that the model learns its training samples by heart.",
+                "another (the warm-up)."
+                + (_VAL_LOSS_READING if "val_loss" in curves.columns else ""),
             )
         )
     if curves[[name for name in _RANKS if name in curves.columns]].notna().any(axis=None):

@@ -88,7 +88,7 @@ def few_samples(inputs: ReportInputs) -> list[str]:
             f"{num_test} test {_samples(num_test)} cannot show: {'; '.join(lacking)}. What is said "
             "below is said of these performances, not of others."
         )
-    chosen_by = inputs.provenance.get("epoch_chosen_by")
+    chosen_by = inputs.provenance.get("epoch_choice")
     if num_val < MIN_RANKED and chosen_by is not None:
         sigma = ", and σ is mostly what the training samples made of it" if inputs.has_sigma else ""
         sentences.append(

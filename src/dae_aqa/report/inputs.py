@@ -28,7 +28,7 @@ class ReportInputs:
             `val_spearman`, `val_spearman_execution`; None where there is no training to show.
         params: the parameters that made the model, as read from `params.yaml` (nested dicts).
         provenance: what else made it, in the order to show: `dataset` and `model` are needed;
-            usual are `backbone`, `git_revision`, `kept_epoch`, `epoch_chosen_by`.
+            usual are `backbone`, `git_revision`, `kept_epoch`, `epoch_choice`.
         thumbnails: gives JPEG frames of a sample in time order for its film strip; None for no
             strips.
         excluded: samples left out, `sample_id`, `reason` and any further columns.

@@ -81,11 +81,11 @@ def how_chosen(history: pd.DataFrame, *, params: Params, num_val: int) -> str:
     noun = "sample" if num_val == 1 else "samples"
     if num_val < MIN_CHOOSING:
         return f"the last one, since {num_val} validation {noun} cannot choose"
-    by_likelihood = f"the greatest likelihood of {num_val} validation samples"
+    by_likelihood = f"chosen by the greatest likelihood of {num_val} validation samples"
     if params.train.select_by == "loss":
         return by_likelihood
     if _choice(history, params=params)["val_spearman"].notna().any():
-        return f"the best rank correlation on {num_val} validation samples"
+        return f"chosen by the best rank correlation on {num_val} validation samples"
     few = num_val < MIN_RANKED
     return f"{by_likelihood}, which {'are too few to rank' if few else 'have no rank correlation'}"
 
