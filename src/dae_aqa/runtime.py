@@ -101,7 +101,7 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
             "%s interrupted (%s); finished work is kept, run it again to go on.", name, stop
         )
         _try_restore(name)
-        sys.exit(stop.exit_code)
+        os._exit(stop.exit_code)  # to tear down torch and its threads can take many seconds
     except Exception:
         logger.exception("%s failed unexpectedly (log: %s)", name, log)
         _try_restore(name)
