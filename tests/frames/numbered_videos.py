@@ -130,6 +130,15 @@ def forge_x264_build(source: Path, target: Path, build: int) -> Path:
     return target
 
 
+def end_edit_early(source: Path, target: Path, *, seconds: int) -> Path:
+    """Copy an MP4 file and let its edit list end after so many seconds; the rest is not shown."""
+    data = bytearray(source.read_bytes())
+    place = data.index(b"elst") + 12  # after version, flags and count, in ms
+    data[place : place + 4] = (1000 * seconds).to_bytes(4, "big")
+    target.write_bytes(data)
+    return target
+
+
 def uneven_times(num_frames: int, *, step: int, seed: int) -> list[int]:
     """Return increasing timestamps with steps of 1 to 3 times `step`."""
     steps = np.random.default_rng(seed).integers(step, 3 * step, num_frames)
@@ -258,6 +267,9 @@ MAKERS: dict[str, Maker] = {
     ),
     "h264_raw": _remuxed(_H264, "h264_b.h264"),
     "h264_edit_list": _remuxed(_H264, "h264_cut.mp4", before=["-ss", "1.3"]),
+    "h264_edit_list_end": lambda folder, count: end_edit_early(
+        _H264(folder, count), folder / "edit_end.mp4", seconds=2
+    ),
     "h264_open_gop_cut": _remuxed(_OPEN, "h264_open_cut.mkv", before=["-ss", "2.1"]),
     "h264_late_start": _remuxed(_H264, "h264_late.mp4", after=["-output_ts_offset", "3.7"]),
     "h264_late_start_mkv": _remuxed(_H264, "h264_late.mkv", after=["-output_ts_offset", "3.7"]),

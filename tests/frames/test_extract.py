@@ -17,6 +17,7 @@ from sample_table import table
 
 from dae_aqa.errors import ParamsError, VideoError
 from dae_aqa.frames.extract import ExtractionReport, ExtractOptions, extract_samples
+from dae_aqa.frames.probe import count_frames
 from dae_aqa.frames.store import PackedSample
 
 Extract = Callable[..., ExtractionReport]
@@ -150,14 +151,16 @@ def test_truncated_file_is_damage_not_an_early_end(
 ) -> None:
     data = numbered_video("h264_mkv").read_bytes()
     (folders["videos_dir"] / "v.mkv").write_bytes(data[: len(data) // 2])
-    rows = table(("a", "v", 0, 30), ("b", "v", 90, 119))
+    kept = count_frames(folders["videos_dir"] / "v.mkv", numbering="decoded")
+    assert 30 < kept < 90
+    rows = table(("a", "v", 0, 30), ("b", "v", 90, 119), ("c", "v", kept - 25, kept + 1))
     report = extract_samples(
         annotations=rows,
         options=with_options(early_end="repeat_last", damaged="exclude"),
         **folders,
     )
-    assert list(report.excluded["sample_id"]) == ["b"]
-    assert "cut off after frame" in report.excluded["reason"].item()
+    assert list(report.excluded["sample_id"]) == ["b", "c"]
+    assert report.excluded["reason"].str.contains("cut off after frame").all()
 
 
 def test_early_end_repeats_and_reports(

@@ -14,11 +14,7 @@ ONE_PICTURE_PER_PACKET = frozenset(
         *("ffv1", "prores", "dnxhd", "huffyuv", "rawvideo"),
     ]
 )
-# Codecs whose non-reference pictures the decoder recognises before decoding them, so that pictures
-# nobody asked for can be passed over. HEVC is left out: there a "sub-layer non-reference" picture
-# may still be a reference for a higher temporal layer (ITU-T H.265, 7.4.2.2).
-SKIPPABLE_CODECS = frozenset(["h264", "mpeg4"])
-
+_H264_SLICES = range(1, 6)  # NAL unit types, ITU-T H.264 table 7-1
 _H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
 _USER_DATA, _RECOVERY_POINT = 5, 6  # SEI payload types, ITU-T H.264 D.1
 # The first B-picture, from which the decoder learns what a field lasts, nearly always lies in them.
@@ -89,6 +85,20 @@ def num_head_packets(codec: str, first_packet: bytes, length_size: int) -> int:
         units = nal_units(first_packet, length_size)
         return int(any(_USER_DATA in _sei_payloads(unit) for unit in units))
     return _NUM_MPEG4_HEAD_PACKETS if codec == "mpeg4" else 0
+
+
+def is_skippable(codec: str, data: bytes, length_size: int) -> bool:
+    """Say whether the decoder may pass over this packet, if it is told to, without any loss.
+
+    In H.264 it must hold no slice of a reference picture: a decoder told to skip would say nothing
+    where such a slice is damaged. In MPEG-4 the decoder finds out by itself. HEVC is left out:
+    there a "sub-layer non-reference" picture may still be a reference for a higher temporal layer
+    (ITU-T H.265, 7.4.2.2).
+    """
+    if codec == "h264":
+        slices = [unit for unit in nal_units(data, length_size) if unit[0] & 31 in _H264_SLICES]
+        return not any(unit[0] >> 5 & 3 for unit in slices)  # nal_ref_idc
+    return codec == "mpeg4"
 
 
 def shows_a_picture(codec: str, data: memoryview) -> bool:

@@ -19,7 +19,7 @@ import av
 import numpy as np
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames.bitstream import SKIPPABLE_CODECS, nal_length_size, num_head_packets
+from dae_aqa.frames.bitstream import is_skippable, nal_length_size, num_head_packets
 from dae_aqa.frames.container import check_frame_size, decode_error, open_video
 from dae_aqa.frames.index import Int64Array, VideoIndex
 
@@ -232,7 +232,6 @@ class _SegmentReader:
         self._places = places  # packet timestamp -> place in the file
         self._begin_pts = int(index.frame_pts[begin])
         self._first_pts = int(index.frame_pts[wanted[0]])
-        self._skips = stream.codec_context.name in SKIPPABLE_CODECS
         self._last = begin - 1  # the last frame that came out whole
 
     def frames(self) -> Iterator[tuple[int, Any]]:
@@ -257,11 +256,12 @@ class _SegmentReader:
 
     def _decoded(self) -> Iterator[Any]:
         context = self._stream.codec_context
+        length_size = nal_length_size(context.extradata)
         try:
             for packet in self._packets():
-                if self._skips:
-                    early = packet.pts is not None and packet.pts < self._first_pts
-                    context.skip_frame = "NONREF" if early else "DEFAULT"
+                is_early = packet.pts is not None and packet.pts < self._first_pts
+                skips = is_early and is_skippable(context.name, bytes(packet), length_size)
+                context.skip_frame = "NONREF" if skips else "DEFAULT"
                 for frame in packet.decode():
                     check_frame_size(self._path, frame)
                     if frame.pts is None or frame.pts < self._begin_pts:
