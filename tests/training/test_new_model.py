@@ -1,0 +1,30 @@
+"""What a model is told of its training samples before it is trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.tiny_training import MakeParams
+
+from dae_aqa.models import make_targets
+from dae_aqa.training.samples import ScoredSamples
+from dae_aqa.training.session import new_model
+
+
+@pytest.mark.parametrize(
+    ("difficulty", "noted"), [([1.0, 1.0], False), ([1.0, 2.0], True), ([3.0, 3.0], True)]
+)
+def test_whether_difficulties_vary_is_noted(
+    difficulty: list[float], noted: bool, small_params: MakeParams
+) -> None:
+    """A served model refuses to answer without difficulty where any sample had one."""
+    targets = make_targets(
+        final_score=[60.0, 70.0],
+        difficulty=difficulty,
+        judge_scores=None,
+        scoring_rule=None,
+        sample_ids=["a", "b"],
+    )
+    samples = ScoredSamples(["a", "b"], targets)
+    trained = new_model(small_params({"model": "dae_mt"}), samples, device=torch.device("cpu"))
+    assert trained.has_difficulty is noted
