@@ -159,7 +159,8 @@ def test_one_finished_run_holds_training_and_evaluation(project):
     metrics = json.loads((project.path / "reports/metrics.json").read_text())
     assert run["metrics.test/spearman"] == pytest.approx(metrics["spearman"])
     assert run["params.lr"] == project.params()["lr"]
-    assert {"metrics.train_loss", "metrics.val_mae"} <= set(runs)
+    assert run["tags.mlflow.runName"] == "dae_mt simdive"
+    assert {"metrics.train/loss", "metrics.val/mae"} <= set(runs)
 
 
 def test_second_repro_skips_every_stage(project):
@@ -242,7 +243,7 @@ def test_queue_of_four_on_a_store_that_does_not_exist(project):
     runs = project.runs()
     assert len(runs) == 4
     assert set(runs["status"]) == {"FINISHED"}
-    assert runs["metrics.test/num_test"].tolist() == [12.0] * 4
+    assert runs["tags.test.num_samples"].tolist() == [12] * 4
     assert runs["tags.dvc.exp_name"].nunique() == 4
     for uri in runs["artifact_uri"]:
         folder = Path(uri.removeprefix("file://"))

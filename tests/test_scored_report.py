@@ -1,8 +1,17 @@
-"""What the report says of the data: no note vanishes on the way from the stages before."""
+"""What the report says of the data: no note vanishes, and the same data give the same bytes."""
 
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
 import pandas as pd
+import pytest
 
-from dae_aqa.scored_report import EvaluationTables, note_sentences, result_line
+from dae_aqa.scored_report import EvaluationTables, _thumbnails, note_sentences, result_line
+from tests.packed_samples import MARGIN, write_pack
+from tests.report_in_folder import write_report_in
 
 
 def tables(**changed: pd.DataFrame) -> EvaluationTables:
@@ -71,3 +80,37 @@ def test_a_note_on_a_whole_video_names_the_video():
     assert note_sentences(tables(extraction_notes=noted)) == [
         "extraction: 1 note(s), e.g. 03: variable rate"
     ]
+
+
+def test_film_strips_show_the_window_from_its_first_to_its_last_frame(tmp_path):
+    flat = np.full((28 + 2 * MARGIN, 40, 48, 3), 1, np.uint8)
+    frames = flat * (8 * np.arange(len(flat), dtype=np.uint8))[:, None, None, None]
+    strip = _thumbnails(write_pack(tmp_path, "s1", frames))
+    shown = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in strip]
+    positions = [float(image.mean()) / 8 - MARGIN for image in shown]
+    assert positions == pytest.approx([0, 3, 6, 9, 12, 15, 18, 21, 24, 27], abs=0.2)
+
+
+def test_the_report_is_the_same_in_another_folder_commit_and_experiment(
+    tmp_path, repo_root, monkeypatch
+):
+    """And where sets have another order, as they do in each process."""
+    here, there = (tmp_path / name for name in ("here", "there, elsewhere"))
+    for folder, revision in ((here, "first"), (there, "second")):
+        folder.mkdir()
+        git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+        for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", revision]):
+            subprocess.run([*git, *command], check=True)
+    monkeypatch.chdir(here)
+    write_report_in(here, params=repo_root / "params.yaml")
+    subprocess.run(
+        [sys.executable, "-m", "tests.report_in_folder", there, repo_root / "params.yaml"],
+        cwd=there,
+        env=os.environ
+        | {"DVC_EXP_NAME": "tall-ruse", "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
+        | {"PYTHONPATH": os.pathsep.join([str(repo_root), *sys.path])},
+        check=True,
+    )
+    pages = [(folder / "index.html").read_bytes() for folder in (here, there)]
+    assert pages[0] == pages[1]
+    assert str(tmp_path).encode() not in pages[0]

@@ -180,12 +180,14 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _ui(chosen: argparse.Namespace) -> None:
     from dae_aqa.tracking.alive import mark_killed_runs
-    from dae_aqa.tracking.store import open_store
+    from dae_aqa.tracking.store import chart_addresses, open_store
 
     _require_pipeline(project_root())
     _require_free(chosen.port)
     store = open_store(root=project_root())
     mark_killed_runs(store)
+    for name, address in chart_addresses(store, server=f"http://127.0.0.1:{chosen.port}").items():
+        print(f"Runs of {name}: {address}", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--workers", "1", "--port", str(chosen.port)]
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

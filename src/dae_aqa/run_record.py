@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,17 @@ import yaml
 from matplotlib.figure import Figure
 
 from dae_aqa import tracking
-from dae_aqa.params import Params, flatten
+from dae_aqa.errors import ParamsError
+from dae_aqa.params import PARAMS_FILE, Params, flatten, load_params
 from dae_aqa.tracking import Tracker
+from dae_aqa.tracking.identity import committed_text, experiment_name, flat_params
+from dae_aqa.tracking.metric_names import best_metrics, epoch_metrics
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.history import best_epoch, how_chosen
 
 _GREY = 128  # of the example; a served model refuses black frames
+_MAX_CHANGES_NAMED = 3
+_MAX_VALUE_NAMED = 40  # characters
 
 
 def record_restored_training(
@@ -29,9 +36,7 @@ def record_restored_training(
     with open_run(params, resume_key=None) as tracker:
         tracker.set_tags({"restored": "true"})
         for row in history.to_dict(orient="records"):
-            tracker.log_metrics(
-                {str(name): value for name, value in row.items()}, step=int(row["epoch"])
-            )
+            log_epoch(tracker, int(row["epoch"]), {str(key): value for key, value in row.items()})
         log_result(
             tracker,
             trained,
@@ -41,6 +46,11 @@ def record_restored_training(
             model_path=model_path,
             history_path=history_path,
         )
+
+
+def log_epoch(tracker: Tracker, epoch: int, figures: Mapping[str, object]) -> None:
+    """Add the figures of one epoch, counted from 0, to the run."""
+    tracker.log_metrics(epoch_metrics(figures), step=epoch)
 
 
 def open_run(params: Params, *, resume_key: str | None) -> Tracker:
@@ -56,6 +66,7 @@ def open_run(params: Params, *, resume_key: str | None) -> Tracker:
     tracker = tracking.start_training_run(
         root=Path.cwd(),
         experiment=params.train.experiment,
+        run_name=_run_name(params, root=Path.cwd()),
         resume_key=resume_key,
         params=_logged_params(params),
         tags=tags,
@@ -64,6 +75,41 @@ def open_run(params: Params, *, resume_key: str | None) -> Tracker:
         if path in ("data/frames", "data/annotations.csv", "data/splits.csv"):
             tracker.log_dataset(name=Path(path).stem, digest=digest, source=path)
     return tracker
+
+
+def _run_name(params: Params, *, root: Path) -> str:
+    """Return what tells the run from others: e.g. `dae_mt simdive lr=0.001`.
+
+    First comes the name that DVC gave the experiment, or model and dataset; then the values that
+    differ from the committed `params.yaml`, where they can be compared.
+    """
+    values = flat_params(_logged_params(params))
+    committed = _committed_params(root)
+    before = values if committed is None else flat_params(_logged_params(committed))
+    changed = {key: text for key, text in values.items() if before.get(key) != text}
+    name = experiment_name()
+    if name is None:
+        name = f"{params.model} {params.dataset}"
+        changed = {key: text for key, text in changed.items() if key not in ("model", "dataset")}
+    named = [
+        f"{key.removeprefix('train.')}={text[:_MAX_VALUE_NAMED]}" for key, text in changed.items()
+    ]
+    more = len(named) - _MAX_CHANGES_NAMED
+    return " ".join([name, *named[:_MAX_CHANGES_NAMED], *([f"+{more}"] if more > 0 else [])])
+
+
+def _committed_params(root: Path) -> Params | None:
+    """Return the parameters of the last commit; None without one, or where it has other keys."""
+    text = committed_text(PARAMS_FILE, root=root)
+    if text is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="dae-aqa-params-") as folder:
+        path = Path(folder) / PARAMS_FILE.name
+        path.write_text(text, encoding="utf-8")
+        try:
+            return load_params(path)
+        except ParamsError:
+            return None
 
 
 def _logged_params(params: Params) -> dict[str, object]:
@@ -100,11 +146,8 @@ def log_result(
     """
     if best_epoch is not None:
         tracker.set_tags({"epoch_choice": chosen_by or "unknown"})
-        best = history.iloc[best_epoch]
-        names = [name for name in history.columns.astype(str) if name.startswith("val_")]
-        figures = {f"best_{name}": float(best.loc[name]) for name in names}
-        figures["best_epoch"] = float(best_epoch)
-        tracker.log_metrics(figures, step=best_epoch)
+        best = {str(key): float(value) for key, value in history.iloc[best_epoch].items()}
+        tracker.log_metrics(best_metrics(best), step=best_epoch)
         tracker.log_artifact(history_path, artifact_dir="training")
         tracker.log_figure(_learning_curves(history), artifact_file="plots/learning_curves.png")
     layout = trained.layout

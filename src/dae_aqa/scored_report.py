@@ -27,7 +27,7 @@ from dae_aqa.report import ReportInputs, write_report
 from dae_aqa.run_record import record_restored_training
 from dae_aqa.runtime import check_outputs, project_root
 from dae_aqa.splits import split_counts
-from dae_aqa.tracking.identity import code_tags, file_sha256
+from dae_aqa.tracking.identity import file_sha256
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.checkpoint import remove_finished
 from dae_aqa.training.history import best_epoch, how_chosen
@@ -192,14 +192,11 @@ def _report_inputs(
     *,
     frames_dir: Path,
 ) -> ReportInputs:
-    tags = code_tags(root=Path.cwd())
     history = tables.history
     provenance: dict[str, object] = {
         "dataset": params.dataset,
         "model": params.model,
         "backbone": params.backbone,
-        "git_revision": tags.get("mlflow.source.git.commit", "unknown"),
-        "experiment": tags.get("dvc.exp_name", "workspace"),
         "num_epochs": len(history),
     }
     counts = split_counts(tables.splits)

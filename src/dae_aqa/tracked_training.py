@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from dae_aqa.device import resolve_device
 from dae_aqa.params import Params, flatten
-from dae_aqa.run_record import log_result, open_run
+from dae_aqa.run_record import log_epoch, log_result, open_run
 from dae_aqa.runtime import check_outputs
 from dae_aqa.tracking import NullTracker
 from dae_aqa.tracking.identity import file_sha256
@@ -90,7 +91,7 @@ def train_and_track(
             frames_dir=frames_dir,
             features_dir=features_dir,
             work_dir=work_dir,
-            on_epoch=lambda epoch, figures: tracker.log_metrics(figures, step=epoch),
+            on_epoch=partial(log_epoch, tracker),
             processes=processes,
         )
         if not processes.is_first:

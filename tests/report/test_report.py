@@ -15,6 +15,7 @@ from dae_aqa.evaluation import evaluate_predictions
 from dae_aqa.predictions import build_predictions
 from dae_aqa.report import ReportInputs, render_report, write_report
 from dae_aqa.report.answers import Answer, answer_all
+from dae_aqa.training.history import COLUMNS
 
 BASELINES = {"fault_splash": 0.6, "fault_toe": 0.1, "splash_entry": 0.85, "ceiling": 0.97}
 
@@ -73,13 +74,16 @@ def make_inputs(
         training_curves=pd.DataFrame(
             {
                 "epoch": epochs,
+                "lr": 1e-3,
                 "train_loss": 1.0 / (1 + epochs),
-                "val_loss": 1.2 / (1 + epochs),
+                "val_mae": 5.0,
+                "val_nll": 3.0,
                 "val_spearman": [np.nan, 0.5, 0.7, 0.8],
+                "val_spearman_execution": [np.nan, 0.4, 0.6, 0.7],
             }
-        ),
+        )[list(COLUMNS)],
         params={"lr": 0.002, "train": {"loss": {"name": "nll"}}, "evaluate": {"checkpoint": None}},
-        provenance={"dataset": dataset, "model": "dae_mt", "kept_epoch": 3, "git_revision": "abc"},
+        provenance={"dataset": dataset, "model": "dae_mt", "num_epochs": 4, "kept_epoch": 3},
         thumbnails=lambda sample_id: [jpeg()] * 3,
         excluded=pd.DataFrame({"sample_id": ["dive_900"], "reason": ["video is truncated"]}),
         truth=pd.DataFrame(
@@ -180,7 +184,7 @@ def test_figures_follow_the_theme_of_the_page(page):
 
 
 def test_exclusions_notes_parameters_and_provenance_are_there(page):
-    for text in ("video is truncated", "One thing to know.", "train.loss.name", "git revision"):
+    for text in ("video is truncated", "One thing to know.", "train.loss.name", "num epochs"):
         assert text in page
 
 
@@ -279,7 +283,7 @@ def test_a_tiny_test_set_still_makes_a_page(num):
 def few(num: int, **changes: object) -> ReportInputs:
     """A model trained on a handful: nothing chosen, rho of the validation samples undefined."""
     inputs = make_inputs(num=num, **changes)
-    curves = inputs.training_curves.assign(val_spearman=np.nan)
+    curves = inputs.training_curves.assign(val_spearman=np.nan, val_spearman_execution=np.nan)
     told = {"kept_epoch": 3, "epoch_choice": "the last one, since 1 validation sample cannot"}
     return replace(
         inputs,

@@ -24,7 +24,7 @@ def logged(root: Path, model: str = "dae_mt", *, has_difficulty: bool = True) ->
     path = root / "models/model.pt"
     trained.save(path)
     with start_training_run(
-        root=root, experiment="e", resume_key=None, params={}, tags={}
+        root=root, experiment="e", resume_key=None, run_name="r", params={}, tags={}
     ) as tracker:
         log_result(
             tracker,

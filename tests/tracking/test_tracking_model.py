@@ -36,7 +36,7 @@ def _run_alone(script: str, *arguments: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(telling)}
     done = subprocess.run(
         [sys.executable, "-c", _LISTENER, str(HERE / script), *arguments],
-        env=environment | {"PYTHONPATH": str(HERE)},
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
         capture_output=True,
         text=True,
         timeout=300,
@@ -49,7 +49,7 @@ def _run_alone(script: str, *arguments: str) -> str:
 def _log(root: Path, *, weight: float, shape: tuple[int, ...] = (1, 3, 4, 5, 3)) -> Path:
     path = tiny_model.save(root / "models" / f"{weight}" / "model.pt", weight=weight)
     with start_training_run(
-        root=root, experiment="e", resume_key=None, params={"weight": weight}, tags={}
+        root=root, experiment="e", resume_key=None, run_name="r", params={"weight": weight}, tags={}
     ) as tracker:
         tracker.log_metrics({"val_spearman": 0.7}, step=2)
         tracker.log_model(
@@ -114,12 +114,17 @@ def test_evaluation_joins_the_run_of_its_model(root, runs_of):
     report.write_text("sample_id,mu\n")
     metrics = {
         "spearman": 0.8,
-        "spearman_ci95": [0.7, 0.9],
-        "baselines": {"splash": 0.7},
+        "spearman_ci95": [0.7, 0.90001],
+        "spearman_ci95_low": 0.7,
+        "spearman_ci95_high": 0.90001,
+        "rl2_x100": 0.4,
+        "rl2_score_min": 3.0,
         "nll": None,
+        "nll_reason": "text",
+        "nll_constant_sigma": 3.5,
+        "crps": 2.5,
+        "baseline_splash": 0.7,
         "num_test": 105,
-        "note": "text",
-        "flag": True,
     }
     for _ in range(2):  # the same evaluation again changes nothing
         assert log_evaluation(
@@ -138,11 +143,11 @@ def test_evaluation_joins_the_run_of_its_model(root, runs_of):
     assert one.data.metrics == {
         "val_spearman": 0.7,
         "test/spearman": 0.8,
-        "test/spearman_ci95.0": 0.7,
-        "test/spearman_ci95.1": 0.9,
-        "test/baselines.splash": 0.7,
-        "test/num_test": 105.0,
+        "test/rl2_x100": 0.4,
+        "test_crps": 2.5,
     }
+    assert one.data.tags["test.spearman_ci95"] == "0.700 to 0.900"
+    assert one.data.tags["test.num_samples"] == "105"
     assert two.data.metrics == {"val_spearman": 0.7}
     assert one.info.status == "FINISHED"
     client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
@@ -159,6 +164,8 @@ def test_evaluation_joins_the_run_of_its_model(root, runs_of):
         artifacts=[],
     )
     assert runs_of(root)[0].data.metrics["test/spearman"] == 0.75
+    history = client.get_metric_history(one.info.run_id, "test/spearman")
+    assert [(point.step, point.value) for point in history] == [(0, 0.8), (1, 0.75)]
 
 
 def test_model_trained_again_to_the_same_bytes_is_its_latest_run(root, runs_of):

@@ -104,7 +104,9 @@ def test_run_of_another_machine_is_left_alone(root, runs_of):
     ],
 )
 def test_run_ends_as_the_training_did(root, runs_of, error, status):
-    tracker = start_training_run(root=root, experiment="e", resume_key="k", params={}, tags={})
+    tracker = start_training_run(
+        root=root, experiment="e", resume_key="k", run_name="r", params={}, tags={}
+    )
     with pytest.raises(type(error)), tracker:
         raise error
     (run,) = runs_of(root)
@@ -114,7 +116,9 @@ def test_run_ends_as_the_training_did(root, runs_of, error, status):
 
 def test_failed_training_continues_its_run(root, runs_of):
     def start():
-        return start_training_run(root=root, experiment="e", resume_key="k", params={}, tags={})
+        return start_training_run(
+            root=root, experiment="e", resume_key="k", run_name="r", params={}, tags={}
+        )
 
     with pytest.raises(ValueError, match="once"), start():
         raise ValueError("once")
@@ -127,6 +131,7 @@ def test_failed_training_continues_its_run(root, runs_of):
 
 def test_run_holds_what_was_trained(root, runs_of, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "tall-ruse")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123456789")
     subprocess.run(["git", "init", "-q", root], check=True)
     for name in ("params.yaml", "train.py"):
         (root / name).write_text("1")
@@ -144,7 +149,12 @@ def test_run_holds_what_was_trained(root, runs_of, monkeypatch):
         "long": "x" * 9000,
     }
     with start_training_run(
-        root=root, experiment="e", resume_key=None, params=params, tags={"dataset": "simdive"}
+        root=root,
+        experiment="e",
+        resume_key=None,
+        run_name="r",
+        params=params,
+        tags={"dataset": "simdive"},
     ) as tracker:
         tracker.log_dataset(name="frames", digest=f"{'0' * 32}.dir", source="data/frames")
         tracker.log_metrics(
@@ -153,7 +163,7 @@ def test_run_holds_what_was_trained(root, runs_of, monkeypatch):
         )
         tracker.log_params({"lr": 3e-4, "added": True})
     (run,) = runs_of(root)
-    assert run.info.run_name == "tall-ruse"
+    assert run.info.run_name == "r"
     assert run.data.params["lr"] == "0.0003"
     assert run.data.params["model"] == "dae_mt"
     assert json.loads(run.data.params["train.clips.starts"]) == [0, 10]
@@ -164,6 +174,7 @@ def test_run_holds_what_was_trained(root, runs_of, monkeypatch):
     assert run.data.metrics == {"a": 0.5, "b": 3.0}
     assert run.data.tags["dataset"] == "simdive"
     assert run.data.tags["dvc.exp_name"] == "tall-ruse"
+    assert run.data.tags["dvc.exp_baseline_rev"] == "0123456789"
     assert run.data.tags["mlflow.source.git.commit"] == head.stdout.strip()
     assert run.data.tags["git.dirty"] == "false"
     (dataset,) = run.inputs.dataset_inputs
@@ -178,17 +189,24 @@ def test_dirty_code_is_marked(root, runs_of):
     subprocess.run([*git, "add", "--all", ":!.mlflow"], check=True)
     subprocess.run([*git, "commit", "-qm", "first"], check=True)
     (root / "train.py").write_text("2")
-    with start_training_run(root=root, experiment="e", resume_key=None, params={}, tags={}):
+    with start_training_run(
+        root=root, experiment="e", resume_key=None, run_name="r", params={}, tags={}
+    ):
         pass
     (run,) = runs_of(root)
     assert run.data.tags["git.dirty"] == "true"
 
 
-def test_system_metrics_are_recorded(root, runs_of, monkeypatch):
+def test_system_metrics_are_recorded_and_come_after_the_first_figure(root, runs_of, monkeypatch):
     monkeypatch.setattr("dae_aqa.tracking.mlflow_run._SYSTEM_INTERVAL_SECONDS", 0.2)
-    with start_training_run(root=root, experiment="e", resume_key=None, params={}, tags={}):
+    with start_training_run(
+        root=root, experiment="e", resume_key=None, run_name="r", params={}, tags={}
+    ) as tracker:
+        tracker.log_metrics({"val/spearman": 0.1, "train/loss": 0.2}, step=0)
         time.sleep(1.0)
     (run,) = runs_of(root)
+    # MLflow's compare page opens on the metric that comes first
+    assert next(iter(run.data.metrics)) == "val/spearman"
     assert 0 <= run.data.metrics["system/cpu_utilization_percentage"] <= 100
     assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
 
@@ -196,7 +214,7 @@ def test_system_metrics_are_recorded(root, runs_of, monkeypatch):
 def test_fault_of_the_store_does_not_end_the_training(root, runs_of, monkeypatch, caplog):
     monkeypatch.setattr("dae_aqa.tracking.store._RETRY_SECONDS", (0.0,))
     with start_training_run(
-        root=root, experiment="e", resume_key=None, params={}, tags={}
+        root=root, experiment="e", resume_key=None, run_name="r", params={}, tags={}
     ) as tracker:
         with monkeypatch.context() as broken:
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from mlflow import MlflowClient
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.tracking import find_run_by_model, log_evaluation, start_training_run, store_uri
-from dae_aqa.tracking.store import experiment_id, open_store
+from dae_aqa.tracking.store import chart_addresses, experiment_id, explained, open_store
 
 NUM_WORKERS = 4
 
@@ -98,7 +100,7 @@ def test_deleted_experiment_comes_back(root):
 
 
 def _start(root: Path) -> None:
-    start_training_run(root=root, experiment="e", resume_key="k", params={}, tags={})
+    start_training_run(root=root, experiment="e", resume_key="k", run_name="r", params={}, tags={})
 
 
 def test_unreachable_server_is_named_at_once(tmp_path, monkeypatch):
@@ -121,15 +123,78 @@ def test_folder_that_cannot_be_written(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only_folder(tmp_path):
     (tmp_path / ".mlflow").mkdir(mode=0o555)
-    with pytest.raises(TrackingError, match="Permission denied"):
+    with pytest.raises(TrackingError, match=r"Permission denied.*Make its folder writable"):
         _start(tmp_path)
 
 
-def test_file_that_is_no_database(tmp_path):
-    (tmp_path / ".mlflow").mkdir()
-    (tmp_path / ".mlflow" / "mlflow.db").write_text("annotations, by mistake" * 100)
-    with pytest.raises(TrackingError, match="file is not a database"):
-        _start(tmp_path)
+def _write_text(path: Path) -> None:
+    path.write_text("annotations, by mistake" * 100)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _scribble(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:2000] + b"\xa5" * (len(data) - 2000))
+
+
+@pytest.mark.parametrize("damage", [_write_text, _cut, _scribble])
+def test_damaged_store_is_called_damaged(root, damage):
+    path = root / ".mlflow" / "mlflow.db"
+    damage(path)
+    with pytest.raises(TrackingError, match=r"damaged, or no SQLite database") as raised:
+        _start(root)
+    assert f"mv '{path}' '{path}.damaged'" in str(raised.value)
+    assert "writable" not in str(raised.value)
+    if damage is not _scribble:  # there, MLflow keeps its connection as long as the process lives
+        path.rename(f"{path}.damaged")  # as told
+        _start(root)
+
+
+def test_locked_store_is_called_locked(root, monkeypatch):
+    monkeypatch.setattr("dae_aqa.tracking.store._BUSY_TIMEOUT_SECONDS", 0.1)
+    with closing(sqlite3.connect(root / ".mlflow" / "mlflow.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TrackingError, match=r"database is locked\. Wait until the process"):
+            _start(root)
+
+
+def test_store_of_another_mlflow_is_called_so(root):
+    with closing(sqlite3.connect(root / ".mlflow" / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+        database.commit()
+    with pytest.raises(TrackingError, match=r"Another version of MLflow made it.*a newer one"):
+        _start(root)
+
+
+@pytest.mark.parametrize(
+    ("reason", "step"),
+    [
+        (OSError(errno.EROFS, "Read-only file system"), "Make its folder writable"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Make room on its disk"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "Make its folder"),
+        (sqlite3.OperationalError("database or disk is full"), "Make room on its disk"),
+    ],
+)
+def test_faults_of_the_disk_have_their_next_step(reason, step):
+    with pytest.raises(TrackingError, match=step), explained("sqlite:////srv/all.db"):
+        raise reason
+
+
+def test_experiment_opens_under_model_training_also_where_it_was_made_without_a_kind(root):
+    client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
+    plain = client.create_experiment("plain")
+    chosen = client.create_experiment("chosen", tags={"mlflow.experimentKind": "forecasting"})
+    store = open_store(root=root)
+    assert experiment_id(store, name="plain") == plain
+    assert experiment_id(store, name="chosen") == chosen
+    kinds = [
+        client.get_experiment(found).tags["mlflow.experimentKind"]
+        for found in (plain, chosen, experiment_id(store, name="new"))
+    ]
+    assert kinds == ["custom_model_development", "forecasting", "custom_model_development"]
 
 
 def test_evaluation_outlives_an_unreachable_store(tmp_path, monkeypatch, caplog):
@@ -140,3 +205,13 @@ def test_evaluation_outlives_an_unreachable_store(tmp_path, monkeypatch, caplog)
     assert not added
     assert "reports only" in caplog.text
     assert "127.0.0.1:9" in caplog.text
+
+
+def test_the_ui_is_opened_on_the_charts_of_model_training(root):
+    store = open_store(root=root)
+    ids = {name: experiment_id(store, name=name) for name in ("b", "a")}
+    assert chart_addresses(store, server="http://127.0.0.1:5000") == {
+        name: f"http://127.0.0.1:5000/#/experiments/{ids[name]}/runs"
+        "?workflowType=machine_learning&compareRunsMode=CHART"
+        for name in ("a", "b")
+    }

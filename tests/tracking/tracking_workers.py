@@ -26,7 +26,12 @@ def start_in_a_crowd(number: int, roots: list[Path], barrier: Barrier) -> None:
         os.environ["DVC_ROOT"] = str(root)
         barrier.wait(timeout=300)
         tracker = start_training_run(
-            root=elsewhere, experiment="crowd", resume_key=None, params={"n": number}, tags={}
+            root=elsewhere,
+            experiment="crowd",
+            resume_key=None,
+            run_name="r",
+            params={"n": number},
+            tags={},
         )
         with tracker:
             for epoch in range(NUM_EPOCHS):
@@ -39,7 +44,7 @@ def start_in_a_crowd(number: int, roots: list[Path], barrier: Barrier) -> None:
 def train(root: Path, first_epoch: int, last_epoch: int, ending: str) -> None:
     """Train epochs of one and the same training; end as told: finish, kill, fail, ctrl-c, hold."""
     tracker = start_training_run(
-        root=root, experiment="e", resume_key="same", params={"lr": 0.1}, tags={}
+        root=root, experiment="e", resume_key="same", run_name="r", params={"lr": 0.1}, tags={}
     )
     with tracker:
         for epoch in range(first_epoch, last_epoch):

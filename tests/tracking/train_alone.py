@@ -12,7 +12,7 @@ if __name__ == "__main__":
     root = Path(sys.argv[1])
     path = tiny_model.save(root / "model.pt", weight=2.0)
     with start_training_run(
-        root=root, experiment="e", resume_key="k", params={"lr": 0.1}, tags={}
+        root=root, experiment="e", resume_key="k", run_name="r", params={"lr": 0.1}, tags={}
     ) as tracker:
         tracker.log_metrics({"loss": 1.0}, step=0)
         tracker.log_model(

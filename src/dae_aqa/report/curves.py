@@ -7,15 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dae_aqa.report import drawing
-from dae_aqa.report.drawing import ALERT, MUTED, PREDICTION, REFERENCE
+from dae_aqa.report.drawing import MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.inputs import ReportInputs
 
-_LOSSES = {"train_loss": ("training", PREDICTION), "val_loss": ("validation", ALERT)}
-_VAL_LOSS_READING = (
-    " A validation line that rises while the training line falls means that the model learns its "
-    "training samples by heart."
-)
+_LOSSES = {"train_loss": ("training", PREDICTION)}
 _RANKS = {
     "val_spearman": ("final score", PREDICTION),
     "val_spearman_execution": ("execution score", REFERENCE),
@@ -23,7 +19,7 @@ _RANKS = {
 
 
 def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
-    """Return loss and validation rho by epoch, as far as they were recorded."""
+    """Return the loss and validation rho by epoch; none where nothing was trained."""
     curves = inputs.training_curves
     if curves is None or curves.empty:
         return []
@@ -31,23 +27,21 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
     best_epoch = best if isinstance(best, int) else None
     chosen_by = inputs.provenance.get("epoch_choice")
     kept = "" if best is None or chosen_by is None else f" Epoch {best} is evaluated: {chosen_by}."
-    figures = []
-    if _LOSSES.keys() & set(curves.columns):
-        figures.append(
-            _curve(
-                curves,
-                lines=_LOSSES,
-                best_epoch=best_epoch,
-                kept=kept,
-                name="loss",
-                title="Loss by epoch",
-                ylabel="loss",
-                reading="What training minimises. It may jump where training goes from one loss to "
-                "another (the warm-up)."
-                + (_VAL_LOSS_READING if "val_loss" in curves.columns else ""),
-            )
+    marked = "" if best_epoch is None else " The marked epoch is the one that is evaluated here."
+    figures = [
+        _curve(
+            curves,
+            lines=_LOSSES,
+            best_epoch=best_epoch,
+            kept=kept,
+            name="loss",
+            title="Training loss by epoch",
+            ylabel="loss",
+            reading="What training minimises. It may jump where training goes from one loss to "
+            f"another (the warm-up).{marked}",
         )
-    if curves[[name for name in _RANKS if name in curves.columns]].notna().any(axis=None):
+    ]
+    if curves[list(_RANKS)].notna().any(axis=None):
         figures.append(
             _curve(
                 curves,
@@ -58,7 +52,7 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
                 title="Rank correlation on the validation samples",
                 ylabel="Spearman's rho",
                 reading="Measured after each epoch on samples carved from the training set, never "
-                "on the test samples. The marked epoch is the one that is evaluated here.",
+                f"on the test samples.{marked}",
             )
         )
     return figures
@@ -76,16 +70,15 @@ def _curve(
     reading: str,
 ) -> ReportFigure:
     figure, axes = drawing.new_figure()
-    shown = {column: style for column, style in lines.items() if column in curves.columns}
-    for column, (label, color) in shown.items():
+    for column, (label, color) in lines.items():
         axes.plot(curves["epoch"], curves[column].astype(np.float64), color=color, label=label)
     if best_epoch is not None:
         _mark_epoch(axes, best_epoch)
     axes.set(xlabel="epoch", ylabel=ylabel)
     axes.margins(x=0.02)
-    drawing.add_legend(axes, num_columns=len(shown))
+    drawing.add_legend(axes, num_columns=len(lines))
     last = ", ".join(
-        f"{label} {curves[column].iloc[-1]:.3f}" for column, (label, _) in shown.items()
+        f"{label} {_figure(curves[column].iloc[-1])}" for column, (label, _) in lines.items()
     )
     return ReportFigure(
         title=title,
@@ -93,6 +86,10 @@ def _curve(
         finding=f"After {len(curves)} epochs: {last}.{kept}",
         reading=reading,
     )
+
+
+def _figure(value: float) -> str:
+    return "undefined" if np.isnan(value) else f"{value:.3f}"
 
 
 def _mark_epoch(axes: Axes, epoch: int) -> None:

@@ -24,11 +24,14 @@ class ReportInputs:
         metrics: the dict of `evaluate_predictions`; the page computes no figure of its own that
             stands there.
         annotations: the annotations table, with at least the rows of the predictions.
-        training_curves: one row per epoch with `epoch`, `train_loss` and any of `val_loss`,
-            `val_spearman`, `val_spearman_execution`; None where there is no training to show.
+        training_curves: the table of learning curves, `dae_aqa.training.history.COLUMNS`; None or
+            empty where there is no training to show.
         params: the parameters that made the model, as read from `params.yaml` (nested dicts).
         provenance: what else made it, in the order to show: `dataset` and `model` are needed;
-            usual are `backbone`, `git_revision`, `kept_epoch`, `epoch_choice`.
+            usual are `backbone`, `num_epochs`, `kept_epoch`, `epoch_choice`. Nothing that
+            depends on the run, the commit, the machine or the time: the page is a DVC output, and
+            whoever makes it from the same inputs has to get the same bytes. The MLflow run holds
+            these.
         thumbnails: gives JPEG frames of a sample in time order for its film strip; None for no
             strips.
         excluded: samples left out, `sample_id`, `reason` and any further columns.

@@ -10,9 +10,9 @@ from pathlib import Path
 from dae_aqa.errors import TrackingError
 from dae_aqa.tracking.alive import mark_killed_runs
 from dae_aqa.tracking.identity import MODEL_TAG, flat_metrics
+from dae_aqa.tracking.metric_names import evaluation_metrics, evaluation_tags
 from dae_aqa.tracking.store import Store, explained, open_existing_store
 
-TEST_PREFIX = "test/"
 EVALUATION_FOLDER = "evaluation"
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,10 @@ def log_evaluation(
 ) -> bool:
     """Add an evaluation to the run that trained the model; say whether it was added.
 
-    Numbers in `metrics` become `test/<key>`, the files in `artifacts` lie under `evaluation/`.
-    Evaluating the same model again replaces the files and, where a number changed, adds it as
-    a further step, so that the latest one is shown.
+    Of `metrics`, those that tell models apart become metrics of the run, see
+    `dae_aqa.tracking.metric_names`; the files in `artifacts` lie under `evaluation/`. Evaluating
+    the same model again replaces the files and, where a number changed, adds it as a further step,
+    so that the latest one is shown.
 
     Where no run is found (DVC restored the model from its cache or a colleague's remote, or the
     store was deleted), or the store is out of reach, a message is logged and nothing else happens:
@@ -59,7 +60,12 @@ def log_evaluation(
             )
             return False
         with explained(store.uri):
-            _add_metrics(store, run_id, flat_metrics(metrics))
+            _add_figures(
+                store,
+                run_id,
+                flat_metrics(evaluation_metrics(metrics)),
+                tags=evaluation_tags(metrics),
+            )
             for path in artifacts:
                 store.client.log_artifact(run_id, str(path), EVALUATION_FOLDER)
     except TrackingError as error:
@@ -82,18 +88,20 @@ def _find_run(store: Store, experiment: str, model_sha256: str) -> str | None:
         return str(runs[0].info.run_id) if runs else None
 
 
-def _add_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> None:
-    from mlflow.entities import Metric
+def _add_figures(
+    store: Store, run_id: str, metrics: Mapping[str, float], *, tags: Mapping[str, str]
+) -> None:
+    from mlflow.entities import Metric, RunTag
 
     known = store.client.get_run(run_id).data.metrics
     now = time.time_ns() // 1_000_000
     points = []
-    for name, value in metrics.items():
-        key = f"{TEST_PREFIX}{name}"
+    for key, value in metrics.items():
         if key not in known:
             points.append(Metric(key, value, now, 0))
         elif known[key] != value:
             last = max(point.step for point in store.client.get_metric_history(run_id, key))
             points.append(Metric(key, value, now, last + 1))
-    if points:
-        store.client.log_batch(run_id, metrics=points)
+    store.client.log_batch(
+        run_id, metrics=points, tags=[RunTag(key, value) for key, value in tags.items()]
+    )

@@ -37,13 +37,23 @@ def code_tags(*, root: Path) -> dict[str, str]:
         )
         tags["mlflow.source.git.commit"] = revision
         tags["git.dirty"] = "true" if changes else "false"
-    for tag, variable in (
-        ("dvc.exp_name", "DVC_EXP_NAME"),
-        ("dvc.exp_baseline_rev", "DVC_EXP_BASELINE_REV"),
+    for tag, value in (
+        ("dvc.exp_name", experiment_name()),
+        ("dvc.exp_baseline_rev", os.environ.get("DVC_EXP_BASELINE_REV")),
     ):
-        if os.environ.get(variable):
-            tags[tag] = os.environ[variable]
+        if value:
+            tags[tag] = value
     return tags
+
+
+def experiment_name() -> str | None:
+    """Return the name that DVC gave the experiment which runs this process; None outside of one."""
+    return os.environ.get("DVC_EXP_NAME") or None
+
+
+def committed_text(path: Path, *, root: Path) -> str | None:
+    """Return the text of `path`, relative to `root`, as last committed, or None."""
+    return _git("show", f"HEAD:./{path.as_posix()}", root=root)
 
 
 def file_sha256(path: Path) -> str:
@@ -88,6 +98,6 @@ def _git(*arguments: str, root: Path) -> str | None:
             ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError) as error:
-        log.info("No git revision for the MLflow run: `git %s` failed (%s).", arguments[0], error)
+        log.info("The MLflow run lacks what git knows: `git %s` failed (%s).", arguments[0], error)
         return None
     return done.stdout.strip()

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 _SYSTEM_INTERVAL_SECONDS = 5.0
-_SYSTEM_PREFIX = "system/"
 _MAX_PARAMS_PER_CALL = 100  # MLflow's limit
 _MAX_VALUE_LENGTH = 5000  # MLflow's limits: 6000 for a param, 8000 for a tag
 
@@ -45,15 +44,13 @@ class MlflowTracker(Tracker):
         self._experiment_id = str(run.info.experiment_id)
         self._lock = lock
         self._params = dict(run.data.params)
-        self._logged = _logged_steps(store, run)
+        self._held = frozenset(run.data.metrics)
+        self._steps: dict[str, set[int]] = {}
         self._pending: list[Metric] = []
-        self._resumed = bool(run.data.metrics)
         self._monitor: Callable[[], None] | None = None
         self.run_id = str(run.info.run_id)
 
     def __enter__(self) -> Self:
-        with self._reported("system metrics"):
-            self._monitor = _watch_system(self._store.uri, self.run_id, resumed=self._resumed)
         return self
 
     def __exit__(
@@ -62,11 +59,11 @@ class MlflowTracker(Tracker):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._pending:
+            self.log_metrics({}, step=0)
         if self._monitor is not None:
             with self._reported("system metrics"):
                 self._monitor()
-        if self._pending:
-            self.log_metrics({}, step=0)
         if error is not None:
             reason = f"{type(error).__name__}: {error}"
             self.set_tags({ERROR_TAG: reason[:_MAX_VALUE_LENGTH]})
@@ -97,14 +94,16 @@ class MlflowTracker(Tracker):
 
         now = time.time_ns() // 1_000_000
         for key, value in flat_metrics(metrics).items():
-            if (key, step) not in self._logged:
-                self._logged.add((key, step))
+            steps = self._logged_steps(key)
+            if step not in steps:
+                steps.add(step)
                 self._pending.append(Metric(key, value, now, step))
         if self._pending and self._write(
             "metrics",
             lambda: self._store.client.log_batch(self.run_id, metrics=self._pending),
         ):
             self._pending = []
+            self._start_monitor()
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
@@ -160,6 +159,33 @@ class MlflowTracker(Tracker):
         )
         self.set_tags(tags)
 
+    def _start_monitor(self) -> None:
+        """Record system metrics from the first epoch's figures on.
+
+        MLflow's compare page opens on the metric that a run got first: rho, not the load of a CPU.
+        """
+        if self._monitor is not None:
+            return
+        self._monitor = _nothing  # one try is enough
+        with self._reported("system metrics"):
+            self._monitor = _watch_system(self._store.uri, self.run_id, resumed=bool(self._held))
+
+    def _logged_steps(self, key: str) -> set[int]:
+        """Return the steps of a metric that the run holds: MLflow would keep a second point there.
+
+        They are looked up when the metric is first logged again, so that nobody reads the long
+        histories of what MLflow records by itself.
+        """
+        if key not in self._steps:
+            self._steps[key] = set()
+            if key in self._held:
+                with self._reported(f"the comparison with earlier points of {key}"):
+                    history = patiently(
+                        lambda: self._store.client.get_metric_history(self.run_id, key)
+                    )
+                    self._steps[key] = {int(point.step) for point in history}
+        return self._steps[key]
+
     def _write(self, what: str, call: Callable[[], object]) -> bool:
         """Make a call, again after a while where it fails; say whether it succeeded."""
         with self._reported(what):
@@ -176,17 +202,6 @@ class MlflowTracker(Tracker):
             log.error("The training goes on, but its MLflow run lacks %s. %s", what, error)
 
 
-def _logged_steps(store: Store, run: Run) -> set[tuple[str, int]]:
-    """Return (key, step) of every point the run holds: MLflow would keep a second one beside it."""
-    keys = [key for key in run.data.metrics if not key.startswith(_SYSTEM_PREFIX)]
-    with explained(store.uri):
-        return {
-            (key, int(point.step))
-            for key in keys
-            for point in store.client.get_metric_history(run.info.run_id, key)
-        }
-
-
 def _watch_system(uri: str, run_id: str, *, resumed: bool) -> Callable[[], None]:
     """Record load, memory, disk, network and GPU in the background; return what ends it."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -200,6 +215,10 @@ def _watch_system(uri: str, run_id: str, *, resumed: bool) -> Callable[[], None]
     monitor.start()
     finish: Callable[[], None] = monitor.finish
     return finish
+
+
+def _nothing() -> None:
+    """What ends a monitor that could not be started."""
 
 
 def _status(error: BaseException | None) -> str:

@@ -32,6 +32,7 @@ def start_training_run(
     resume_key: str | None,
     params: Mapping[str, object],
     tags: Mapping[str, str],
+    run_name: str | None = None,
 ) -> Tracker:
     """Open the store and start a run, or continue the unfinished one of the same `resume_key`.
 
@@ -44,6 +45,7 @@ def start_training_run(
             None always starts a new run.
         params: params of the training; nested ones become dotted keys.
         tags: further tags, such as the DVC hashes of the data.
+        run_name: what the UI calls the run; None for a name of MLflow's own making.
 
     Raises:
         TrackingError: the store cannot be reached or written; nothing has been trained yet.
@@ -60,9 +62,7 @@ def start_training_run(
         all_tags[LOCK_TAG] = lock_tag(lock)
         if run is None:
             run = patiently(
-                lambda: store.client.create_run(
-                    identifier, tags=all_tags, run_name=all_tags.get("dvc.exp_name")
-                )
+                lambda: store.client.create_run(identifier, tags=all_tags, run_name=run_name)
             )
         else:
             _reopen(store, run, lock=lock_tag(lock))

@@ -35,7 +35,7 @@ _LOCK_TIMEOUT_SECONDS = 600.0  # building takes seconds, a crowd waits; a dead h
 _BUSY_TIMEOUT_SECONDS = 20.0  # what MLflow itself grants a busy SQLite file
 _HTTP_TIMEOUT_SECONDS = 10.0
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
-# the UI then opens on runs and their charts; else it takes the experiment for one with prompts
+# what MLflow's "Model training" sets, as against "GenAI"; some versions of the UI open by it
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,8 @@ def open_existing_store(*, root: Path) -> Store | None:
 def experiment_id(store: Store, *, name: str) -> str:
     """Return the id of experiment `name`, creating it where it is new, reviving it where deleted.
 
+    An experiment of an earlier version, or one made by hand, gets the tags that it lacks.
+
     Raises:
         TrackingError: the store refuses.
     """
@@ -138,7 +140,28 @@ def experiment_id(store: Store, *, name: str) -> str:
         if found.lifecycle_stage == "deleted":
             log.info("Restoring the deleted MLflow experiment %r.", name)
             store.client.restore_experiment(found.experiment_id)
+        for key, value in _EXPERIMENT_TAGS.items():
+            if key not in found.tags:
+                store.client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
+
+
+def chart_addresses(store: Store, *, server: str) -> dict[str, str]:
+    """Return by experiment where the UI of `server` draws the charts of its runs.
+
+    A browser that has not been told otherwise opens MLflow's home page, and an experiment from
+    there, for GenAI, whatever the experiment's kind; these addresses name the workflow.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+    with explained(store.uri):
+        return {
+            found.name: f"{server}/#/experiments/{found.experiment_id}/runs"
+            "?workflowType=machine_learning&compareRunsMode=CHART"
+            for found in store.client.search_experiments(order_by=["name ASC"])
+            if found.name != "Default"
+        }
 
 
 @contextmanager
@@ -187,12 +210,35 @@ def quiet_mlflow() -> None:
 
 
 def _store_error(uri: str, reason: str) -> TrackingError:
+    step = _next_step(uri, reason.lower())
     return TrackingError(
-        f"The MLflow store {public_uri(uri)} cannot be used: {reason.rstrip('. ')}. Make its "
-        "folder writable or start its server, or let MLFLOW_TRACKING_URI name another store "
-        f"(unset: {STORE_FOLDER}/mlflow.db at the repository root), or set `train.tracking: false` "
-        "in params.yaml to train without tracking."
+        f"The MLflow store {public_uri(uri)} cannot be used: {reason.rstrip('. ')}. {step}, or let "
+        f"MLFLOW_TRACKING_URI name another store (unset: {STORE_FOLDER}/mlflow.db at the "
+        "repository root), or set `train.tracking: false` in params.yaml to train without tracking."
     )
+
+
+def _next_step(uri: str, reason: str) -> str:
+    """Return what to do about `reason`: what SQLite, MLflow or the system said, lower case."""
+    if not uri.startswith(_SQLITE):
+        return "Start its server"
+    path = _sqlite_path(uri)
+    if "not a database" in reason or "malformed" in reason:
+        return (
+            "The file is damaged, or no SQLite database at all. Move it aside "
+            f"(mv '{path}' '{path}.damaged'): the next training makes a new store, and an "
+            "evaluation records its model there anew; models and reports do not depend on it"
+        )
+    if "locked" in reason or "held by another process" in reason:
+        return "Wait until the process that writes to it is done, or end that process"
+    if "schema" in reason or "revision" in reason:
+        return (
+            "Another version of MLflow made it: where that was an older one, make a copy and run "
+            f"`mlflow db upgrade {uri}`; where it was a newer one, install that"
+        )
+    if "full" in reason or "no space" in reason:
+        return "Make room on its disk"
+    return "Make its folder writable"
 
 
 def _sqlite_path(uri: str) -> Path:
