@@ -90,7 +90,7 @@ class DvcProject(Project):
             try:
                 ours = process.environ().get(_MARKER) == self._mark
                 lives = process.status() != psutil.STATUS_ZOMBIE
-                if ours and lives and "queue-worker" not in process.cmdline():
+                if ours and lives and "queue-worker" not in " ".join(process.cmdline()):
                     yield process
             except psutil.Error:
                 continue
