@@ -113,15 +113,17 @@ def test_rejection_tau_is_one_where_the_error_grows_with_sigma_and_minus_one_whe
 def test_rejection_tau_equals_a_plain_loop_over_the_ten_bins():
     case = forecast(samples=143)
     edges = np.percentile(case["sigma"], np.arange(0, 101, 10))
-    means = []
+    means, sigmas = [], []
     for index in range(10):
         inside = case["sigma"] >= edges[index]
         if index < 9:
             inside &= case["sigma"] < edges[index + 1]
         means.append(np.abs(case["mu"] - case["target"])[inside].mean())
+        sigmas.append(case["sigma"][inside].mean())
     pairs = [(i, j) for i in range(10) for j in range(i)]
     tau = sum(np.sign(means[i] - means[j]) for i, j in pairs) / len(pairs)
-    assert calibration.uncertainty_bins(**case)[1].tolist() == pytest.approx(means)
+    found = calibration.uncertainty_bins(**case)
+    assert [part.tolist() for part in found] == [pytest.approx(sigmas), pytest.approx(means)]
     assert calibration.rejection_tau(**case) == pytest.approx(tau)
 
 
@@ -156,3 +158,8 @@ def test_a_score_on_the_border_lies_within():
 def test_pit_is_the_probability_of_a_lower_score():
     values = calibration.pit(mu=[10.0, 10.0], sigma=[2.0, 4.0], target=[12.0, 6.0])
     assert values.tolist() == pytest.approx([0.841345, 0.158655], abs=1e-6)
+
+
+def test_rejection_tau_of_equal_errors_is_undefined():
+    with pytest.raises(MetricUndefinedError, match="bins of sigma have the same mean error"):
+        calibration.rejection_tau(mu=np.ones(50), sigma=np.arange(1, 51), target=np.zeros(50))

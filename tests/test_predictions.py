@@ -223,3 +223,14 @@ def test_both_scales_agree_but_for_rounding(samples, final, execution):
     check_predictions(near, source="here")
     with pytest.raises(EvaluationError, match=f"'v1_002': {final} is not {execution} × diff"):
         check_predictions(far, source="here")
+
+
+def test_both_rows_of_one_name_are_told_and_twenty_at_most_are_shown(samples):
+    table = build_predictions(samples=samples, mu_execution=np.ones(3), sigma_execution=np.ones(3))
+    with pytest.raises(EvaluationError, match=r"2 problem\(s\)"):
+        check_predictions(table.assign(sample_id=["a", "b", "a"]), source="here")
+    many = pd.concat([table.iloc[:1]] * 22).assign(
+        sample_id=[f"s{row:02d}" for row in range(22)], mu=np.nan
+    )
+    with pytest.raises(EvaluationError, match=r"22 problem(?s:.*)'s19'.*\n  … and 2 more$"):
+        check_predictions(many, source="here")

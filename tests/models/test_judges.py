@@ -223,3 +223,9 @@ def test_the_warm_up_is_the_error_of_the_marks() -> None:
     loss = head.loss(output, targets, options=options, warmup=True, generator=None)
     standardised = (marks - marks.mean()) / marks.std()
     assert loss.item() == pytest.approx((output.mu - standardised).square().mean().item())
+
+
+def test_the_spread_of_one_mark_is_exact() -> None:
+    """The points' variance is 1, so the integral adds nothing of its own."""
+    mean, std = _propagated("sum_of_elements", [3.0], [0.5], 0.0)
+    assert (mean, std) == (pytest.approx(3.0, rel=1e-12), pytest.approx(0.5, rel=1e-9))

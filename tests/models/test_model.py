@@ -348,3 +348,11 @@ def test_the_head_is_two_hidden_layers_by_hand(small_model: Build) -> None:
     for found, layer in ((output.mu, "fc2_mean"), (output.log_variance, "fc2_logvar")):
         expected = hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_leave_in_full_precision_where_less_is_computed_with(small_model: Build) -> None:
+    """A bfloat16 tells 80 from 80.5, but not from 80.2."""
+    model = small_model("dae").eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model.head_from_features(torch.rand(2, 1, 256))
+    assert {part.dtype for part in output if part is not None} == {torch.float32}
