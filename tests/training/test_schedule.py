@@ -47,7 +47,7 @@ def test_warmup_longer_than_the_training(schedule):
 
 
 def step_without_gradient(name: str) -> float:
-    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    weight = torch.nn.Parameter(torch.tensor([3.0]))
     optimizer = make_optimizer([weight], name=name, lr=0.1, weight_decay=0.5)
     weight.grad = torch.zeros(1)
     optimizer.step()
@@ -55,12 +55,12 @@ def step_without_gradient(name: str) -> float:
 
 
 def test_decoupled_decay_shrinks_by_lr_times_decay():
-    assert step_without_gradient("adamw") == pytest.approx(2.0 * (1 - 0.1 * 0.5))
+    assert step_without_gradient("adamw") == pytest.approx(3.0 * (1 - 0.1 * 0.5))
 
 
 def test_coupled_decay_passes_through_the_adaptive_step():
     """Adam's first step has the length lr whatever the gradient; here the decay is all of it."""
-    assert step_without_gradient("adam") == pytest.approx(2.0 - 0.1)
+    assert step_without_gradient("adam") == pytest.approx(3.0 - 0.1)
 
 
 def test_frozen_parameters_are_left_out():
