@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -209,6 +211,35 @@ def test_ids_from_outside_do_not_leave_their_folder(
     with pytest.raises(VideoError, match="is no file name"):
         extract_samples(annotations=table(("x", "../v", 0, 40)), options=options, **folders)
     assert not (folders["frames_dir"].parent / "x.zip").exists()
+
+
+def test_a_video_edited_in_place_is_read_again(
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
+) -> None:
+    # Same name, same size, the same time of change of the content: the inode's is another.
+    rows = table(("a", "v", 0, 40))
+    video = folders["videos_dir"] / "v.mp4"
+    video.write_bytes(numbered_video("h264_b").read_bytes())
+    extract_samples(annotations=rows, options=options, **folders)
+    before, data = video.stat(), bytearray(video.read_bytes())
+    data[data.index(b"Lavf")] ^= 1  # the name of the muxer
+    video.write_bytes(data)
+    os.utime(video, ns=(before.st_atime_ns, before.st_mtime_ns))
+    report = extract_samples(annotations=rows, options=options, **folders)
+    assert (report.num_extracted, report.num_reused) == (1, 0)
+
+
+def test_half_written_samples_leave_the_output(
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
+) -> None:
+    put(numbered_video("h264_b"), folders, "v")
+    folders["frames_dir"].mkdir()
+    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    dead = int(process.stdout)
+    half = folders["frames_dir"] / f".a.zip.{socket.gethostname()}-{dead}-00000000.tmp"
+    half.write_bytes(b"half")
+    extract_samples(annotations=table(("a", "v", 0, 40)), options=options, **folders)
+    assert sorted(contents(folders["frames_dir"])) == ["a.zip"]
 
 
 def test_stale_samples_leave_the_output(

@@ -69,6 +69,36 @@ def test_seconds_become_the_frame_on_screen(
         seconds_to_frame(path, -1, numbering="decoded")
 
 
+def test_seconds_in_a_video_that_begins_after_its_sound(
+    numbered_video: Callable[[str], Path],
+) -> None:
+    # Time 0 is the sound's start, the first of 120 frames comes at 0.5 s. ffmpeg shows it from 0
+    # on, in 13 images more, so that image n always lies at n / 25 s.
+    path = numbered_video("h264_late_video_mkv")
+    for seconds, decoded, reference in ((0.0, 0, 0), (0.45, 0, 11), (0.7, 5, 17), (2.02, 38, 50)):
+        assert seconds_to_frame(path, seconds, numbering="decoded") == decoded
+        assert seconds_to_frame(path, seconds, numbering="reference") == reference
+
+
+def test_seconds_in_a_recording_that_begins_with_pictures_that_cannot_be_decoded(
+    numbered_video: Callable[[str], Path],
+) -> None:
+    # Its container begins 1.08 s before the first frame that comes out, which is ffmpeg's image 1.
+    path = numbered_video("h264_ts_begun_late")
+    for seconds, frame in ((0.0, 0), (1.09, 0), (1.13, 1), (2.09, 25)):
+        assert seconds_to_frame(path, seconds, numbering="decoded") == frame
+        assert seconds_to_frame(path, seconds, numbering="reference") == frame
+
+
+def test_a_time_that_was_rounded_down_is_still_the_frame_that_it_means(
+    numbered_video: Callable[[str], Path],
+) -> None:
+    # Frame 5 at 30000/1001 per second begins at 0.16683 s; annotators write 0.166.
+    path = numbered_video("h264_ntsc_audio")
+    assert seconds_to_frame(path, 0.166, numbering="decoded") == 5
+    assert seconds_to_frame(path, 0.1655, numbering="decoded") == 4
+
+
 def test_find_video(tmp_path: Path) -> None:
     (tmp_path / "a.MP4").touch()
     (tmp_path / "b.mp4").touch()

@@ -122,6 +122,25 @@ def test_full_disk_leaves_the_old_file_and_no_leftovers(
     assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_what_the_disk_garbled_does_not_replace_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    write_packed_sample(path, meta=meta(), images=IMAGES)
+    good = path.read_bytes()
+    original = os.fsync
+
+    def garble(descriptor: int) -> None:
+        original(descriptor)
+        os.pwrite(descriptor, b"\0\0\0\0", good.index(IMAGES[2]) + 10)
+
+    monkeypatch.setattr(os, "fsync", garble)
+    with pytest.raises(FrameStoreError, match="is damaged"):
+        write_packed_sample(path, meta=meta(video_id="w"), images=IMAGES)
+    assert path.read_bytes() == good
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
+
+
 def test_leftovers_of_dead_processes_only_are_removed(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from dae_aqa.frames.store import aside_path; "
