@@ -117,8 +117,13 @@ def test_large_files_are_read_where_they_are_newer(root, monkeypatch):
     read.clear()
     assert changed_sources(TABLE, root=root, read_all=True) == []
     assert sorted(read) == ["a.mp4", "annotations.csv", "b.mp4"]
-    os.utime(TABLE, (0, 0))
+    Path("my_videos/a.mp4").write_bytes(b"a" * 501)  # of another size
+    assert changed_sources(TABLE, root=root, read_all=False) == ["my_videos/a.mp4 has changed"]
+    Path("my_videos/a.mp4").write_bytes(b"a.mp4" * 100)
+    earlier = time.time() - 100
+    os.utime(TABLE, (earlier, earlier))
     Path("my_videos/b.mp4").write_bytes(b"B.MP4" * 100)
+    os.utime("my_videos/b.mp4", (0, 0))  # as a copy that keeps the time of an old file
     assert changed_sources(TABLE, root=root, read_all=False) == ["my_videos/b.mp4 has changed"]
 
 
