@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from dae_aqa.clips.sampling import ClipLayout
 from dae_aqa.errors import ModelError
-from dae_aqa.models import make_targets
+from dae_aqa.models import HALF, IMAGENET, KINETICS, Normalization, make_targets
+from dae_aqa.params import ClipsParams, NormalizationName
 from dae_aqa.prediction import predict
 from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.samples import ScoredSamples
@@ -102,6 +104,31 @@ def test_a_file_says_whether_difficulty_matters(
     assert (loaded.layout, loaded.normalization) == (LAYOUT, made.normalization)
     assert loaded.has_difficulty is has_difficulty
     assert loaded.needs_difficulty is needs
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [("imagenet", IMAGENET), ("kinetics", KINETICS), ("half", HALF), ("backbone", HALF)],
+)
+def test_a_model_to_be_trained_has_the_clips_of_its_parameters(
+    name: NormalizationName, pixels: Normalization
+) -> None:
+    clips = ClipsParams(
+        starts=(4, 9),
+        num_frames=8,
+        stride=3,
+        crop_px=50,
+        size_px=40,
+        jitter_px=6,
+        flip=True,
+        color_jitter=0.1,
+        normalization=name,
+        cache=False,
+    )
+    model = small_trained_model().model  # whose backbone wants pixels from -1 to 1
+    made = TrainedModel.for_training(model, clips, has_difficulty=False)
+    layout = ClipLayout(starts=(4, 9), num_frames=8, stride=3, crop_px=50, size_px=40, jitter_px=6)
+    assert made == TrainedModel(model, layout, pixels, has_difficulty=False)
 
 
 Edit = Callable[[dict[str, Any]], object]
