@@ -139,3 +139,8 @@ def test_an_epoch_keeps_its_values_and_validation_rho_comes_first():
         "val/best/spearman": 5.0,
         "val/best/spearman_execution": 6.0,
     }
+
+
+def test_an_undefined_figure_is_no_metric():
+    figures = {"rho": float("nan"), "mae": 1.5, "reason": "too few", "none": None, "deep": {"a": 2}}
+    assert flat_metrics(figures) == {"mae": 1.5, "deep.a": 2.0}

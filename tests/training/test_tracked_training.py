@@ -230,10 +230,14 @@ class Recorder(Tracker):
 
     def __init__(self) -> None:
         self.metrics: list[tuple[int, dict[str, object]]] = []
+        self.tags: dict[str, str] = {}
         self.model_step: int | None = None
 
     def log_metrics(self, metrics: Mapping[str, object], *, step: int) -> None:
         self.metrics.append((step, dict(metrics)))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self.tags |= tags
 
     def log_model(self, *, step: int, **_: object) -> None:
         self.model_step = step
@@ -248,7 +252,7 @@ def test_best_figures_are_those_of_the_chosen_epoch(
         {name: 10.0 * epoch + column for column, name in enumerate(COLUMNS)} for epoch in range(3)
     ]
     history = pd.DataFrame(rows).assign(epoch=[0.0, 1.0, 2.0])
-    known = dataclasses.replace(result, history=history, best_epoch=1)
+    known = dataclasses.replace(result, history=history, best_epoch=1, chosen_by="chosen by hand")
     recorder = Recorder()
     monkeypatch.setattr(tracked_training, "open_run", lambda *_, **__: recorder)
     monkeypatch.setattr(tracked_training, "train_model", lambda *_, **__: (trained, known))
@@ -259,6 +263,7 @@ def test_best_figures_are_those_of_the_chosen_epoch(
     best = {names[name]: 10.0 + COLUMNS.index(name) for name in names}
     assert recorder.metrics == [(1, best | {"val/best/epoch": 1.0})]
     assert recorder.model_step == 1
+    assert recorder.tags["epoch_choice"] == "chosen by hand"
     pd.testing.assert_frame_equal(pd.read_csv(project / "reports/training.csv"), history)
 
 
