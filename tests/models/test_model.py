@@ -356,3 +356,10 @@ def test_scores_leave_in_full_precision_where_less_is_computed_with(small_model:
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         output = model.head_from_features(torch.rand(2, 1, 256))
     assert {part.dtype for part in output if part is not None} == {torch.float32}
+
+
+def test_predictions_carry_no_gradient(small_model: Build, dives: Targets) -> None:
+    model = small_model("dae")
+    output = model.head_from_features(torch.rand(6, 1, 256))
+    assert output.mu.requires_grad
+    assert not model.predict(output, dives.difficulty).mu.requires_grad
