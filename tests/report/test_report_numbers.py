@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +23,7 @@ from dae_aqa.report.curves import training_figures
 from dae_aqa.report.explanations import metric_rows
 from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.residuals import error_figures
-from dae_aqa.report.uncertainty import uncertainty_figures
+from dae_aqa.report.uncertainty import _pit_histogram, uncertainty_figures
 from dae_aqa.training.history import COLUMNS, no_history
 
 NUM = 60
@@ -111,21 +113,24 @@ def page(inputs: ReportInputs) -> str:
     return render_report(inputs)
 
 
-def figure(figures: list[ReportFigure], title: str) -> tuple[ReportFigure, Drawing]:
-    (found,) = (item for item in figures if item.title == title)
+Draw = Callable[[ReportInputs, pd.DataFrame], list[ReportFigure]]
+DRAWN: list[tuple[Draw, ReportInputs, list[ReportFigure]]] = []
+
+
+def figure(draw: Draw, inputs: ReportInputs, title: str) -> tuple[ReportFigure, Drawing]:
+    """Return a figure and its drawing. The same inputs are drawn once: that takes the time."""
+    known = [figures for how, what, figures in DRAWN if how is draw and what is inputs]
+    if not known:
+        known = [draw(inputs, inputs.samples())]
+        DRAWN.append((draw, inputs, known[0]))
+    (found,) = (item for item in known[0] if item.title == title)
     return found, Drawing(found.svg)
 
 
-def errors(inputs: ReportInputs, title: str) -> tuple[ReportFigure, Drawing]:
-    return figure(error_figures(inputs, inputs.samples()), title)
-
-
-def accuracy(inputs: ReportInputs, title: str) -> tuple[ReportFigure, Drawing]:
-    return figure(accuracy_figures(inputs, inputs.samples()), title)
-
-
-def sureness(inputs: ReportInputs, title: str) -> tuple[ReportFigure, Drawing]:
-    return figure(uncertainty_figures(inputs, inputs.samples()), title)
+errors = partial(figure, error_figures)
+accuracy = partial(figure, accuracy_figures)
+sureness = partial(figure, uncertainty_figures)
+training = partial(figure, lambda inputs, _: training_figures(inputs))
 
 
 def sign(value: float) -> str:
@@ -468,9 +473,7 @@ def test_the_histogram_is_put_into_words(inputs, shift, factor, words):
     table = inputs.predictions.assign(
         mu=mu, mu_execution=mu / DIFFICULTY, sigma=sigma, sigma_execution=sigma / DIFFICULTY
     )
-    found, _ = sureness(
-        replace(inputs, predictions=table), "Where the judged scores fall in their forecasts"
-    )
+    found = _pit_histogram(replace(inputs, predictions=table).samples())
     assert found.finding == words
 
 
@@ -583,7 +586,7 @@ def test_the_table_of_predictions(page):
     ],
 )
 def test_the_learning_curves_have_the_values_of_each_epoch(inputs, title, columns):
-    found, drawing = figure(training_figures(inputs), title)
+    found, drawing = training(inputs, title)
     *curves, best = drawing.lines()
     assert len(curves) == len(columns)
     for curve, column in zip(curves, columns, strict=True):
