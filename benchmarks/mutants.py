@@ -47,7 +47,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["predict*.py", "trained_model.py", "tracking/served.py"],
         [
             *("test_predictions.py", "test_trained_model.py"),
-            *("training/test_loop.py", "tracking/test_served_model.py"),
+            *("training/test_loop.py", "training/test_tracked_training.py"),
+            "tracking/test_served_model.py",
         ],
     ),
     "evaluation": (["evaluation.py"], ["test_evaluation.py"]),

@@ -85,9 +85,9 @@ def test_where_difficulty_says_nothing_it_may_be_left_out(
     name: str, has_difficulty: bool, root: Path
 ) -> None:
     model = logged(root, name, has_difficulty=has_difficulty)
-    windows = draw_windows(2)
+    windows = draw_windows(3)
     trained = small_trained_model(name)
-    expected, _ = expected_scores(trained, windows, [1.0, 1.0])
+    expected, _ = expected_scores(trained, windows, [1.0, 1.0, 1.0])
     np.testing.assert_allclose(model.predict(windows)["mu"], expected, rtol=1e-5)
     np.testing.assert_allclose(post(model, windows)["mu"], expected, rtol=1e-5)
 

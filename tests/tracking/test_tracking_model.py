@@ -198,6 +198,7 @@ def test_model_restored_from_a_cache_has_no_run(root, caplog, runs_of):
     [
         (np.zeros((1, 2, 4, 4, 3), np.float32), 1.0, r"uint8 RGB frames .* got float32"),
         (np.zeros((2, 4, 4, 3), np.uint8), 1.0, r"got uint8 of shape \(2, 4, 4, 3\)"),
+        (np.zeros((1, 0, 4, 4, 3), np.uint8), 1.0, "the frames of sample 0 are black"),
         (np.full((1, 2, 4, 4, 3), 9, np.uint8), 0.0, r"`difficulty` must be one positive number"),
         (np.full((3, 2, 4, 4, 3), 9, np.uint8), [1.0, 2.0], r"each of the 3 sample"),
         (np.full((1, 2, 4, 4, 3), 9, np.uint8), float("nan"), r"positive number.* got \[nan\]"),
