@@ -170,6 +170,12 @@ def test_a_parameter_reaches_torch(case: Case, plain: Seen, train: Train):
     assert case.after == case.look(train(**{case.key: case.value}))
 
 
+def test_pieces_of_a_batch_that_is_smaller_than_their_number(train: Train):
+    """Three samples in two pieces, and the one that is left in one."""
+    seen = train(train_batch_size=3, num_epochs=1, **{"train.accumulate_steps": 2})
+    assert seen.train.sizes == [4, 2, 2]  # two clips each
+
+
 def test_num_threads(train: Train, monkeypatch: pytest.MonkeyPatch):
     def set_threads(count: int) -> None:
         asked.append(count)
