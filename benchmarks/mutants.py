@@ -225,11 +225,14 @@ def _describe(copy: Path, name: str) -> Mutant:
 
 @functools.cache
 def _functions(source_root: Path, module: str) -> dict[str, list[str]]:
-    """Return the lines of each function of a mutated module, the signature without its name."""
+    """Return the lines of each function of a mutated module: its arguments, then its body."""
     path = source_root / Path(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return {
-        node.name: [ast.unparse(node.args), *ast.unparse(node).splitlines()[1:]]
+        node.name: [
+            ast.unparse(node.args),
+            *(line for part in node.body for line in ast.unparse(part).splitlines()),
+        ]
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef)
     }
