@@ -450,7 +450,9 @@ LOSSES: list[tuple[dict[str, Any], list[Callable[..., np.ndarray]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "expected"), LOSSES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("changes", "expected"), LOSSES, ids=[str(changes) for changes, _ in LOSSES]
+)
 def test_the_loss_is_what_the_parameters_say(
     train: Train,
     tiny_data: TinyData,
