@@ -23,6 +23,7 @@ from dae_aqa.report.curves import training_figures
 from dae_aqa.report.explanations import metric_rows
 from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.residuals import error_figures
+from dae_aqa.report.slices import find_slices
 from dae_aqa.report.uncertainty import _pit_histogram, uncertainty_figures
 from dae_aqa.training.history import COLUMNS, no_history
 
@@ -646,3 +647,24 @@ def test_the_answers_have_the_numbers_of_the_metrics(inputs):
     assert f"± {Z90 * SIGMA.mean():.1f} points on average) hold 55.1 %" in sure.sentence
     assert wrong.figure == "−9.0"
     assert "dive_057: judged 87.0, predicted 78.0" in wrong.sentence
+
+
+def test_groups_have_their_own_errors_and_the_worst_is_named(inputs):
+    groups = {(group.by, group.label): group for group in find_slices(inputs.samples())}
+    assert [label for by, label in groups if by == "score"] == [
+        "30.0 to 41.0", "42.0 to 53.0", "54.0 to 65.0", "66.0 to 77.0", "78.0 to 89.0",
+    ]  # fmt: skip
+    for start, (low, high) in enumerate(pairwise([30, 42, 54, 66, 78, 90])):
+        group = groups["score", f"{low}.0 to {high - 1}.0"]
+        inside = slice(12 * start, 12 * start + 12)
+        within, others = np.abs(ERROR[inside]), np.abs(np.delete(ERROR, inside))
+        noise = np.sqrt(within.var(ddof=1) / 12 + others.var(ddof=1) / 48)
+        close([group.num, group.mae], [12, within.mean()], 1e-6)
+        close(group.bias, ERROR[inside].mean(), 1e-6)
+        close(group.excess, (within.mean() - others.mean()) / noise, 1e-6)
+    _, _, wrong = answer_all(inputs, inputs.samples())
+    worst = np.abs(ERROR[48:]).mean()
+    assert wrong.sentence.startswith(
+        f"Most with judged scores of 78.0 to 89.0 (12 samples): there it misses by {worst:.1f} "
+        f"points, {worst / np.abs(ERROR).mean():.1f} times its mean of {np.abs(ERROR).mean():.1f}"
+    )
