@@ -229,3 +229,11 @@ def test_the_spread_of_one_mark_is_exact() -> None:
     """The points' variance is 1, so the integral adds nothing of its own."""
     mean, std = _propagated("sum_of_elements", [3.0], [0.5], 0.0)
     assert (mean, std) == (pytest.approx(3.0, rel=1e-12), pytest.approx(0.5, rel=1e-9))
+
+
+@pytest.mark.parametrize(("log_variance", "variance"), [(-60.0, np.exp(-10)), (60.0, np.exp(10))])
+def test_variances_stay_within_their_bounds(log_variance: float, variance: float) -> None:
+    head, marks, targets = _four_raters()
+    output = HeadOutput(torch.zeros(3, 4), torch.full((3, 5), log_variance))
+    sigma = head.predict(output, targets.difficulty).sigma_execution
+    np.testing.assert_allclose(sigma, marks.std() * (20 * variance) ** 0.5, rtol=0.01)

@@ -309,14 +309,15 @@ def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: T
         small_model("dae")(torch.zeros(2, 3, 8, 32, 32))
 
 
-def test_dropout_acts_in_training_alone() -> None:
+@pytest.mark.parametrize("name", list(HEADS))
+def test_dropout_acts_in_training_alone(name: str) -> None:
     model = build_model(
-        model="dae",
+        model=name,
         backbone="small3d",
         backbone_weights=None,
         pretrained=False,
-        scoring_rule=None,
-        num_judges=None,
+        scoring_rule="diving",
+        num_judges=7,
         dropout=0.5,
     )
     features = torch.rand(1, 1, model.backbone.feature_dim)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,11 @@ def plain(
 
 @pytest.fixture
 def train(small_params: MakeParams, tiny_data: TinyData, tmp_path: Path) -> Train:
+    folders = count()
+
     def run(**changes: Any) -> Seen:
-        return watch(small_params(PLAIN | changes), tiny_data, tmp_path)
+        # a folder of its own, or a second training would go on from the first one's work
+        return watch(small_params(PLAIN | changes), tiny_data, tmp_path / str(next(folders)))
 
     return run
 
@@ -233,6 +236,18 @@ def test_fp16_gradients_are_clipped_at_their_own_scale(plain: Seen, train: Train
     assert_full_precision(seen)
 
 
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_features_for_a_head_are_computed_as_the_parameters_say(
+    train: Train, precision: torch.dtype | None
+):
+    """Without gradients, once for each sample, in batches and in the precision of the file."""
+    name = "bf16" if precision else "fp32"
+    seen = train(test_batch_size=3, **{"train.finetune": "head", "train.precision": name})
+    assert seen.train.passes == []
+    assert seen.val.sizes == [6, 2, 6]  # two clips of each of four and of three samples
+    assert {one.autocast for one in seen.val.passes} == {precision}
+
+
 # --- Clips ----------------------------------------------------------------------------------------
 
 
@@ -344,7 +359,6 @@ def test_clips_flip(train: Train):
     seen = train(**{"train.clips.flip": True} | ONE_CLIP)
     flips = [way["flip"] for way in choices_of(seen.train, start=[1], flip=[False, True])]
     assert 3 <= sum(flips) <= 17
-    assert len(set(zip(*[iter(flips)] * 4, strict=True))) > 1  # not the same in every epoch
     both = choices_of(seen.val, start=[1], flip=[False, True])
     assert not any(way["flip"] for way in both)
 
@@ -358,23 +372,28 @@ def test_clips_jitter(train: Train):
     assert {tuple(way.values()) for way in choices_of(seen.val, start=[1], **shifts)} == {(1, 0, 0)}
 
 
+def gains(mode: Mode) -> np.ndarray:
+    """Return each sample's factors on red, green and blue, (N, 3)."""
+    factors = []
+    for name, clips in clips_of(mode, per_sample=1):
+        ratio = clips[0] / pixels(name, start=1)
+        assert (np.ptp(ratio, axis=(1, 2, 3)) < 1e-4).all()
+        factors.append(ratio.mean(axis=(1, 2, 3)))
+    return np.array(factors)
+
+
 def test_clips_color_jitter(train: Train):
-    seen = train(**{"train.clips.color_jitter": 0.05} | ONE_CLIP)
-
-    def gains(mode: Mode) -> np.ndarray:
-        """Return each sample's factors on red, green and blue, (N, 3)."""
-        factors = []
-        for name, clips in clips_of(mode, per_sample=1):
-            ratio = clips[0] / pixels(name, start=1)
-            assert (np.ptp(ratio, axis=(1, 2, 3)) < 1e-4).all()
-            factors.append(ratio.mean(axis=(1, 2, 3)))
-        return np.array(factors)
-
+    """Each sample of each epoch has factors of its own, and each seed others."""
+    changes = {"train.clips.color_jitter": 0.05} | ONE_CLIP
+    seen, other = train(**changes), train(**changes | {"seed": 1, "num_epochs": 1})
     found = gains(seen.train)
     assert found.shape == (20, 3)
     assert len(np.unique(found.round(6))) == 60
     assert 0.95 <= found.min() < 0.96 < 1.04 < found.max() <= 1.05
     np.testing.assert_allclose(gains(seen.val), 1.0, atol=1e-5)
+    others = gains(other.train)
+    assert others.shape == (4, 3)
+    assert not set(found.round(5).ravel()) & set(others.round(5).ravel())
 
 
 @pytest.mark.parametrize(("cache", "reads"), [(True, 1), (False, 2)])

@@ -9,6 +9,7 @@ from tests.tiny_training import MakeParams, TinyData
 
 from dae_aqa.errors import DaeAqaError, ModelError, SplitError
 from dae_aqa.training import features as features_module
+from dae_aqa.training.feeds import FeatureFeed
 from dae_aqa.training.samples import select_samples
 
 SEVEN = "8;8;8;8;8;8;8"
@@ -68,3 +69,28 @@ def test_features_that_are_not_finite_name_their_sample_and_are_not_kept(
     with pytest.raises(ModelError, match=r"sample 't2': its features hold NaN"):
         tiny_data.train(small_params({"train.finetune": "head"}), tmp_path)
     assert list((tmp_path / "features").iterdir()) == []
+
+
+def test_samples_carry_their_own_scores_in_the_order_of_the_split_table():
+    annotations, _ = tables(final_score=51.0, difficulty=1.5)
+    splits = pd.DataFrame({"sample_id": ["two", "three", "one"], "split": ["val", "test", "val"]})
+    known = select_samples(
+        annotations, splits, split="val", scoring_rule="diving", with_judges=True
+    )
+    assert known.sample_ids == ["two", "one"]
+    assert known.targets.final_score.tolist() == [51.0, 72.0]
+    assert known.targets.difficulty.tolist() == [1.5, 3.0]
+    assert known.targets.execution_score.tolist() == [34.0, 24.0]
+    assert known.targets.judge_scores is not None
+    assert known.targets.judge_scores.tolist() == [[8.0] * 7] * 2
+
+
+def test_a_head_is_fed_the_mean_of_a_samples_clips():
+    features = torch.tensor([[[1.0, 2.0], [3.0, 6.0]], [[5.0, 5.0], [0.0, 1.0]]])
+    feed = FeatureFeed(features, device=torch.device("cpu"))
+    batches = list(feed.batches([[1], [0, 1]], epoch=4))
+    assert [indices.tolist() for indices, _ in batches] == [[1], [0, 1]]
+    assert [inputs.tolist() for _, inputs in batches] == [
+        [[[2.5, 3.0]]],
+        [[[2.0, 4.0]], [[2.5, 3.0]]],
+    ]
