@@ -16,7 +16,7 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 RESULTS_DIR = REPO_ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(REPO_ROOT / "src"))
 
-from dae_aqa.frames.store import SampleMeta  # noqa: E402  (found by the line above)
+from dae_aqa.packs.store import SampleMeta  # noqa: E402  (found by the line above)
 
 _PACKAGES = (
     "torch",

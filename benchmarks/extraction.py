@@ -21,9 +21,10 @@ from typing import Any
 import pandas as pd
 
 from _common import markdown_table, write_result
-from dae_aqa.frames.extract import ExtractOptions, extract_samples
-from dae_aqa.frames.ffmpeg import find_ffmpeg, run_released_command
-from dae_aqa.frames.probe import video_index
+from dae_aqa.extraction.extract import extract_samples
+from dae_aqa.extraction.options import ExtractOptions
+from dae_aqa.video.ffmpeg import find_ffmpeg, run_released_command
+from dae_aqa.video.probe import video_index
 
 RATE = 25
 SAMPLE_FRAMES = 103

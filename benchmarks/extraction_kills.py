@@ -28,7 +28,8 @@ sys.path.insert(0, str(REPO_ROOT / "tests" / "frames"))
 from numbered_videos import MAKERS
 
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.frames.extract import ExtractionReport, ExtractOptions, extract_samples
+from dae_aqa.extraction.extract import ExtractionReport, extract_samples
+from dae_aqa.extraction.options import ExtractOptions
 
 OPTIONS = ExtractOptions(
     num_frames=40,

@@ -31,11 +31,11 @@ sys.path.insert(0, str(REPO_ROOT / "tests" / "frames"))
 from numbered_videos import MAKERS, forge_x264_build, read_number
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames.decode import read_all_frames, read_frames
-from dae_aqa.frames.ffmpeg import run_released_command
-from dae_aqa.frames.index import VideoIndex, build_index
-from dae_aqa.frames.numbering import reference_numbers
-from dae_aqa.frames.upright import to_upright_rgb
+from dae_aqa.video.decode import read_all_frames, read_frames
+from dae_aqa.video.ffmpeg import run_released_command
+from dae_aqa.video.index import VideoIndex, build_index
+from dae_aqa.video.numbering import reference_numbers
+from dae_aqa.video.upright import to_upright_rgb
 
 MAX_RUN_FRAMES = 40
 

@@ -17,12 +17,14 @@ import torch
 import yaml
 
 from _common import REPO_ROOT, markdown_table, write_result
-from dae_aqa.device import set_determinism
-from dae_aqa.models import build_model, make_targets
-from dae_aqa.params import Params, parse_params
-from dae_aqa.training.feeds import FeatureFeed
+from dae_aqa.inference.device import set_determinism
+from dae_aqa.inference.feeds import FeatureFeed
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.build import build_model
+from dae_aqa.models.targets import make_targets
+from dae_aqa.options import parse_options
+from dae_aqa.params import Params
 from dae_aqa.training.loop import fit
-from dae_aqa.training.samples import ScoredSamples
 
 NUM_TRAIN, NUM_VAL, NUM_CLIPS, FEATURE_DIM = 900, 159, 10, 1024
 
@@ -53,7 +55,7 @@ def main() -> None:
     content |= {"num_epochs": args.epochs, "train_batch_size": args.batch, "lr": 1e-3}
     content |= {"weight_decay": 1e-2, "backbone": "i3d"}
     content["train"] |= {"finetune": "head"}
-    params = parse_params(Params, content, source="params.yaml")
+    params = parse_options(Params, content, source="params.yaml")
     torch.set_num_threads(args.threads)
     set_determinism(params.train.deterministic)
     torch.manual_seed(params.seed)

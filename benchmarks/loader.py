@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from _common import markdown_table, plain_meta, write_result
 from dae_aqa.clips.decode import decode_frames
-from dae_aqa.frames.store import PackedSample, write_packed_sample
+from dae_aqa.packs.store import PackedSample, write_packed_sample
 
 FRAMES, SIZE, STORED, CROP = 103, (640, 360), (455, 256), 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

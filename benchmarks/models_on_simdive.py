@@ -34,15 +34,16 @@ from scipy import ndimage, stats
 
 from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
 from dae_aqa.clips.dataset import SampleDataset
-from dae_aqa.datasets.simdive import NOISE_LAWS, SimDiveOptions
 from dae_aqa.datasets.simdive.generation import tables
-from dae_aqa.evaluation import evaluate_predictions
-from dae_aqa.params import Params, parse_params
-from dae_aqa.prediction import predict
-from dae_aqa.predictions import build_predictions
-from dae_aqa.splits import make_splits
-from dae_aqa.training.inputs import plain_feed
-from dae_aqa.training.samples import select_samples
+from dae_aqa.datasets.simdive.options import NOISE_LAWS, SimDiveOptions
+from dae_aqa.inference.inputs import plain_feed
+from dae_aqa.inference.predict import predict
+from dae_aqa.inference.samples import select_samples
+from dae_aqa.metrics.summary import evaluate_predictions
+from dae_aqa.options import parse_options
+from dae_aqa.params import Params
+from dae_aqa.splits.make import make_splits
+from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.session import train_model
 
 RESULT = RESULTS_DIR / "models_on_simdive.json"
@@ -88,7 +89,7 @@ def parameters(changes: Mapping[str, Any], *, seed: int, num_threads: int) -> Pa
         for section in sections:
             target = target[section]
         target[name] = value
-    return parse_params(Params, content, source="params.yaml")
+    return parse_options(Params, content, source="params.yaml")
 
 
 def keep_decoded_frames() -> None:

@@ -24,19 +24,21 @@ import torch
 import yaml
 
 from _common import REPO_ROOT, markdown_table, write_result
-from dae_aqa.calibration import coverage
-from dae_aqa.datasets.simdive import SimDiveOptions
 from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.judging import NUM_JUDGES
-from dae_aqa.device import set_determinism
-from dae_aqa.metrics import spearman
-from dae_aqa.models import LOSSES, build_model
-from dae_aqa.params import Params, parse_params
-from dae_aqa.prediction import predict
-from dae_aqa.training.feeds import FeatureFeed
+from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.inference.device import set_determinism
+from dae_aqa.inference.feeds import FeatureFeed
+from dae_aqa.inference.predict import predict
+from dae_aqa.inference.samples import select_samples
+from dae_aqa.metrics.accuracy import spearman
+from dae_aqa.metrics.calibration import coverage
+from dae_aqa.models.build import build_model
+from dae_aqa.models.losses import LOSSES
+from dae_aqa.options import parse_options
+from dae_aqa.params import Params
 from dae_aqa.training.loop import fit
-from dae_aqa.training.samples import select_samples
 
 NUM_TRAIN = (430, 1059, 4000)
 NUM_VAL, NUM_TEST, NUM_EPOCHS = 110, 1000, 60
@@ -66,7 +68,7 @@ def parameters(loss: str, *, seed: int) -> Params:
     if loss == "mse":
         content["train"]["loss"] |= {"mse_warmup_fraction": 0.0}
         content["train"] |= {"calibrate_sigma": False}
-    return parse_params(Params, content, source="params.yaml")
+    return parse_options(Params, content, source="params.yaml")
 
 
 def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:

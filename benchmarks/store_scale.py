@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from _common import markdown_table, write_result
-from dae_aqa.frames.store import SampleMeta, write_packed_sample
+from dae_aqa.packs.store import SampleMeta, write_packed_sample
 
 IMAGES, IMAGE_BYTES = 115, 25_000
 

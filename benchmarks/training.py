@@ -37,14 +37,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from _common import RESULTS_DIR, markdown_table, plain_meta, write_result
 from dae_aqa.clips.dataset import SampleDataset
-from dae_aqa.clips.sampling import ClipLayout
-from dae_aqa.device import compile_in_place, keep_freed_memory
-from dae_aqa.frames.store import write_packed_sample
-from dae_aqa.models import LossOptions, ScoreModel, build_model, make_targets
-from dae_aqa.models.backbones import I3D, IMAGENET
+from dae_aqa.clips.layout import ClipLayout
+from dae_aqa.inference.device import compile_in_place, keep_freed_memory
+from dae_aqa.inference.feeds import ClipFeed
+from dae_aqa.inference.predict import autocast
+from dae_aqa.models.backbones import I3D
 from dae_aqa.models.backbones.i3d import ConvUnit, Mixed, SamePool
-from dae_aqa.prediction import autocast
-from dae_aqa.training.feeds import ClipFeed
+from dae_aqa.models.build import build_model
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.normalization import IMAGENET
+from dae_aqa.models.options import LossOptions
+from dae_aqa.models.targets import make_targets
+from dae_aqa.packs.store import write_packed_sample
 from dae_aqa.training.schedule import make_optimizer
 
 NUM_FRAMES, SIZE, STORED = 103, (640, 360), (455, 256)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dae_aqa.annotations import execution_scores, read_annotations
+from dae_aqa.tables.annotations import execution_scores, read_annotations
 
 QUANTILES = (0.98, 0.75, 0.45, 0.2, 0.03)
 NUM_MOMENTS, WINDOW_FRAMES = 12, 68  # the last WINDOW_FRAMES before the annotated end

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dae_aqa.runtime import project_root, run_stage
+from dae_aqa.running.runtime import project_root, run_stage
 
 CHECKED = Path("data/checked.txt")
 
@@ -10,7 +10,7 @@ CHECKED = Path("data/checked.txt")
 def main() -> None:
     """Write a file that is always the same, so that nothing runs again for it."""
     # imported here: Ctrl-C meanwhile is then no traceback
-    from dae_aqa.check import check_project, warn_of_changed_sources
+    from dae_aqa.params.check import check_project, warn_of_changed_sources
 
     check_project(root=project_root())
     warn_of_changed_sources(root=project_root())

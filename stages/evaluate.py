@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dae_aqa.runtime import cache_dir, run_stage
+from dae_aqa.running.runtime import cache_dir, run_stage
 
 DATA = Path("data")
 FRAMES_DIR = DATA / "frames"
@@ -16,13 +16,19 @@ def main() -> None:
     # imported here: Ctrl-C meanwhile is then no traceback
     import pandas as pd
 
-    from dae_aqa.annotations import read_annotations
+    from dae_aqa.datasets import DATASETS
+    from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
     from dae_aqa.params import load_params
-    from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
-    from dae_aqa.splits import read_splits
+    from dae_aqa.splits.make import read_splits
+    from dae_aqa.tables.annotations import read_annotations
 
+    params = load_params()
     evaluate_and_report(
-        load_params(),
+        params.training,
+        evaluate=params.evaluate,
+        dataset=DATASETS[params.dataset],
+        scoring_rule=params.dataset_options.scoring_rule,
+        params=params.used,
         tables=EvaluationTables(
             annotations=read_annotations(DATA / "annotations.csv"),
             splits=read_splits(DATA / "splits.csv"),

@@ -1,9 +1,8 @@
 """Stage 2: cut each sample's frames out of its video and pack them into one file."""
 
-from dataclasses import asdict
 from pathlib import Path
 
-from dae_aqa.runtime import cache_dir, run_stage
+from dae_aqa.running.runtime import cache_dir, run_stage
 
 VIDEOS_DIR = Path("data/videos")
 ANNOTATIONS = Path("data/annotations.csv")
@@ -15,9 +14,10 @@ NOTES = Path("data/extraction_notes.csv")
 def main() -> None:
     """Pack every sample's frames; list what was excluded and what is odd."""
     # imported here: Ctrl-C meanwhile is then no traceback
-    from dae_aqa.annotations import read_annotations
-    from dae_aqa.frames.extract import ExtractOptions, extract_samples
+    from dae_aqa.extraction.extract import extract_samples
+    from dae_aqa.extraction.options import ExtractOptions
     from dae_aqa.params import load_params
+    from dae_aqa.tables.annotations import read_annotations
 
     params = load_params()
     report = extract_samples(
@@ -26,7 +26,7 @@ def main() -> None:
         frames_dir=FRAMES_DIR,
         cache_dir=cache_dir("frames"),
         options=ExtractOptions(
-            **asdict(params.extract_frames), numbering=params.dataset_params.frame_numbering
+            **dict(params.extract_frames), numbering=params.dataset_options.frame_numbering
         ),
     )
     report.excluded.to_csv(EXCLUDED, index=False, lineterminator="\n")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dae_aqa.runtime import run_stage
+from dae_aqa.running.runtime import run_stage
 
 ANNOTATIONS = Path("data/annotations.csv")
 EXCLUDED = Path("data/excluded.csv")
@@ -14,9 +14,10 @@ def main() -> None:
     # imported here: Ctrl-C meanwhile is then no traceback
     import pandas as pd
 
-    from dae_aqa.annotations import read_annotations
+    from dae_aqa.datasets import DATASETS
     from dae_aqa.params import load_params
-    from dae_aqa.splits import make_splits
+    from dae_aqa.splits.make import make_splits
+    from dae_aqa.tables.annotations import read_annotations
 
     params = load_params()
     annotations = read_annotations(ANNOTATIONS)
@@ -25,7 +26,7 @@ def main() -> None:
     splits = make_splits(
         annotations[~annotations["sample_id"].isin(excluded["sample_id"])],
         source=section.source,
-        is_users_own=params.dataset == "csv",
+        is_users_own=DATASETS[params.dataset].is_users_own,
         test_fraction=section.test_fraction,
         val_fraction=section.val_fraction,
         group_by=section.group_by,

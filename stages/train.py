@@ -5,7 +5,7 @@ Resumes by itself: kill it, run `dvc repro` again, and it goes on after the last
 
 from pathlib import Path
 
-from dae_aqa.runtime import cache_dir, run_stage
+from dae_aqa.running.runtime import cache_dir, run_stage
 
 ANNOTATIONS = Path("data/annotations.csv")
 SPLITS = Path("data/splits.csv")
@@ -17,13 +17,27 @@ HISTORY = Path("reports/training.csv")
 def main() -> None:
     """Write the trained model and its learning curves."""
     # imported here: Ctrl-C meanwhile is then no traceback
-    from dae_aqa.annotations import read_annotations
+    from dae_aqa.options import flatten
     from dae_aqa.params import load_params
-    from dae_aqa.splits import read_splits
-    from dae_aqa.tracked_training import train_and_track
+    from dae_aqa.splits.make import read_splits
+    from dae_aqa.tables.annotations import read_annotations
+    from dae_aqa.training.stage import import_and_track, train_and_track
 
+    params = load_params()
+    checkpoint = params.evaluate.checkpoint
+    if checkpoint is not None:
+        import_and_track(
+            Path(checkpoint),
+            options=params.training,
+            params=flatten(params.used),
+            model_path=MODEL,
+            history_path=HISTORY,
+        )
+        return
     train_and_track(
-        load_params(),
+        params.training,
+        scoring_rule=params.dataset_options.scoring_rule,
+        params=flatten(params.used),
         annotations=read_annotations(ANNOTATIONS),
         splits=read_splits(SPLITS),
         frames_dir=FRAMES_DIR,

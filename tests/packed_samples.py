@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dae_aqa.frames.store import SampleMeta, write_packed_sample
+from dae_aqa.packs.store import SampleMeta, write_packed_sample
 
 MARGIN = 2
 WIDTH, HEIGHT = 48, 40

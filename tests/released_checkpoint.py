@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dae_aqa.models import build_model
+from dae_aqa.models.build import build_model
 
 
 def write_released_checkpoint(path: Path) -> Path:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dae_aqa.evaluation import evaluate_predictions
+from dae_aqa.evaluation.stage import EvaluationTables, _report_inputs
+from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.params import load_params
-from dae_aqa.predictions import build_predictions
 from dae_aqa.report import write_report
-from dae_aqa.scored_report import EvaluationTables, _report_inputs
+from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.history import COLUMNS
 from tests.packed_samples import draw_frames, write_pack
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dae_aqa.clips.sampling import ClipLayout
-from dae_aqa.models import IMAGENET, build_model
-from dae_aqa.trained_model import TrainedModel
+from dae_aqa.clips.layout import ClipLayout
+from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.models.build import build_model
+from dae_aqa.models.normalization import IMAGENET
 
 # not scaled, so that an oracle can cut it by hand; 36 px with the jitter's margin
 LAYOUT = ClipLayout(starts=(0, 3), num_frames=8, stride=1, crop_px=32, size_px=32, jitter_px=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dae_aqa.predictions import COLUMNS as PREDICTION_COLUMNS
+from dae_aqa.tables.predictions import COLUMNS as PREDICTION_COLUMNS
 from dae_aqa.training.history import COLUMNS as EPOCH_COLUMNS
 
 TABLES = {"reports/training.csv": EPOCH_COLUMNS, "reports/predictions.csv": PREDICTION_COLUMNS}

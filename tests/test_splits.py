@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dae_aqa.annotations import COLUMNS as ANNOTATION_COLUMNS
 from dae_aqa.errors import SplitError
-from dae_aqa.splits import check_splits, make_splits, read_splits
+from dae_aqa.splits.make import check_splits, make_splits, read_splits
+from dae_aqa.tables.annotations import COLUMNS as ANNOTATION_COLUMNS
 
 OPTIONS = {
     "source": "random",

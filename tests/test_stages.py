@@ -21,8 +21,8 @@ import pytest
 import torch
 
 from dae_aqa.errors import OutputError, SplitError
-from dae_aqa.frames.store import PackedSample
-from dae_aqa.trained_model import TrainedModel
+from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.packs.store import PackedSample
 from tests.edit_params import edit_params
 from tests.frames.numbered_videos import HEIGHT, WIDTH, read_number, write_video
 

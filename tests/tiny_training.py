@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.params import Params
-from dae_aqa.trained_model import TrainedModel
 from dae_aqa.training.loop import EpochCallback, FitResult
 from dae_aqa.training.session import train_model
 from tests.packed_samples import draw_frames, write_pack

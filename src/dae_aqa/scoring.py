@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dae_aqa.errors import ScoringError
+from dae_aqa.options import one_of
 
 # Final scores are compared with this slack: some official score sheets round to one decimal.
 OFFICIAL_TOLERANCE = 0.05
@@ -91,6 +92,7 @@ SCORING_RULES: dict[str, ScoringRule] = {
     "synchronised_diving_11": ScoringRule(execution=synchronised_diving_eleven, num_judges=(11,)),
     "sum_of_elements": ScoringRule(execution=sum_of_elements, num_judges=()),
 }
+RuleName = Annotated[str, one_of(SCORING_RULES)]
 
 
 def scoring_rule(name: str, *, num_judges: int) -> ScoringRule:

@@ -13,11 +13,11 @@ import torch
 from tests.packed_samples import HEIGHT, MARGIN, WIDTH, draw_frames, write_pack
 
 from dae_aqa.clips.dataset import SampleDataset, collate, scale_frames
-from dae_aqa.clips.sampling import ClipLayout
+from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.transform import make_clips
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.models import IMAGENET
-from dae_aqa.training.feeds import ClipFeed
+from dae_aqa.inference.feeds import ClipFeed
+from dae_aqa.models.normalization import IMAGENET
 
 WINDOW = 12
 SAMPLE_IDS = ["a", "b", "c", "d"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dae_aqa.clips.sampling import Augmentation, ClipLayout
+from dae_aqa.clips.augmentation import Augmentation
+from dae_aqa.clips.layout import ClipLayout
 
 PUBLISHED = ClipLayout(
     starts=(0, 10, 20, 30, 40, 50, 60, 70, 80, 87),

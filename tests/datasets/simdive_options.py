@@ -1,6 +1,6 @@
 """Small simulator options for tests; not a test module."""
 
-from dae_aqa.datasets.simdive import SimDiveOptions
+from dae_aqa.datasets.simdive.options import SimDiveOptions
 
 
 def simdive_options(**changes: object) -> SimDiveOptions:

@@ -6,18 +6,16 @@ import pytest
 from mtl_release import write_release
 from test_csv_table import write_video
 
-from dae_aqa.annotations import COLUMNS
 from dae_aqa.datasets import ADAPTERS, adapters, load_dataset, simdive
+from dae_aqa.datasets.csv.options import CsvOptions
+from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
+from dae_aqa.datasets.options import DownloadOptions
+from dae_aqa.datasets.simdive.options import SimDiveOptions
 from dae_aqa.errors import DownloadError
-from dae_aqa.params import (
-    CsvParams,
-    DatasetName,
-    DownloadParams,
-    MtlAqaParams,
-    SimDiveParams,
-)
+from dae_aqa.params import DatasetName
+from dae_aqa.tables.annotations import COLUMNS
 
-DOWNLOAD = DownloadParams(num_workers=1, num_retries=0, timeout_seconds=5.0, allow_missing=False)
+DOWNLOAD = DownloadOptions(num_workers=1, num_retries=0, timeout_seconds=5.0, allow_missing=False)
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def test_every_dataset_of_the_params_has_an_adapter() -> None:
 def test_csv(project: Path) -> None:
     write_video(project / "own" / "a.mp4", num_frames=12)
     (project / "scores.csv").write_text("sample_id,video,score\nx,a.mp4,7.5\n")
-    options = CsvParams(
+    options = CsvOptions(
         annotations_csv="scores.csv",
         videos_dir="own",
         min_score=0,
@@ -68,7 +66,7 @@ def test_mtl_aqa(project: Path) -> None:
     (project / "own").mkdir()
     for name in ("1.mp4", "2.mp4"):
         (project / "own" / name).write_bytes(name.encode())
-    options = MtlAqaParams(
+    options = MtlAqaOptions(
         annotations_source="release",
         videos_dir="own",
         video_list=None,
@@ -85,7 +83,7 @@ def test_mtl_aqa(project: Path) -> None:
         load("mtl_aqa", options, project)
 
 
-SIMDIVE = SimDiveParams(
+SIMDIVE = SimDiveOptions(
     num_dives=2,
     dives_per_video=1,
     test_fraction=0.5,

@@ -9,9 +9,9 @@ import numpy as np
 import openpyxl
 import pytest
 
-from dae_aqa.annotations import COLUMNS
-from dae_aqa.datasets.csv_table import import_csv_dataset, read_csv_dataset
+from dae_aqa.datasets.csv.table import import_csv_dataset, read_csv_dataset
 from dae_aqa.errors import AnnotationError
+from dae_aqa.tables.annotations import COLUMNS
 
 HEADER = "sample_id,video,start_frame,end_frame,start_seconds,end_seconds,score,difficulty"
 NUM_FRAMES, FPS = 60, 10

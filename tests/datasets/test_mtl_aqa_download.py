@@ -11,11 +11,11 @@ from loopback import Answer, Server, serve, video
 from mtl_release import write_release
 
 from dae_aqa.datasets import fetch, video_fetch
-from dae_aqa.datasets.mtl_aqa import download
+from dae_aqa.datasets.mtl_aqa.download import download
 from dae_aqa.datasets.mtl_aqa.videos import read_addresses
-from dae_aqa.datasets.tables import DatasetTables
 from dae_aqa.datasets.video_fetch import VideoCache
 from dae_aqa.errors import AnnotationError, DownloadError
+from dae_aqa.tables.dataset import DatasetTables
 
 FIRST = bytes(range(251)) * 1200  # what the "videos" hold: yt-dlp does not look inside
 SECOND = bytes(reversed(range(241))) * 1100

@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 from mtl_release import MARKS, dive, dives, row, write_pickle, write_release, write_workbook
 
-from dae_aqa.annotations import COLUMNS, parse_judge_scores
-from dae_aqa.datasets.mtl_aqa import ReleaseReport, read_release
-from dae_aqa.datasets.mtl_aqa.release import dive_code
+from dae_aqa.datasets.mtl_aqa.release import ReleaseReport, dive_code, read_release
 from dae_aqa.datasets.mtl_aqa.workbooks import (
     WorkbookDive,
     read_mark,
@@ -19,6 +17,7 @@ from dae_aqa.datasets.mtl_aqa.workbooks import (
     read_workbook,
 )
 from dae_aqa.errors import AnnotationError
+from dae_aqa.tables.annotations import COLUMNS, parse_judge_scores
 
 DICTIONARY = f"{mtl_release.READY}/final_annotations_dict.pkl"
 

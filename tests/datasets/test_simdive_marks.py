@@ -8,21 +8,16 @@ import yaml
 from scipy.stats import spearmanr
 from simdive_options import simdive_options
 
-from dae_aqa.datasets.simdive import (
-    FAULT_WEIGHTS,
-    NOISE_LAWS,
-    SimDiveOptions,
-    simulate_dives,
-    single_fault_baselines,
-    tables,
-)
+from dae_aqa.datasets.simdive.baselines import single_fault_baselines
 from dae_aqa.datasets.simdive.catalogue import (
     DIVE_KINDS,
     DIVE_PROBABILITIES,
     parse_dive_number,
 )
-from dae_aqa.datasets.simdive.dives import mark_from_faults
+from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS, mark_from_faults, simulate_dives
+from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.judging import noise_sd, true_sigma_execution
+from dae_aqa.datasets.simdive.options import NOISE_LAWS, SimDiveOptions
 from dae_aqa.errors import EvaluationError
 
 NUM_DIVES = 3000

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from simdive_options import simdive_options
 
-from dae_aqa.datasets.simdive import FAULT_WEIGHTS, simulate_dives
 from dae_aqa.datasets.simdive.catalogue import DIVE_KINDS
+from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS, simulate_dives
 from dae_aqa.datasets.simdive.motion import plan_motion, world_points
 from dae_aqa.datasets.simdive.render import dive_frames, random_looks
 from dae_aqa.datasets.simdive.scene import paint_venue

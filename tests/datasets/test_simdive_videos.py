@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from simdive_options import simdive_options
 
-from dae_aqa.annotations import COLUMNS
-from dae_aqa.datasets.simdive import FAULT_WEIGHTS, broadcast, generate, tables
+from dae_aqa.datasets.simdive import broadcast
 from dae_aqa.datasets.simdive.broadcast import dive_in_motion, plan_video
+from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
+from dae_aqa.datasets.simdive.generation import generate, tables
 from dae_aqa.errors import ParamsError
+from dae_aqa.tables.annotations import COLUMNS
 
 OPTIONS = simdive_options()
 

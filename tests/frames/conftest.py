@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from numbered_videos import MAKERS
 
-from dae_aqa.frames.options import ExtractOptions
+from dae_aqa.extraction.options import ExtractOptions
 
 NUM_FRAMES = 120
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dae_aqa.frames.ffmpeg import find_ffmpeg
+from dae_aqa.video.ffmpeg import find_ffmpeg
 
 WIDTH, HEIGHT, CELL = 160, 96, 16
 NUM_BITS = 20  # written twice, the second time inverted: 40 of the 60 cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dae_aqa.frames.bitstream import (
+from dae_aqa.video.bitstream import (
     is_clean_start,
     is_skippable,
     nal_length_size,

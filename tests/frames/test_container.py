@@ -13,11 +13,11 @@ import pytest
 from numbered_videos import encode
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames import container
-from dae_aqa.frames.container import open_video
-from dae_aqa.frames.decode import read_frames
-from dae_aqa.frames.index import build_index
-from dae_aqa.frames.probe import probe_video
+from dae_aqa.video import container
+from dae_aqa.video.container import open_video
+from dae_aqa.video.decode import read_frames
+from dae_aqa.video.index import build_index
+from dae_aqa.video.probe import probe_video
 
 
 def write_gif(path: Path, *, width: int, height: int) -> Path:
@@ -42,7 +42,7 @@ def test_pictures_that_would_fill_the_memory_are_refused(
 def test_a_refusal_takes_no_memory(tmp_path: Path) -> None:
     path = write_gif(tmp_path / "bomb.gif", width=16000, height=16000)
     code = (
-        "import resource, sys; from pathlib import Path; from dae_aqa.frames.probe import *\n"
+        "import resource, sys; from pathlib import Path; from dae_aqa.video.probe import *\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
         "before = peak()\n"
         "try: probe_video(Path(sys.argv[1]))\n"

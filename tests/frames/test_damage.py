@@ -12,11 +12,11 @@ import pytest
 from numbered_videos import forge_x264_build, read_number, remux
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames import decode
-from dae_aqa.frames.container import open_video
-from dae_aqa.frames.decode import read_all_frames, read_frames
-from dae_aqa.frames.index import VideoIndex, build_index
-from dae_aqa.frames.upright import to_upright_rgb
+from dae_aqa.video import decode
+from dae_aqa.video.container import open_video
+from dae_aqa.video.decode import read_all_frames, read_frames
+from dae_aqa.video.index import VideoIndex, build_index
+from dae_aqa.video.upright import to_upright_rgb
 
 
 def picture_hash(frame: Any) -> str:

@@ -18,9 +18,10 @@ from numbered_videos import read_number
 from sample_table import table
 
 from dae_aqa.errors import ParamsError, VideoError
-from dae_aqa.frames.extract import ExtractionReport, ExtractOptions, extract_samples
-from dae_aqa.frames.probe import count_frames
-from dae_aqa.frames.store import PackedSample
+from dae_aqa.extraction.extract import ExtractionReport, extract_samples
+from dae_aqa.extraction.options import ExtractOptions
+from dae_aqa.packs.store import PackedSample
+from dae_aqa.video.probe import count_frames
 
 Extract = Callable[..., ExtractionReport]
 
@@ -188,8 +189,8 @@ def test_reference_numbering_is_followed_and_reported(
     folders: dict[str, Path],
     with_options: Callable[..., ExtractOptions],
 ) -> None:
-    from dae_aqa.frames.numbering import reference_numbers
-    from dae_aqa.frames.probe import video_index
+    from dae_aqa.video.numbering import reference_numbers
+    from dae_aqa.video.probe import video_index
 
     video = numbered_video("h264_variable_mkv")
     put(video, folders, "v")
@@ -268,7 +269,7 @@ def test_a_kill_costs_nothing_that_was_finished(
     rows.to_csv(tmp_path / "rows.csv", index=False)
     code = (
         "import sys, pandas as pd; from pathlib import Path\n"
-        "from dae_aqa.frames.extract import *\n"
+        "from dae_aqa.extraction.extract import *\n"
         f"options = {options!r}\n"
         "rows = pd.read_csv(sys.argv[1], dtype={'video_id': str})\n"
         "extract_samples(annotations=rows, options=options, videos_dir=Path(sys.argv[2]),"

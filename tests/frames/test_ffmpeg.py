@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import pytest
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames.ffmpeg import count_reference_frames, find_ffmpeg
+from dae_aqa.video.ffmpeg import count_reference_frames, find_ffmpeg
 
 
 def test_the_bundled_binary_is_taken_whatever_is_on_the_path(

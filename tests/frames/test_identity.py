@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numbered_videos import MAKERS, read_number
 
-from dae_aqa.frames.decode import read_all_frames, read_frames
-from dae_aqa.frames.ffmpeg import run_released_command
-from dae_aqa.frames.index import build_index, load_index, save_index
-from dae_aqa.frames.numbering import reference_numbers
-from dae_aqa.frames.upright import UprightScaler, to_upright_rgb
+from dae_aqa.video.decode import read_all_frames, read_frames
+from dae_aqa.video.ffmpeg import run_released_command
+from dae_aqa.video.index import build_index, load_index, save_index
+from dae_aqa.video.numbering import reference_numbers
+from dae_aqa.video.upright import UprightScaler, to_upright_rgb
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 from sample_table import table
 
-from dae_aqa.frames.decode import read_all_frames
-from dae_aqa.frames.encode import encode_image
-from dae_aqa.frames.extract import ExtractOptions, extract_samples
-from dae_aqa.frames.ffmpeg import find_ffmpeg
-from dae_aqa.frames.probe import probe_video
-from dae_aqa.frames.store import PackedSample
-from dae_aqa.frames.upright import UprightScaler, to_upright_rgb
+from dae_aqa.extraction.encode import encode_image
+from dae_aqa.extraction.extract import extract_samples
+from dae_aqa.extraction.options import ExtractOptions
+from dae_aqa.packs.store import PackedSample
+from dae_aqa.video.decode import read_all_frames
+from dae_aqa.video.ffmpeg import find_ffmpeg
+from dae_aqa.video.probe import probe_video
+from dae_aqa.video.upright import UprightScaler, to_upright_rgb
 
 RED, GREEN, BLUE, YELLOW = (230, 20, 30), (30, 200, 40), (20, 40, 220), (240, 220, 20)
 HEIGHT, WIDTH = 96, 160

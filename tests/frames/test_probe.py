@@ -10,8 +10,8 @@ import pytest
 from numbered_videos import remux, write_video
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames.ffmpeg import count_reference_frames
-from dae_aqa.frames.probe import count_frames, find_video, probe_video, seconds_to_frame
+from dae_aqa.video.ffmpeg import count_reference_frames
+from dae_aqa.video.probe import count_frames, find_video, probe_video, seconds_to_frame
 
 
 def test_probe_describes_real_clips(shared_dir: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dae_aqa.errors import VideoError
-from dae_aqa.frames.window import SampleWindow, sample_window
+from dae_aqa.extraction.window import SampleWindow, sample_window
 
 
 def window(**changes: Any) -> SampleWindow:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dae_aqa.models import ScoreModel, Targets, build_model, make_targets
+from dae_aqa.models.build import build_model
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.targets import Targets, make_targets
 
 
 @pytest.fixture

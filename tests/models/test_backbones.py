@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models import IMAGENET, clip_features, load_i3d
 from dae_aqa.models.backbones import BACKBONES, I3D, TORCHVISION_MODELS, Small3d, build_backbone
 from dae_aqa.models.backbones.i3d import LAYOUTS, ConvUnit, SamePool, canonical_key
+from dae_aqa.models.build import load_i3d
+from dae_aqa.models.features import clip_features
+from dae_aqa.models.normalization import IMAGENET
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))

@@ -11,9 +11,7 @@ import pytest
 import torch
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models import (
-    ScoreModel,
-    Targets,
+from dae_aqa.models.build import (
     build_model,
     is_model_file,
     load_i3d,
@@ -21,6 +19,8 @@ from dae_aqa.models import (
     load_released_checkpoint,
     save_model,
 )
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.targets import Targets
 
 Build = Callable[[str], ScoreModel]
 

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dae_aqa.models import ScoreModel, build_model, for_inference
+from dae_aqa.models.build import build_model
+from dae_aqa.models.inference import for_inference
+from dae_aqa.models.model import ScoreModel
 
 
 def model_with(backbone: str) -> ScoreModel:

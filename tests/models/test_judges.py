@@ -7,7 +7,7 @@ import torch
 from dae_aqa import scoring
 from dae_aqa.models.heads import GaussianMlp, HeadOutput
 from dae_aqa.models.judges import JudgesHead, centred_variance, normal_points, propagate
-from dae_aqa.models.losses import LossOptions
+from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import Targets
 
 CASES = {  # rule, judges' means, own sigmas, common sigma

@@ -12,19 +12,12 @@ import torch
 from torch import nn
 
 from dae_aqa.errors import ModelError, ScoringError
-from dae_aqa.models import (
-    HEADS,
-    LOSSES,
-    HeadOutput,
-    LossOptions,
-    ScoreModel,
-    ScorePrediction,
-    Targets,
-    build_model,
-    check_features,
-    load_released_checkpoint,
-    make_targets,
-)
+from dae_aqa.models.build import HEADS, build_model, load_released_checkpoint
+from dae_aqa.models.heads import HeadOutput
+from dae_aqa.models.losses import LOSSES
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.options import LossOptions
+from dae_aqa.models.targets import ScorePrediction, Targets, check_features, make_targets
 
 Build = Callable[[str], ScoreModel]
 NLL = LossOptions(name="nll", alpha=0.5, beta=0.5, beta_nll=0.5)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dae_aqa.device import set_determinism
 from dae_aqa.errors import ModelError
+from dae_aqa.inference.device import set_determinism
 from dae_aqa.models.backbones import Backbone, build_backbone
 from dae_aqa.models.recompute import recompute_activations
 

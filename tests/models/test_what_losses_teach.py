@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from dae_aqa.models import LOSSES, LossOptions, Targets
 from dae_aqa.models.heads import ExecutionHead, GaussianMlp
+from dae_aqa.models.losses import LOSSES
+from dae_aqa.models.options import LossOptions
+from dae_aqa.models.targets import Targets
 
 NUM_TRAIN, NUM_TEST, FEATURE_DIM = 6000, 2000, 16
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from dae_aqa.errors import EvaluationError
-from dae_aqa.evaluation import evaluate_predictions
-from dae_aqa.predictions import build_predictions
+from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.report import ReportInputs, render_report, write_report
 from dae_aqa.report.answers import Answer, answer_all
+from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.history import COLUMNS
 
 BASELINES = {"fault_splash": 0.6, "fault_toe": 0.1, "splash_entry": 0.85, "ceiling": 0.97}

@@ -14,8 +14,7 @@ import pytest
 from drawn import Drawing
 from scipy import stats
 
-from dae_aqa.evaluation import evaluate_predictions
-from dae_aqa.predictions import build_predictions
+from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.report import ReportInputs, render_report
 from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
@@ -25,6 +24,7 @@ from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.residuals import error_figures
 from dae_aqa.report.slices import find_slices
 from dae_aqa.report.uncertainty import _pit_histogram, uncertainty_figures
+from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.history import COLUMNS, no_history
 
 NUM = 60

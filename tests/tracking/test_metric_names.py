@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dae_aqa.evaluation import Metrics, evaluate_predictions
-from dae_aqa.predictions import build_predictions
+from dae_aqa.metrics.summary import Metrics, evaluate_predictions
+from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.tracking.identity import flat_metrics
 from dae_aqa.tracking.metric_names import (
     best_metrics,

@@ -14,8 +14,8 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
 from tests.scored_windows import draw_windows, expected_scores, small_trained_model
 
-from dae_aqa.run_record import log_result
 from dae_aqa.tracking import start_training_run
+from dae_aqa.tracking.record import log_result
 
 
 def logged(root: Path, model: str = "dae_mt", *, has_difficulty: bool = True) -> PyFuncModel:

@@ -13,7 +13,8 @@ import yaml
 from tests.packed_samples import HEIGHT, MARGIN, WIDTH
 from tests.tiny_training import NUM_FRAMES, MakeParams, TinyData, make_tiny_data
 
-from dae_aqa.params import Params, parse_params
+from dae_aqa.options import parse_options
+from dae_aqa.params import Params
 
 SMALL = {
     "lr": 3e-3,
@@ -55,7 +56,7 @@ def small_params(repo_root: Path) -> MakeParams:
             for section in sections:
                 target = target[section]
             target[name] = value
-        return parse_params(Params, content, source="params.yaml")
+        return parse_options(Params, content, source="params.yaml")
 
     return make
 

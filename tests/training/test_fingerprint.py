@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tests.packed_samples import draw_frames, write_pack
 
-from dae_aqa.training.fingerprint import frames_digest, training_fingerprint
+from dae_aqa.packs.digest import frames_digest
+from dae_aqa.training.fingerprint import training_fingerprint
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from tests.tiny_training import MakeParams, TinyData
 from torch._inductor import config as inductor_config
 
 from dae_aqa.errors import FrameStoreError, TrainingError
+from dae_aqa.inference import features as features_module
+from dae_aqa.inference.samples import ScoredSamples, select_samples
+from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.params import Params
-from dae_aqa.trained_model import TrainedModel
-from dae_aqa.training import features as features_module
 from dae_aqa.training.loop import FitResult, fit
-from dae_aqa.training.samples import ScoredSamples, select_samples
 from dae_aqa.training.session import new_model
 
 Trained = tuple[TrainedModel, FitResult]

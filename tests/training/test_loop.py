@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from dae_aqa.errors import ModelError, TrainingError
-from dae_aqa.models import build_model, make_targets
-from dae_aqa.prediction import predict
+from dae_aqa.inference.feeds import FeatureFeed
+from dae_aqa.inference.predict import predict
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.build import build_model
+from dae_aqa.models.targets import make_targets
 from dae_aqa.training import loop
 from dae_aqa.training.checkpoint import load_checkpoint
-from dae_aqa.training.feeds import FeatureFeed
 from dae_aqa.training.history import best_epoch
 from dae_aqa.training.loop import FitResult, fit
-from dae_aqa.training.samples import ScoredSamples
 
 CPU = torch.device("cpu")
 FitHead = Callable[..., FitResult]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tests.tiny_training import MakeParams
 
-from dae_aqa.models import make_targets
-from dae_aqa.training.samples import ScoredSamples
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.targets import make_targets
 from dae_aqa.training.session import new_model
 
 

@@ -21,11 +21,14 @@ from scipy import stats
 from tests.tiny_training import MakeParams, TinyData, make_tiny_data
 from tests.training.seen import Mode, Seen, names_in, pixels, watch
 
-from dae_aqa import tracked_training
+from dae_aqa.clips.options import ClipOptions
 from dae_aqa.errors import TrainingError
-from dae_aqa.frames.store import PackedSample
-from dae_aqa.models import build_model, save_model
-from dae_aqa.params import ClipsParams, LossParams, Params, TrainParams
+from dae_aqa.models.build import build_model, save_model
+from dae_aqa.models.options import LossOptions
+from dae_aqa.packs.store import PackedSample
+from dae_aqa.params import Params
+from dae_aqa.training import stage as tracked_training
+from dae_aqa.training.options import TrainSection
 
 PLAIN: dict[str, Any] = {
     "num_epochs": 2,
@@ -418,7 +421,7 @@ def test_num_workers(train: Train, monkeypatch: pytest.MonkeyPatch):
             asked.append(num_workers)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("dae_aqa.training.feeds.DataLoader", Loader)
+    monkeypatch.setattr("dae_aqa.inference.feeds.DataLoader", Loader)
     for cache in (False, True):
         with pytest.raises(KeyboardInterrupt, match=r"^$"):
             train(num_workers=3, **{"train.clips.cache": cache})
@@ -626,7 +629,10 @@ TESTED_ELSEWHERE = {
 def test_every_parameter_has_its_test():
     sections = {"download", "extract_frames", "make_splits", "train", "evaluate", "datasets"}
     keys = {field.name for field in fields(Params)} - sections
-    keys |= {f"train.{field.name}" for field in fields(TrainParams)} - {"train.clips", "train.loss"}
-    keys |= {f"train.clips.{field.name}" for field in fields(ClipsParams)}
-    keys |= {f"train.loss.{field.name}" for field in fields(LossParams)}
+    keys |= {f"train.{field.name}" for field in fields(TrainSection)} - {
+        "train.clips",
+        "train.loss",
+    }
+    keys |= {f"train.clips.{field.name}" for field in fields(ClipOptions)}
+    keys |= {f"train.loss.{field.name}" for field in fields(LossOptions)}
     assert keys == TESTED_ABOVE | TESTED_ELSEWHERE.keys()

@@ -18,10 +18,10 @@ import pytest
 import torch
 from tests.tiny_training import MakeParams, TinyData
 
-from dae_aqa.device import resolve_device
 from dae_aqa.errors import TrainingError
+from dae_aqa.inference.device import resolve_device
+from dae_aqa.inference.processes import ALONE, Processes, joined, start_processes
 from dae_aqa.training.checkpoint import load_checkpoint
-from dae_aqa.training.processes import ALONE, Processes, joined, start_processes
 
 SCRIPT = Path(__file__).with_name("train_together.py")
 # nothing that depends on how a batch is shared: batch statistics, or dropout's generator

@@ -20,15 +20,16 @@ from tests.packed_samples import draw_frames, write_pack
 from tests.released_checkpoint import write_released_checkpoint
 from tests.tiny_training import MakeParams, TinyData
 
-from dae_aqa import tracked_training
 from dae_aqa.errors import ModelError, ParamsError
-from dae_aqa.models import IMAGENET, load_released_checkpoint
+from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
+from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.models.build import load_released_checkpoint
+from dae_aqa.models.normalization import IMAGENET
 from dae_aqa.params import Params
-from dae_aqa.scored_report import EvaluationTables, evaluate_and_report
-from dae_aqa.tracked_training import train_and_track
 from dae_aqa.tracking import Tracker
-from dae_aqa.trained_model import TrainedModel
+from dae_aqa.training import stage as tracked_training
 from dae_aqa.training.history import COLUMNS
+from dae_aqa.training.stage import train_and_track
 
 RELEASED: dict[str, Any] = {
     "model": "dae_mt",

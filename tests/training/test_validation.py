@@ -11,11 +11,12 @@ from scipy import stats
 from tests.tiny_training import MakeParams
 from tests.training.seen import watching
 
-from dae_aqa.models import build_model, make_targets
-from dae_aqa.training.feeds import FeatureFeed
+from dae_aqa.inference.feeds import FeatureFeed
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.build import build_model
+from dae_aqa.models.targets import make_targets
 from dae_aqa.training.history import best_epoch
 from dae_aqa.training.loop import FitResult, fit
-from dae_aqa.training.samples import ScoredSamples
 
 NUM_TRAIN, NUM_VAL = 24, 30
 CHANGES = {

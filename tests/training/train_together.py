@@ -16,14 +16,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dae_aqa.params import Params, parse_params
+from dae_aqa.inference.processes import joined
+from dae_aqa.options import parse_options
+from dae_aqa.params import Params
 from dae_aqa.training import loop
-from dae_aqa.training.processes import joined
 from dae_aqa.training.session import train_model
 
 
 def main(folder: Path) -> None:
-    params = parse_params(Params, json.loads((folder / "params.json").read_text()), source="params")
+    params = parse_options(
+        Params, json.loads((folder / "params.json").read_text()), source="params"
+    )
     counted: list[int] = []
     add = loop._LossWatch.add
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from dae_aqa.clips.augmentation import Augmentation, Augmenter
 from dae_aqa.clips.decode import decode_frames
-from dae_aqa.clips.sampling import Augmentation, ClipLayout
+from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.frames.store import PackedSample
-from dae_aqa.progress import Progress
+from dae_aqa.packs.store import PackedSample
+from dae_aqa.running.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,22 @@ class FrameBatch:
     offsets_px: Tensor
     color_gains: Tensor
 
+    @classmethod
+    def of_windows(cls, windows: Sequence[Tensor], layout: ClipLayout) -> FrameBatch:
+        """Return windows that are held in memory as one batch, not augmented.
+
+        Args:
+            windows: uint8 RGB, (F, 3, H, W) each: the frames of `ClipLayout.frame_indices`.
+            layout: of the clips.
+        """
+        plain = Augmentation.none(layout)
+        return collate(
+            [
+                SampleFrames(row, scale_frames(frames, layout), plain)
+                for row, frames in enumerate(windows)
+            ]
+        )
+
     def pin_memory(self) -> FrameBatch:
         """Return the batch in page-locked memory, for non-blocking copies to a GPU."""
         return FrameBatch(
@@ -86,11 +103,7 @@ class SampleDataset(Dataset[SampleFrames]):
         sample_ids: the samples, one packed file `<sample_id>.zip` each.
         frames_dir: folder of the packed files.
         layout: which frames, and their size.
-        augment: whether to draw augmentations (training).
-        num_shifts: places around its own to which the window may move, where augmenting.
-        flip: whether to mirror half of the samples, where augmenting.
-        color_jitter: each colour is scaled by 1 ± up to this, where augmenting.
-        seed: of the augmentations.
+        augmenter: draws the augmentations of training; None for none.
         cache: keep the scaled frames, about F * 3 * P * P bytes a sample.
 
     Raises:
@@ -103,21 +116,13 @@ class SampleDataset(Dataset[SampleFrames]):
         sample_ids: Sequence[str],
         frames_dir: Path,
         layout: ClipLayout,
-        augment: bool,
-        num_shifts: int,
-        flip: bool,
-        color_jitter: float,
-        seed: int,
+        augmenter: Augmenter | None,
         cache: bool,
     ) -> None:
         self.sample_ids = list(sample_ids)
         self.layout = layout
-        self.augment = augment
+        self._augmenter = augmenter
         self._frames_dir = frames_dir
-        self._num_shifts = num_shifts if augment else 0
-        self._flip = flip
-        self._color_jitter = color_jitter
-        self._seed = seed
         self._cache = self._decode_all() if cache else None
 
     def __len__(self) -> int:
@@ -126,26 +131,17 @@ class SampleDataset(Dataset[SampleFrames]):
     def __getitem__(self, key: tuple[int, int]) -> SampleFrames:
         # the epoch comes with the key, so that loader workers hold no state that could go stale
         epoch, index = key
-        choice = self._augmentation(epoch, index)
+        choice = (
+            Augmentation.none(self.layout)
+            if self._augmenter is None
+            else self._augmenter.draw(self.layout, epoch=epoch, index=index)
+        )
         wanted = self.layout.frame_indices + choice.shift_frames
         if self._cache is not None:
             rows = np.searchsorted(self._cached_rows(), wanted)
             return SampleFrames(index, self._cache[index][torch.from_numpy(rows)], choice)
         pack = self._open(index)
         return SampleFrames(index, self._read(pack, self._pack_rows(pack, wanted)), choice)
-
-    def _augmentation(self, epoch: int, index: int) -> Augmentation:
-        if not self.augment:
-            return Augmentation.none(self.layout)
-        return Augmentation.draw(
-            self.layout,
-            flip=self._flip,
-            num_shifts=self._num_shifts,
-            color_jitter=self._color_jitter,
-            seed=self._seed,
-            epoch=epoch,
-            index=index,
-        )
 
     def _open(self, index: int) -> PackedSample:
         pack = PackedSample.open(self._frames_dir / f"{self.sample_ids[index]}.zip")
@@ -172,10 +168,11 @@ class SampleDataset(Dataset[SampleFrames]):
     def _cached_rows(self) -> np.ndarray:
         """Return the window frames that the cache holds of each sample, ascending."""
         used = self.layout.frame_indices
-        if not self._num_shifts:
+        if self._augmenter is None or not self._augmenter.num_shifts:
             return used
-        before = self._num_shifts // 2
-        return np.arange(used[0] - before, used[-1] + self._num_shifts - before + 1)
+        num_shifts = self._augmenter.num_shifts
+        before = num_shifts // 2
+        return np.arange(used[0] - before, used[-1] + num_shifts - before + 1)
 
     def _decode_all(self) -> list[Tensor]:
         """Return the frames `_cached_rows` of each sample."""

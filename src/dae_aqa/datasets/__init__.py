@@ -1,9 +1,15 @@
-"""Adapters: every dataset becomes one annotations table.
+"""Datasets: a folder each, with its options, its adapter and its recipes.
 
-To add a dataset, write a function like those in `adapters` and its line in `ADAPTERS` there.
+To add one, write a folder like those here and its line in `DATASETS` (docs/extending.md).
 """
 
-from dae_aqa.datasets.adapters import ADAPTERS, load_dataset
-from dae_aqa.datasets.tables import DatasetTables
+from dae_aqa.datasets import csv, mtl_aqa, simdive
+from dae_aqa.datasets.base import Dataset
 
-__all__ = ["ADAPTERS", "DatasetTables", "load_dataset"]
+DATASETS: dict[str, Dataset] = {
+    "simdive": simdive.DATASET,
+    "mtl_aqa": mtl_aqa.DATASET,
+    "csv": csv.DATASET,
+}
+
+__all__ = ["DATASETS", "Dataset"]

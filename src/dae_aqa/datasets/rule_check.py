@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from dae_aqa import scoring
-from dae_aqa.annotations import parse_judge_scores
-from dae_aqa.datasets.tables import Note
+from dae_aqa.tables.annotations import parse_judge_scores
+from dae_aqa.tables.dataset import Note
 
 _EQUAL = 1e-6
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dae_aqa.datasets.fetch import check_address, locked, pause, short_hash
 from dae_aqa.errors import DownloadError
-from dae_aqa.frames.probe import VIDEO_SUFFIXES
+from dae_aqa.video.probe import VIDEO_SUFFIXES
 
 _YOUTUBE_HOSTS = ("youtube.com", "youtu.be")
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from dae_aqa import scoring
 from dae_aqa.errors import ModelError
 from dae_aqa.models import losses
+from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction, Targets
 
 HIDDEN_DIMS = (256, 128)  # Source: Zhang et al. 2021, arXiv 2111.11029, and its released code
@@ -108,17 +109,14 @@ class Head(nn.Module, ABC):
         output: HeadOutput,
         targets: Targets,
         *,
-        options: losses.LossOptions,
+        options: LossOptions,
         warmup: bool,
-        generator: torch.Generator | None,
     ) -> Tensor:
         """Return the mean loss of a batch; in `warmup` the MSE of the means alone."""
         target = self._standardized(self.target(targets)).to(output.mu)
         if warmup or output.log_variance is None:
             return losses.mse(output.mu, target)
-        return losses.gaussian_loss(
-            output.mu, output.log_variance, target, options=options, generator=generator
-        )
+        return losses.gaussian_loss(output.mu, output.log_variance, target, options=options)
 
     def _set_scale(self, name: str, values: Tensor) -> None:
         values = values.cpu().double()

@@ -23,6 +23,7 @@ from dae_aqa import scoring
 from dae_aqa.errors import ModelError
 from dae_aqa.models import losses
 from dae_aqa.models.heads import GaussianMlp, Head, HeadOutput, exact, from_execution
+from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction, Targets
 
 NUM_POINTS = 1024
@@ -126,9 +127,8 @@ class JudgesHead(Head):
         output: HeadOutput,
         targets: Targets,
         *,
-        options: losses.LossOptions,
+        options: LossOptions,
         warmup: bool,
-        generator: torch.Generator | None,
     ) -> Tensor:
         """Return the loss of the marks about their panel's mean plus that of the execution.
 
@@ -144,7 +144,6 @@ class JudgesHead(Head):
             (2.0 * torch.log(sigma / self.execution_std)).to(output.mu),
             ((truth - self.execution_mean) / self.execution_std).to(output.mu),
             options=options,
-            generator=generator,
         )
         if not self._is_panel:
             return execution_loss
@@ -154,8 +153,7 @@ class JudgesHead(Head):
             torch.log(centred_variance(own)),
             _centred(self._standardized(marks)),
             # calibration, which undoes what unequal weights do to sigma, reaches the sum alone
-            options=replace(options, alpha=0.5, beta=0.5),
-            generator=generator,
+            options=options.replaced(alpha=0.5, beta=0.5),
         )
         return panel_loss + execution_loss
 

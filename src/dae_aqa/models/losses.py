@@ -6,38 +6,15 @@ Mean, log-variance and target share one shape and one unit (standardised scores 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dae_aqa.errors import ModelError
+from dae_aqa.models.options import LossOptions
 
-LOSSES = ("mse", "nll", "beta_nll", "crps")
 # sigma stays within e^-5 … e^5 of the target's unit: below, float32 squares of residual / sigma
 # overflow the gradient; above, nothing is predicted. Typical values lie around -3 … 0.
 MAX_ABS_LOG_VARIANCE = 10.0
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """Which loss, and its constants.
-
-    Attributes:
-        name: one of `LOSSES`.
-        alpha: weight of the squared error in `nll`.
-        beta: weight of the log-variance in `nll`.
-        beta_nll: exponent in `beta_nll`: 0 is the likelihood, 1 has the mean gradient of the MSE.
-    """
-
-    name: str
-    alpha: float
-    beta: float
-    beta_nll: float
-
-    def __post_init__(self) -> None:
-        if self.name not in LOSSES:
-            raise ModelError(f"unknown loss {self.name!r}; allowed: {', '.join(LOSSES)}.")
 
 
 def bounded_log_variance(log_variance: Tensor) -> Tensor:
@@ -115,22 +92,18 @@ def gaussian_loss(
     target: Tensor,
     *,
     options: LossOptions,
-    generator: torch.Generator | None,
 ) -> Tensor:
-    """Return the loss that `options` name, with the log-variance bounded.
+    """Return the loss that `options` name, with the log-variance bounded; `mse` draws noise.
 
     Args:
         mu: predicted means, any shape.
         log_variance: predicted log sigma², same shape.
         target: true scores, same shape.
         options: which loss.
-        generator: source of the noise of `mse` (on any device); the other losses draw nothing.
     """
     log_variance = bounded_log_variance(log_variance)
     if options.name == "mse":
-        device = generator.device if generator is not None else mu.device
-        noise = torch.randn(mu.shape, generator=generator, device=device).to(mu)
-        return sampled_mse(mu, log_variance, target, noise=noise)
+        return sampled_mse(mu, log_variance, target, noise=torch.randn_like(mu))
     if options.name == "nll":
         return nll(mu, log_variance, target, alpha=options.alpha, beta=options.beta)
     if options.name == "beta_nll":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from dae_aqa.errors import ModelError
 from dae_aqa.models.backbones import Backbone
 from dae_aqa.models.heads import Head, HeadOutput
-from dae_aqa.models.losses import LossOptions
+from dae_aqa.models.options import BatchNormMode, Finetune, LossOptions
 from dae_aqa.models.targets import ScorePrediction, Targets, check_output
 
 _PRIOR_SAMPLES_OF_SIGMA = 4  # see `ScoreModel.fit_sigma_scale`
@@ -58,9 +57,17 @@ class ScoreModel(nn.Module):
         self._frozen_bn = False
         self._frozen_backbone = False
 
-    def forward(self, clips: Tensor) -> HeadOutput:
-        """Return the head's output for normalised clips (N, K, 3, T, H, W)."""
-        return self.head_from_features(self.features(clips))
+    def forward(self, inputs: Tensor, *, means_only: bool = False) -> HeadOutput:
+        """Return the head's output.
+
+        Args:
+            inputs: normalised clips (N, K, 3, T, H, W), or their features (N, K, D).
+            means_only: leave the variances out, where the loss does not use them: several processes
+                would wait for their gradients.
+        """
+        features = inputs if inputs.ndim == 3 else self.features(inputs)
+        output: HeadOutput = self.head(features.mean(dim=1))
+        return HeadOutput(output.mu, None) if means_only else output
 
     def features(self, clips: Tensor) -> Tensor:
         """Return features (N, K, D) of normalised clips (N, K, 3, T, H, W), in one backbone call.
@@ -76,11 +83,6 @@ class ScoreModel(nn.Module):
         features: Tensor = self.backbone(clips.flatten(0, 1))  # (N * K, D)
         return features.view(num_samples, num_clips, -1)
 
-    def head_from_features(self, features: Tensor) -> HeadOutput:
-        """Return the head's output for clip features (N, K, D)."""
-        output: HeadOutput = self.head(features.mean(dim=1))
-        return output
-
     def loss(
         self,
         output: HeadOutput,
@@ -88,7 +90,6 @@ class ScoreModel(nn.Module):
         *,
         options: LossOptions,
         warmup: bool,
-        generator: torch.Generator | None,
     ) -> Tensor:
         """Return the mean loss of a batch (scalar).
 
@@ -97,9 +98,8 @@ class ScoreModel(nn.Module):
             targets: true scores on the same device.
             options: which loss.
             warmup: train the means alone, by their squared error.
-            generator: source of the noise of the loss `mse`.
         """
-        return self.head.loss(output, targets, options=options, warmup=warmup, generator=generator)
+        return self.head.loss(output, targets, options=options, warmup=warmup)
 
     @torch.no_grad()
     def predict(
@@ -157,7 +157,7 @@ class ScoreModel(nn.Module):
         self.head.sigma_scale.mul_(factor)
         return factor
 
-    def set_bn_mode(self, mode: Literal["frozen", "train"]) -> None:
+    def set_bn_mode(self, mode: BatchNormMode) -> None:
         """Keep the backbone's batch norms in evaluation mode ("frozen"), or let them train.
 
         Frozen, their statistics stay, while their gains and biases still learn, as in the released
@@ -168,7 +168,7 @@ class ScoreModel(nn.Module):
         self._frozen_bn = mode == "frozen"
         self.train(self.training)
 
-    def set_finetune(self, part: Literal["all", "head"]) -> None:
+    def set_finetune(self, part: Finetune) -> None:
         """Train everything, or the head alone with the backbone in evaluation mode."""
         if part not in ("all", "head"):
             raise ModelError(f"finetune must be 'all' or 'head', got {part!r}.")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dae_aqa.calibration import interval_half_width
+from dae_aqa.metrics.calibration import interval_half_width
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure

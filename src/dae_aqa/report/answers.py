@@ -7,12 +7,12 @@ from typing import Literal
 
 import pandas as pd
 
-from dae_aqa.calibration import coverage_noise_interval, interval_half_width
+from dae_aqa.metrics.calibration import coverage_noise_interval, interval_half_width
+from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import references_of
 from dae_aqa.report.slices import Slice, find_slices
-from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 
 Verdict = Literal["good", "mixed", "poor", "unknown"]
 

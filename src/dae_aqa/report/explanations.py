@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 from dae_aqa.report.inputs import ReportInputs
-from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 
 
 @dataclass(frozen=True, kw_only=True)

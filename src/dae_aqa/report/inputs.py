@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import EvaluationError
-from dae_aqa.evaluation import JsonValue
-from dae_aqa.predictions import check_predictions, has_sigma
+from dae_aqa.metrics.summary import JsonValue
+from dae_aqa.tables.predictions import check_predictions, has_sigma
 
 Thumbnails = Callable[[str], Sequence[bytes]]
 

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from dae_aqa.annotations import parse_judge_scores
-from dae_aqa.calibration import interval_half_width
 from dae_aqa.errors import EvaluationError
+from dae_aqa.metrics.calibration import interval_half_width
 from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
 from dae_aqa.report.curves import training_figures
@@ -27,6 +26,7 @@ from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import references_of
 from dae_aqa.report.residuals import error_figures
 from dae_aqa.report.uncertainty import coverage_rows, uncertainty_figures
+from dae_aqa.tables.annotations import parse_judge_scores
 
 _FOLDER = Path(__file__).parent
 _LEVEL = 0.9  # of the intervals in cards and table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dae_aqa.evaluation import baselines_of
+from dae_aqa.metrics.summary import baselines_of
 from dae_aqa.report.inputs import ReportInputs
 
 Scale = Literal["final", "execution"]

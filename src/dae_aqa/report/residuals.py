@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
+from dae_aqa.metrics.sample_size import MIN_RANKED
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, GRID, MUTED, PREDICTION
 from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.slices import Slice, find_slices
-from dae_aqa.sample_size import MIN_RANKED
 
 _MAX_CLASSES = 14
 _NUM_TREND_GROUPS = 8

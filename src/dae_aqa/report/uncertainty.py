@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dae_aqa import calibration
-from dae_aqa.metrics import MetricUndefinedError
-from dae_aqa.predictions import has_judges_sigma
+from dae_aqa.metrics import calibration
+from dae_aqa.metrics.accuracy import MetricUndefinedError
+from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
-from dae_aqa.sample_size import MIN_COVERED, MIN_GROUPED
+from dae_aqa.tables.predictions import has_judges_sigma
 
 COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
 _NUM_PIT_BINS = 10

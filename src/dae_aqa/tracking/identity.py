@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
+
+from dae_aqa.options import flatten
 
 RESUME_TAG = "dae_aqa.resume_key"
 LOCK_TAG = "dae_aqa.lock"
@@ -56,17 +57,11 @@ def committed_text(path: Path, *, root: Path) -> str | None:
     return _git("show", f"HEAD:./{path.as_posix()}", root=root)
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of the bytes of `path` as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def flat_params(params: Mapping[str, object]) -> dict[str, str]:
     """Return nested `params` as dotted keys and text: strings as they are, the rest as JSON."""
     return {
         key: value if isinstance(value, str) else json.dumps(value, default=str)
-        for key, value in _leaves(params)
+        for key, value in flatten(params).items()
     }
 
 
@@ -76,20 +71,12 @@ def flat_metrics(metrics: Mapping[str, object]) -> dict[str, float]:
     A value that is no number (an undefined metric is null or NaN) is left out.
     """
     numbers: dict[str, float] = {}
-    for key, value in _leaves(metrics):
+    for key, value in flatten(metrics).items():
         items = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
         for index, item in items:
             if isinstance(item, Real) and not isinstance(item, bool) and not math.isnan(item):
                 numbers[key if index == "" else f"{key}.{index}"] = float(item)
     return numbers
-
-
-def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _git(*arguments: str, root: Path) -> str | None:

@@ -16,7 +16,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dae_aqa.errors import TrackingError
-from dae_aqa.tracking.identity import ERROR_TAG, MODEL_TAG, file_sha256, flat_metrics, flat_params
+from dae_aqa.files.hashing import file_sha256
+from dae_aqa.tracking.identity import ERROR_TAG, MODEL_TAG, flat_metrics, flat_params
 from dae_aqa.tracking.model import log_model
 from dae_aqa.tracking.store import Store, explained, patiently
 from dae_aqa.tracking.tracker import Tracker

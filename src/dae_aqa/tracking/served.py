@@ -8,6 +8,7 @@ lose their fractions without a word (numbers below 0 or above 255 are refused).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -117,3 +118,12 @@ def _checked_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
             "Give whole numbers from 0 to 255, neither scaled to 0 … 1 nor normalised."
         )
     return frames
+
+
+def _load_pyfunc(path: str) -> ServedModel:
+    """Return the model file at `path` as MLflow serves it; called by `mlflow.pyfunc`."""
+    # here, since a run is opened long before torch is needed
+    from dae_aqa.inference.trained_model import TrainedModel
+
+    trained = TrainedModel.load(Path(path))
+    return ServedModel(trained.score_frames, needs_difficulty=trained.needs_difficulty)

@@ -27,6 +27,7 @@ from dae_aqa.errors import TrainingError
 CURRENT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 _DIGEST_BYTES = 32
+_ABANDONED_AFTER_SECONDS = 30 * 86_400.0
 _PATIENCE_SECONDS = 15.0  # a training that was told to end needs some seconds for that
 
 logger = logging.getLogger(__name__)
@@ -131,7 +132,22 @@ def remove_finished(trainings_dir: Path, *, model_sha256: str) -> None:
     """Remove the work folders of trainings that ended with this model, if nothing uses them."""
     for marker in trainings_dir.glob("*/finished.txt"):
         if marker.read_text() == model_sha256:
-            lock = _lock_of(marker.parent)
-            with suppress(Timeout), lock.acquire(blocking=False):
-                shutil.rmtree(marker.parent, ignore_errors=True)
-                Path(lock.lock_file).unlink(missing_ok=True)
+            _remove_unused(marker.parent)
+
+
+def remove_abandoned(trainings_dir: Path) -> None:
+    """Remove the work folders that no training has written to for a month, if nothing uses them."""
+    oldest = time.time() - _ABANDONED_AFTER_SECONDS
+    for folder in sorted(trainings_dir.glob("*/")):
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        if newest < oldest and _remove_unused(folder):
+            logger.info("removed the unfinished training %s, idle for a month", folder)
+
+
+def _remove_unused(work_dir: Path) -> bool:
+    """Remove a work folder unless a process uses it; return whether it is gone."""
+    lock = _lock_of(work_dir)
+    with suppress(Timeout), lock.acquire(blocking=False):
+        shutil.rmtree(work_dir, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+    return not work_dir.exists()

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +20,63 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dae_aqa.device import device_advice, memory_figures
 from dae_aqa.errors import TrainingError
-from dae_aqa.metrics import MetricUndefinedError, spearman
-from dae_aqa.models.heads import HeadOutput
-from dae_aqa.models.losses import LossOptions
+from dae_aqa.inference.device import device_advice, memory_figures
+from dae_aqa.inference.feeds import Feed
+from dae_aqa.inference.options import Precision
+from dae_aqa.inference.predict import autocast, chunks, predict
+from dae_aqa.inference.processes import ALONE, Processes, without_sync
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.metrics.accuracy import MetricUndefinedError, spearman
+from dae_aqa.metrics.sample_size import MIN_RANKED
 from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction
-from dae_aqa.params import LossParams, Params
-from dae_aqa.prediction import autocast, chunks, predict
-from dae_aqa.progress import Progress
-from dae_aqa.sample_size import MIN_RANKED
+from dae_aqa.running.progress import Progress
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
-from dae_aqa.training.feeds import Feed
-from dae_aqa.training.history import epoch_value, how_chosen
-from dae_aqa.training.processes import ALONE, Processes, without_sync
-from dae_aqa.training.samples import ScoredSamples
-from dae_aqa.training.schedule import first_likelihood_epoch, lr_factor, make_optimizer
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.options import OptimizerName, Schedule, TrainingOptions
+from dae_aqa.training.schedule import lr_factor, make_optimizer, set_lr
 
 logger = logging.getLogger(__name__)
 
 EpochCallback = Callable[[int, dict[str, float]], None]
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What `fit` needs of `TrainingOptions`, under the names that stand there."""
+
+    num_epochs: int
+    train_batch_size: int
+    test_batch_size: int
+    lr: float
+    weight_decay: float
+    seed: int
+    loss: LossOptions
+    optimizer: OptimizerName
+    schedule: Schedule
+    warmup_epochs: float
+    clip_grad_norm: float | None
+    accumulate_steps: int
+    precision: Precision
+    early_stopping_patience: int | None
+    calibrate_sigma: bool
+
+    @classmethod
+    def of(cls, options: TrainingOptions) -> FitOptions:
+        """Return them."""
+        known = dict(options) | dict(options.train)
+        return cls(**{each.name: known[each.name] for each in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Input:
+    """The samples of one split, and the feed that gives their clips or features."""
+
+    samples: ScoredSamples
+    feed: Feed
 
 
 @dataclass(frozen=True)
@@ -52,33 +88,46 @@ class FitResult:
         history: one row per epoch: epoch, lr, train_loss, val_mae, val_nll, val_spearman,
             val_spearman_execution (NaN where predictions are constant or samples too few).
         best_epoch: counted from 0.
-        chosen_by: how that epoch was chosen, in words, see `history.how_chosen`.
     """
 
     model: ScoreModel
     history: pd.DataFrame
     best_epoch: int
-    chosen_by: str
 
 
 @dataclass
-class _Progress:
-    """What grows over the epochs and is saved with them."""
+class _Kept:
+    """What grows over the epochs and is saved with them: the curves, and the best epoch so far."""
 
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Figures] = field(default_factory=list)
     best_value: tuple[float, float] = (-math.inf, -math.inf)
     best_epoch: int = -1
     best_state: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, figures: Figures, *, choice: EpochChoice, trained: nn.Module) -> None:
+        """Add an epoch's figures, and keep its weights if it is the best so far.
+
+        In the MSE warm-up sigma is not trained yet, so the first epoch after it is better than all
+        of those, whatever their rank correlation.
+        """
+        self.history.append(figures)
+        value = choice.value(figures)
+        starts = figures["epoch"] in (0, choice.num_warmup_epochs)
+        if starts or value > self.best_value:
+            self.best_value, self.best_epoch = value, int(figures["epoch"])
+            self.best_state = {
+                key: tensor.detach().to("cpu", copy=True)
+                for key, tensor in trained.state_dict().items()
+            }
 
 
 def fit(
     model: ScoreModel,
     *,
-    params: Params,
-    train: ScoredSamples,
-    train_feed: Feed,
-    val: ScoredSamples,
-    val_feed: Feed,
+    options: FitOptions,
+    choice: EpochChoice,
+    train: Input,
+    val: Input,
     work_dir: Path,
     on_epoch: EpochCallback,
     processes: Processes = ALONE,
@@ -87,11 +136,10 @@ def fit(
 
     Args:
         model: on its device; its target scale is already fitted.
-        params: the whole parameters; top level and `train` are used.
-        train: training samples.
-        train_feed: gives the training samples' inputs, augmented.
+        options: how to train.
+        choice: how the epoch is chosen whose weights are kept.
+        train: training samples, augmented.
         val: validation samples, which choose the epoch.
-        val_feed: gives the validation samples' inputs.
         work_dir: holds the checkpoints of this training and of no other.
         on_epoch: called after each epoch with its number and figures, before its checkpoint, in
             process 0.
@@ -100,157 +148,159 @@ def fit(
     Raises:
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
-    trained = model.trained_part
+    trained, device = model.trained_part, next(model.parameters()).device
     optimizer = make_optimizer(
         trained.parameters(),
-        name=params.train.optimizer,
-        lr=params.lr,
-        weight_decay=params.weight_decay,
+        name=options.optimizer,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
     )
-    device = next(model.parameters()).device
     # by default it works on CUDA alone and is silently off elsewhere
-    scaler = torch.amp.GradScaler(device.type, enabled=params.train.precision == "fp16")
+    scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
     stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
-    progress = _resume(work_dir, stateful, processes)
-    steps = _Steps(
-        params=params,
-        samples=train,
-        feed=train_feed,
-        forward=processes.parallel(_Forward(model, train_feed)),
-        model=model,
-        parameters=list(trained.parameters()),
-        optimizer=optimizer,
-        scaler=scaler,
-        processes=processes,
-    )
-    first_epoch = len(progress.history)
-    bar = Progress(
-        "train",
-        total=params.num_epochs,
-        unit="epoch",
-        done=first_epoch,
-        show=processes.is_first,
-    )
+    kept = _resume(work_dir, stateful, processes)
+    network = processes.parallel(model)
+    first, last = len(kept.history), options.num_epochs
+    bar = Progress("train", total=last, unit="epoch", done=first, show=processes.is_first)
     with device_advice(), bar:
-        for epoch in range(first_epoch, params.num_epochs):
-            if _stops_early(progress, epoch, params=params):
-                logger.info("early stop: no better epoch since %d", progress.best_epoch)
+        for epoch in range(first, last):
+            if _stops_early(kept, epoch, options=options, choice=choice):
+                logger.info("early stop: no better epoch since %d", kept.best_epoch)
                 break
             started = time.perf_counter()
-            torch.manual_seed(_epoch_seed(params.seed, epoch, rank=processes.rank))
-            train_loss = steps.run(epoch)
+            train_loss = _train_epoch(
+                model,
+                network,
+                train,
+                epoch=epoch,
+                options=options,
+                warmup=epoch < choice.num_warmup_epochs,
+                optimizer=optimizer,
+                scaler=scaler,
+                processes=processes,
+            )
             train_seconds = time.perf_counter() - started
             processes.share_buffers(model)
             figures = {
                 "epoch": float(epoch),
                 "lr": optimizer.param_groups[0]["lr"],
                 "train_loss": train_loss,
-                **_validate(model, params=params, samples=val, feed=val_feed, processes=processes),
+                **_validate(_predict(model, val, options, processes), val.samples),
             }
-            _note_epoch(progress, figures, trained=trained, params=params, num_val=len(val))
+            kept.add(figures, choice=choice, trained=trained)
             speed = {
-                "samples_per_second": len(train) / train_seconds,
-                "data_wait_fraction": train_feed.wait_seconds / train_seconds,
+                "samples_per_second": len(train.samples) / train_seconds,
+                "data_wait_fraction": train.feed.wait_seconds / train_seconds,
                 "epoch_seconds": time.perf_counter() - started,
-                **memory_figures(next(model.parameters()).device),
+                **memory_figures(device),
             }
             if processes.is_first:
                 on_epoch(epoch, figures | speed)
-                _save(work_dir, progress, stateful)
+                _save(work_dir, kept, stateful)
             logger.debug("epoch %d: %s", epoch, _one_line(figures | speed))
-            bar.advance(note=_note(figures, speed, best_epoch=progress.best_epoch))
+            bar.advance(note=_note(figures, speed, best_epoch=kept.best_epoch))
 
-    trained.load_state_dict(progress.best_state)
-    if params.train.calibrate_sigma:
-        prediction = _predict(model, params=params, samples=val, feed=val_feed, processes=processes)
-        factor = model.fit_sigma_scale(prediction, val.targets)
-        logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val))
-    history = pd.DataFrame(progress.history)
-    chosen_by = how_chosen(history, params=params, num_val=len(val))
-    return FitResult(model, history, progress.best_epoch, chosen_by)
+    trained.load_state_dict(kept.best_state)
+    if options.calibrate_sigma:
+        prediction = _predict(model, val, options, processes)
+        factor = model.fit_sigma_scale(prediction, val.samples.targets)
+        logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val.samples))
+    return FitResult(model, pd.DataFrame(kept.history), kept.best_epoch)
 
 
-class _Forward(nn.Module):
-    """What runs in parallel: a feed's way through the model."""
+def _train_epoch(
+    model: ScoreModel,
+    network: nn.Module,
+    train: Input,
+    *,
+    epoch: int,
+    options: FitOptions,
+    warmup: bool,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    processes: Processes,
+) -> float:
+    """Take one step per batch; return the mean loss per sample over all processes.
 
-    def __init__(self, model: ScoreModel, feed: Feed) -> None:
-        super().__init__()
-        self.model = model
-        self._feed = feed
-
-    def forward(self, inputs: Tensor, *, means_only: bool) -> HeadOutput:
-        output = self._feed.forward(self.model, inputs)
-        # what has no part in the loss must not leave: its gradient would be waited for
-        return HeadOutput(output.mu, None) if means_only else output
+    Args:
+        model: what is trained.
+        network: the model as it runs in parallel; with one process, the model itself.
+        train: training samples.
+        epoch: counted from 0.
+        options: how to train.
+        warmup: train the means alone, by their squared error.
+        optimizer: over the trained parameters.
+        scaler: of the loss, for fp16.
+        processes: those that train together.
+    """
+    torch.manual_seed(_epoch_seed(options.seed, epoch, rank=processes.rank))
+    model.train()
+    steps = _plan(len(train.samples), epoch=epoch, options=options, processes=processes)
+    inputs_of = train.feed.batches([piece.rows for step in steps for piece in step], epoch=epoch)
+    watch = _LossWatch(train.samples, epoch=epoch)
+    for number, pieces in enumerate(steps):
+        factor = lr_factor(
+            epoch * len(steps) + number,
+            num_steps=options.num_epochs * len(steps),
+            num_warmup_steps=round(options.warmup_epochs * len(steps)),
+            schedule=options.schedule,
+        )
+        set_lr(optimizer, factor=factor)
+        optimizer.zero_grad(set_to_none=True)
+        for piece in pieces:
+            indices, inputs = next(inputs_of)  # clips (N, K, 3, T, S, S) or features (N, K, D)
+            targets = train.samples.targets.take(indices).to(inputs.device)
+            with without_sync(network, last=piece is pieces[-1]):
+                with autocast(inputs.device, options.precision):
+                    output = network(inputs, means_only=warmup)
+                loss = model.loss(output, targets, options=options.loss, warmup=warmup)
+                scaler.scale(loss * piece.weight).backward()  # type: ignore[no-untyped-call]
+            watch.add(loss.detach(), indices, num_counted=piece.num_counted)
+        if options.clip_grad_norm is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.trained_part.parameters(), options.clip_grad_norm)
+        scaler.step(optimizer)
+        scaler.update()
+    return sum(processes.gather(watch.total())) / len(train.samples)
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """The optimizer steps of an epoch, and all that they need."""
+class _Piece:
+    """What goes through the network at once: a part of this process's share of a batch.
 
-    params: Params
-    samples: ScoredSamples
-    feed: Feed
-    forward: nn.Module
-    model: ScoreModel
-    parameters: list[nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    processes: Processes
+    Attributes:
+        rows: of the samples.
+        weight: of its mean loss. The weighted losses of all pieces of a batch add up to the batch's
+            mean loss, times the number of processes, whose gradients are averaged.
+        num_counted: how many of the samples count; 0 where another process counts them.
+    """
 
-    def run(self, epoch: int) -> float:
-        """Take one step per batch; return the mean loss per sample over all processes."""
-        params = self.params
-        self.model.train()
-        order = np.random.default_rng([params.seed, epoch]).permutation(len(self.samples)).tolist()
-        batches = chunks(order, params.train_batch_size)
-        warmup = epoch < first_likelihood_epoch(params)
-        watch = _LossWatch(self.samples, epoch=epoch)
-        shares = [self.processes.share(batch) for batch in batches]
-        pieces = [_pieces(own, params.train.accumulate_steps) for own, _ in shares]
-        inputs_of = self.feed.batches([group for groups in pieces for group in groups], epoch=epoch)
-        for step, (batch, (_, num_counted), groups) in enumerate(
-            zip(batches, shares, pieces, strict=True)
-        ):
-            _set_lr(
-                self.optimizer,
-                params=params,
-                step=epoch * len(batches) + step,
-                steps_per_epoch=len(batches),
-            )
-            self.optimizer.zero_grad(set_to_none=True)
-            for number, _ in enumerate(groups):
-                indices, inputs = next(inputs_of)
-                # the pieces' mean losses, weighted, add up to the batch's mean loss; several
-                # processes average their gradients
-                weight = len(indices) / len(batch) * self.processes.count if num_counted else 0.0
-                last = number == len(groups) - 1
-                with without_sync(self.forward, last=last):
-                    loss = self._loss(indices, inputs, warmup=warmup)
-                    self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
-                watch.add(loss.detach(), indices, num_counted=len(indices) if num_counted else 0)
-            self._update()
-        totals = self.processes.gather(watch.total())
-        return sum(totals) / len(self.samples)
+    rows: list[int]
+    weight: float
+    num_counted: int
 
-    def _loss(self, indices: Tensor, inputs: Tensor, *, warmup: bool) -> Tensor:
-        targets = self.samples.targets.take(indices).to(inputs.device)
-        with autocast(inputs.device, self.params.train.precision):
-            output = self.forward(inputs, means_only=warmup)
-        return self.model.loss(
-            output,
-            targets,
-            options=loss_options(self.params.train.loss),
-            warmup=warmup,
-            generator=None,
+
+def _plan(
+    num_samples: int, *, epoch: int, options: FitOptions, processes: Processes
+) -> list[list[_Piece]]:
+    """Return the steps of an epoch for this process: a batch each, cut into pieces."""
+    order = np.random.default_rng([options.seed, epoch]).permutation(num_samples).tolist()
+    steps = []
+    for batch in chunks(order, options.train_batch_size):
+        own, num_counted = processes.share(batch)
+        pieces = chunks(own, math.ceil(len(own) / options.accumulate_steps))
+        counts = num_counted > 0
+        steps.append(
+            [
+                _Piece(
+                    rows,
+                    weight=len(rows) / len(batch) * processes.count if counts else 0.0,
+                    num_counted=len(rows) if counts else 0,
+                )
+                for rows in pieces
+            ]
         )
-
-    def _update(self) -> None:
-        if self.params.train.clip_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.params.train.clip_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+    return steps
 
 
 class _LossWatch:
@@ -292,15 +342,22 @@ class _LossWatch:
         self._total += value * num_counted
 
 
-def _validate(
-    model: ScoreModel,
-    *,
-    params: Params,
-    samples: ScoredSamples,
-    feed: Feed,
-    processes: Processes,
-) -> dict[str, float]:
-    prediction = _predict(model, params=params, samples=samples, feed=feed, processes=processes)
+def _predict(
+    model: ScoreModel, val: Input, options: FitOptions, processes: Processes
+) -> ScorePrediction:
+    return predict(
+        model,
+        val.feed,
+        samples=val.samples,
+        batch_size=options.test_batch_size,
+        precision=options.precision,
+        show_progress=False,
+        processes=processes,
+    )
+
+
+def _validate(prediction: ScorePrediction, samples: ScoredSamples) -> Figures:
+    """Return the figures of the validation samples."""
     targets = samples.targets
     residual = targets.final_score.double() - prediction.mu
     nll = 0.5 * (residual / prediction.sigma) ** 2 + prediction.sigma.log()
@@ -312,25 +369,6 @@ def _validate(
     }
 
 
-def _predict(
-    model: ScoreModel,
-    *,
-    params: Params,
-    samples: ScoredSamples,
-    feed: Feed,
-    processes: Processes,
-) -> ScorePrediction:
-    return predict(
-        model,
-        feed,
-        samples=samples,
-        batch_size=params.test_batch_size,
-        precision=params.train.precision,
-        show_progress=False,
-        processes=processes,
-    )
-
-
 def _rho(predicted: Tensor, target: Tensor) -> float:
     if len(target) < MIN_RANKED:
         return math.nan
@@ -340,85 +378,35 @@ def _rho(predicted: Tensor, target: Tensor) -> float:
         return math.nan
 
 
-def loss_options(params: LossParams) -> LossOptions:
-    """Return the loss that `train.loss` asks for."""
-    return LossOptions(
-        name=params.name, alpha=params.alpha, beta=params.beta, beta_nll=params.beta_nll
-    )
-
-
-def _pieces(batch: list[int], num_pieces: int) -> list[list[int]]:
-    """Return `batch` cut into micro-batches that fit the memory; their gradients add up."""
-    return chunks(batch, math.ceil(len(batch) / num_pieces))
-
-
-def _set_lr(
-    optimizer: torch.optim.Optimizer, *, params: Params, step: int, steps_per_epoch: int
-) -> None:
-    factor = lr_factor(
-        step,
-        num_steps=params.num_epochs * steps_per_epoch,
-        num_warmup_steps=round(params.train.warmup_epochs * steps_per_epoch),
-        schedule=params.train.schedule,
-    )
-    for group in optimizer.param_groups:
-        group["lr"] = params.lr * factor
-
-
 def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:
     own = [rank] if rank else []
     return int(np.random.SeedSequence([seed, epoch, *own]).generate_state(1, np.uint64)[0])
 
 
-def _note_epoch(
-    progress: _Progress,
-    figures: dict[str, float],
-    *,
-    trained: nn.Module,
-    params: Params,
-    num_val: int,
-) -> None:
-    """Add an epoch's figures, and keep its weights if it is the best so far.
-
-    In the MSE warm-up sigma is not trained yet, so the first epoch after it is better than all of
-    those, whatever their rank correlation.
-    """
-    progress.history.append(figures)
-    value = epoch_value(figures, select_by=params.train.select_by, num_val=num_val)
-    starts = figures["epoch"] in (0, first_likelihood_epoch(params))
-    if starts or value > progress.best_value:
-        progress.best_value = value
-        progress.best_epoch = int(figures["epoch"])
-        progress.best_state = {
-            key: tensor.detach().to("cpu", copy=True)
-            for key, tensor in trained.state_dict().items()
-        }
-
-
-def _stops_early(progress: _Progress, epoch: int, *, params: Params) -> bool:
-    patience = params.train.early_stopping_patience
-    if patience is None or epoch <= first_likelihood_epoch(params) < params.num_epochs:
+def _stops_early(kept: _Kept, epoch: int, *, options: FitOptions, choice: EpochChoice) -> bool:
+    patience = options.early_stopping_patience
+    if patience is None or epoch <= choice.num_warmup_epochs < options.num_epochs:
         return False
-    return epoch - progress.best_epoch > patience
+    return epoch - kept.best_epoch > patience
 
 
-def _save(work_dir: Path, progress: _Progress, stateful: dict[str, Any]) -> None:
+def _save(work_dir: Path, kept: _Kept, stateful: dict[str, Any]) -> None:
     states = {name: part.state_dict() for name, part in stateful.items()}
-    epoch = len(progress.history) - 1
-    save_checkpoint({"epoch": epoch, "progress": vars(progress), **states}, work_dir)
+    epoch = len(kept.history) - 1
+    save_checkpoint({"epoch": epoch, "kept": vars(kept), **states}, work_dir)
 
 
-def _resume(work_dir: Path, stateful: dict[str, Any], processes: Processes) -> _Progress:
+def _resume(work_dir: Path, stateful: dict[str, Any], processes: Processes) -> _Kept:
     state = processes.agree(load_checkpoint(work_dir) if processes.is_first else None)
     if state is None:
-        return _Progress()
+        return _Kept()
     for name, part in stateful.items():
         part.load_state_dict(state[name])
     logger.info("resuming after epoch %d of an earlier run", state["epoch"])
-    return _Progress(**state["progress"])
+    return _Kept(**state["kept"])
 
 
-def _note(figures: dict[str, float], speed: dict[str, float], *, best_epoch: int) -> str:
+def _note(figures: Figures, speed: Figures, *, best_epoch: int) -> str:
     """Return what stands behind the progress bar."""
     rho, mae = figures["val_spearman"], figures["val_mae"]
     validation = f"val MAE {mae:.3g}" if math.isnan(rho) else f"val rho {rho:.3f}"
@@ -430,5 +418,5 @@ def _note(figures: dict[str, float], speed: dict[str, float], *, best_epoch: int
     )
 
 
-def _one_line(figures: dict[str, float]) -> str:
+def _one_line(figures: Figures) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import nn
 
-from dae_aqa.params import Params
+from dae_aqa.training.options import OptimizerName, Schedule
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter],
-    *,
-    name: Literal["adam", "adamw"],
-    lr: float,
-    weight_decay: float,
+    parameters: Iterable[nn.Parameter], *, name: OptimizerName, lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Return the optimizer over the parameters that are trained.
+    """Return the optimizer over the parameters that are trained; `lr` is the peak rate.
 
     `adam` adds the decay to the gradient, as the released code has it; `adamw` decouples it.
     """
@@ -30,9 +25,13 @@ def make_optimizer(
     return kind(trained, lr=lr, weight_decay=weight_decay, fused=fused, foreach=not fused)
 
 
-def lr_factor(
-    step: int, *, num_steps: int, num_warmup_steps: int, schedule: Literal["constant", "cosine"]
-) -> float:
+def set_lr(optimizer: torch.optim.Optimizer, *, factor: float) -> None:
+    """Set the learning rate to the optimizer's peak rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+
+def lr_factor(step: int, *, num_steps: int, num_warmup_steps: int, schedule: Schedule) -> float:
     """Return what the peak learning rate is multiplied with at `step` (counted from 0).
 
     It rises linearly over the warm-up, then stays at 1 or falls to 0 on half a cosine.
@@ -44,8 +43,3 @@ def lr_factor(
         return 1.0
     progress = (step - num_warmup_steps) / max(1, num_steps - num_warmup_steps)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-
-def first_likelihood_epoch(params: Params) -> int:
-    """Return the number of epochs of the MSE warm-up: the first one after it, counted from 0."""
-    return math.ceil(params.train.loss.mse_warmup_fraction * params.num_epochs)

@@ -4,7 +4,41 @@ Source: P. Parmar and B. Tran Morris, "What and How Well You Performed? A Multit
 Approach to Action Quality Assessment", CVPR 2019, https://github.com/ParitoshParmar/MTL-AQA
 """
 
-from dae_aqa.datasets.mtl_aqa.download import download
-from dae_aqa.datasets.mtl_aqa.release import ReleaseReport, read_release
+from __future__ import annotations
 
-__all__ = ["ReleaseReport", "download", "read_release"]
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dae_aqa.datasets.base import Dataset, user_path
+from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
+from dae_aqa.datasets.options import DownloadOptions
+
+if TYPE_CHECKING:
+    from dae_aqa.tables.dataset import DatasetTables
+
+
+def _load(
+    options: MtlAqaOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
+) -> DatasetTables:
+    from dae_aqa.datasets.mtl_aqa.download import load
+
+    return load(options, download, videos_dir, cache_dir)
+
+
+def _own_files(options: MtlAqaOptions) -> list[Path]:
+    from dae_aqa.video.probe import VIDEO_SUFFIXES
+
+    files = [] if options.video_list is None else [user_path(options.video_list)]
+    if "://" not in options.annotations_source:
+        files += user_path(options.annotations_source).rglob("*")
+    if options.videos_dir is not None:
+        folder = user_path(options.videos_dir)
+        files += [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
+    return [path for path in files if path.is_file()]
+
+
+DATASET = Dataset(
+    options=MtlAqaOptions,
+    load=_load,
+    own_files=_own_files,
+)

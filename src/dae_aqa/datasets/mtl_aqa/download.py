@@ -10,12 +10,17 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from dae_aqa.datasets.base import user_path
 from dae_aqa.datasets.fetch import copy_file
 from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, video_id
+from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
 from dae_aqa.datasets.mtl_aqa.release import read_release
 from dae_aqa.datasets.mtl_aqa.source import locate_release
 from dae_aqa.datasets.mtl_aqa.videos import find_videos, read_addresses
-from dae_aqa.datasets.tables import (
+from dae_aqa.datasets.options import DownloadOptions
+from dae_aqa.datasets.video_fetch import VideoCache, is_youtube, youtube_support
+from dae_aqa.errors import DownloadError
+from dae_aqa.tables.dataset import (
     DatasetTables,
     MissingVideo,
     Note,
@@ -23,10 +28,27 @@ from dae_aqa.datasets.tables import (
     no_truth,
     notes_table,
 )
-from dae_aqa.datasets.video_fetch import VideoCache, is_youtube, youtube_support
-from dae_aqa.errors import DownloadError
 
 _logger = logging.getLogger(__name__)
+
+
+def load(
+    options: MtlAqaOptions, download_options: DownloadOptions, videos_dir: Path, cache_dir: Path
+) -> DatasetTables:
+    """Do what `download` does, as the sections of `params.yaml` say."""
+    source = options.annotations_source
+    return download(
+        videos_dir=videos_dir,
+        cache_dir=cache_dir,
+        annotations_source=source if "://" in source else str(user_path(source)),
+        user_videos_dir=user_path(options.videos_dir) if options.videos_dir else None,
+        video_list=user_path(options.video_list) if options.video_list else None,
+        video_format=options.video_format,
+        scoring_rule=options.scoring_rule,
+        allow_missing=download_options.allow_missing,
+        num_retries=download_options.num_retries,
+        timeout_seconds=download_options.timeout_seconds,
+    )
 
 
 def download(

@@ -14,7 +14,7 @@ from dae_aqa.datasets.mtl_aqa.workbooks import (
     read_mark,
     read_workbook,
 )
-from dae_aqa.datasets.tables import Note
+from dae_aqa.tables.dataset import Note
 
 
 def read_marks(

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dae_aqa.annotations import check_annotations, format_judge_scores
 from dae_aqa.datasets.mtl_aqa.layout import DICTIONARY, SPLITS, Key, sample_id, video_id
 from dae_aqa.datasets.mtl_aqa.marks import read_marks
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
-from dae_aqa.datasets.tables import notes_table
 from dae_aqa.errors import AnnotationError
+from dae_aqa.tables.annotations import check_annotations, format_judge_scores
+from dae_aqa.tables.dataset import notes_table
 
 _FIELDS = (
     "start_frame",

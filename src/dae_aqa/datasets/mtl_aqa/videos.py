@@ -11,7 +11,6 @@ from pathlib import Path
 from dae_aqa.datasets.fetch import check_address
 from dae_aqa.datasets.mtl_aqa.layout import video_id
 from dae_aqa.datasets.mtl_aqa.workbooks import read_video_list
-from dae_aqa.datasets.tables import MissingVideo
 from dae_aqa.datasets.video_fetch import (
     UnreachableError,
     VideoCache,
@@ -20,7 +19,8 @@ from dae_aqa.datasets.video_fetch import (
     youtube_support,
 )
 from dae_aqa.errors import AnnotationError, DownloadError
-from dae_aqa.frames.probe import VIDEO_SUFFIXES
+from dae_aqa.tables.dataset import MissingVideo
+from dae_aqa.video.probe import VIDEO_SUFFIXES
 
 _logger = logging.getLogger(__name__)
 

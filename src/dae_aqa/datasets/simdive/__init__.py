@@ -1,23 +1,35 @@
-"""simdive: simulated broadcasts of platform diving, the embedded data set.
+"""simdive: simulated broadcasts of platform diving, the embedded dataset.
 
-`generate` writes untrimmed H.264 videos and returns their annotations together with the truth that
-only a simulator knows. The physics, the faults and the calibration are told in `docs/simdive.md`.
+The physics, the faults and the calibration are told in `docs/simdive.md`.
 """
 
-from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX, single_fault_baselines
-from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS, Dive, simulate_dives
-from dae_aqa.datasets.simdive.generation import generate, tables
-from dae_aqa.datasets.simdive.options import NOISE_LAWS, NoiseLaw, SimDiveOptions
+from __future__ import annotations
 
-__all__ = [
-    "FAULT_PREFIX",
-    "FAULT_WEIGHTS",
-    "NOISE_LAWS",
-    "Dive",
-    "NoiseLaw",
-    "SimDiveOptions",
-    "generate",
-    "simulate_dives",
-    "single_fault_baselines",
-    "tables",
-]
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dae_aqa.datasets.base import Dataset
+from dae_aqa.datasets.options import DownloadOptions
+from dae_aqa.datasets.simdive.options import SimDiveOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dae_aqa.tables.dataset import DatasetTables
+
+
+def _load(
+    options: SimDiveOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
+) -> DatasetTables:
+    from dae_aqa.datasets.simdive.adapter import load
+
+    return load(options, download, videos_dir, cache_dir)
+
+
+def _baselines(truth: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, float]:
+    from dae_aqa.datasets.simdive.baselines import single_fault_baselines
+
+    return single_fault_baselines(truth=truth, annotations=annotations)
+
+
+DATASET = Dataset(options=SimDiveOptions, load=_load, baselines=_baselines)

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dae_aqa.annotations import execution_scores
 from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
 from dae_aqa.errors import EvaluationError
+from dae_aqa.tables.annotations import execution_scores
 
 FAULT_PREFIX = "fault_"
 
@@ -54,7 +54,7 @@ def single_fault_baselines(*, truth: pd.DataFrame, annotations: pd.DataFrame) ->
 def _rank(values: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> float:
     """Return |Spearman's rho| of two arrays (N,)."""
     # Imported here: SciPy would double the start of every rendering process, which ranks nothing.
-    from dae_aqa.metrics import spearman
+    from dae_aqa.metrics.accuracy import spearman
 
     return abs(spearman(predicted=values, target=score))
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dae_aqa.annotations import check_annotations, format_judge_scores
 from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX
 from dae_aqa.datasets.simdive.broadcast import VideoPlan, plan_video, write_video
 from dae_aqa.datasets.simdive.dives import Dive, simulate_dives
 from dae_aqa.datasets.simdive.options import STREAM_SPLIT, SimDiveOptions, random_stream
-from dae_aqa.lifetime import follow_parent
+from dae_aqa.running.lifetime import follow_parent
+from dae_aqa.tables.annotations import check_annotations, format_judge_scores
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def generate(
         progress: called after each video.
 
     Returns:
-        The annotations table (see `dae_aqa.annotations.COLUMNS`), and the truth table with
+        The annotations table (see `dae_aqa.tables.annotations.COLUMNS`), and the truth table with
         sample_id, true_execution (0 to 30), true_final, true_sigma_execution, true_sigma_final,
         quality (0 to 1) and `fault_<name>` (severity, 0 to 1) for every fault.
     """

@@ -2,94 +2,102 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self, get_args
 
 import numpy as np
+from pydantic import Field
 
-from dae_aqa.errors import ParamsError
+from dae_aqa.datasets.options import DatasetOptions
+from dae_aqa.options import Fraction, PositiveInt, Seed
+from dae_aqa.scoring import RuleName
 
 NoiseLaw = Literal["monotone", "mid_peak"]
-NOISE_LAWS: tuple[NoiseLaw, ...] = ("monotone", "mid_peak")
-_MIN_HEIGHT_PX = 32
+NOISE_LAWS: tuple[NoiseLaw, ...] = get_args(NoiseLaw)
 
 # What a random stream is for: streams never share numbers, so that for example another noise law
 # changes the marks and leaves every pixel as it was.
 STREAM_DIVE, STREAM_JUDGES, STREAM_LOOKS, STREAM_VIDEO, STREAM_VENUE, STREAM_SPLIT = range(6)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimDiveOptions:
-    """What to simulate. All values come from the caller.
+def _leaves_two_videos(options: SimDiveOptions) -> Iterator[str]:
+    most = options.num_dives - 1
+    if options.dives_per_video > most:
+        yield (
+            f"dives_per_video: {options.dives_per_video}; expected at most num_dives - 1 ({most}), "
+            "so that there are two videos, one of them for the test split."
+        )
+
+
+def _has_even_height(options: SimDiveOptions) -> Iterator[str]:
+    if options.height % 2:
+        yield f"height: {options.height}; expected an even number."
+
+
+def _is_wide(options: SimDiveOptions) -> Iterator[str]:
+    if options.width % 2 or options.width < options.height:
+        yield (
+            f"width: {options.width}; expected an even number that is not below the height "
+            f"({options.height})."
+        )
+
+
+def _gaps_have_a_range(options: SimDiveOptions) -> Iterator[str]:
+    if options.max_gap_seconds < options.min_gap_seconds:
+        yield (
+            f"max_gap_seconds: {options.max_gap_seconds:g}; expected at least min_gap_seconds "
+            f"({options.min_gap_seconds:g})."
+        )
+
+
+class SimDiveOptions(DatasetOptions):
+    """`datasets.simdive`: what to simulate.
 
     Attributes:
-        num_dives: number of dives, >= 2.
-        dives_per_video: dives in one video (the last one may hold fewer), 1 to num_dives - 1.
-        test_fraction: share of the videos that form the official test split, in (0, 1).
-        seed: seed of everything, >= 0.
+        num_dives: number of dives.
+        dives_per_video: dives in one video; the last one may hold fewer.
+        test_fraction: share of the videos that form the official test split.
+        seed: seed of everything.
         width: frame width in pixels, even.
         height: frame height in pixels, even; the diver's size scales with it.
         fps: frames per second.
         crf: constant rate factor of H.264, 0 (lossless) to 51 (worst).
         noise_law: how the noise of the marks depends on the quality; see `judging`.
-        replay_probability: chance that a slow-motion replay follows a dive, in [0, 1].
-        min_gap_seconds: shortest stretch of nothing before a dive, > 0.
-        max_gap_seconds: longest stretch of nothing before a dive, >= min_gap_seconds.
+        replay_probability: chance that a slow-motion replay follows a dive.
+        min_gap_seconds: shortest stretch of nothing before a dive.
+        max_gap_seconds: longest stretch of nothing before a dive.
     """
 
-    num_dives: int
-    dives_per_video: int
-    test_fraction: float
-    seed: int
-    width: int
-    height: int
-    fps: int
-    crf: int
+    RULES = (_leaves_two_videos, _is_wide, _has_even_height, _gaps_have_a_range)
+
+    num_dives: Annotated[int, Field(ge=2, le=1_000_000)]
+    dives_per_video: PositiveInt
+    test_fraction: Annotated[float, Field(ge=0.001, le=0.999)]
+    seed: Seed
+    width: Annotated[int, Field(ge=32, le=8192)]
+    height: Annotated[int, Field(ge=32, le=8192)]
+    fps: Annotated[int, Field(ge=5, le=120)]
+    crf: Annotated[int, Field(ge=0, le=51)]
     noise_law: NoiseLaw
-    replay_probability: float
-    min_gap_seconds: float
-    max_gap_seconds: float
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            ParamsError: a value is out of range.
-        """
-        checks = {
-            "num_dives": (self.num_dives >= 2, "be at least 2"),
-            "dives_per_video": (
-                1 <= self.dives_per_video < self.num_dives,
-                "leave at least two videos, one of them for the test split (1 to num_dives - 1)",
-            ),
-            "test_fraction": (0 < self.test_fraction < 1, "be between 0 and 1, both excluded"),
-            "seed": (self.seed >= 0, "be at least 0"),
-            "width": (self.width >= self.height and self.width % 2 == 0, "be even and >= height"),
-            "height": (
-                self.height >= _MIN_HEIGHT_PX and self.height % 2 == 0,
-                f"be even and >= {_MIN_HEIGHT_PX}",
-            ),
-            "fps": (5 <= self.fps <= 120, "be 5 to 120"),
-            "crf": (0 <= self.crf <= 51, "be 0 to 51"),
-            "noise_law": (self.noise_law in NOISE_LAWS, "be " + " or ".join(NOISE_LAWS)),
-            "replay_probability": (0 <= self.replay_probability <= 1, "be 0 to 1"),
-            "min_gap_seconds": (self.min_gap_seconds > 0, "be above 0"),
-            "max_gap_seconds": (
-                self.max_gap_seconds >= self.min_gap_seconds,
-                f"be at least min_gap_seconds ({self.min_gap_seconds})",
-            ),
-        }
-        for name, (good, allowed) in checks.items():
-            if not good:
-                raise ParamsError(
-                    f"simdive: {name} must {allowed}; got {getattr(self, name)!r}. "
-                    "Correct it in params.yaml."
-                )
+    replay_probability: Fraction
+    min_gap_seconds: Annotated[float, Field(gt=0, le=60)]
+    max_gap_seconds: Annotated[float, Field(gt=0, le=60)]
+    scoring_rule: RuleName
 
     @property
     def num_videos(self) -> int:
         """Number of videos that hold `num_dives` dives."""
         return -(-self.num_dives // self.dives_per_video)
+
+    @property
+    def pictured(self) -> Self:
+        """The options with what is in no picture set to fixed values: judges, split, numbering."""
+        return self.replaced(
+            noise_law="monotone",
+            test_fraction=0.5,
+            frame_numbering="decoded",
+            scoring_rule="diving",
+        )
 
 
 def random_stream(*, seed: int, purpose: int, index: int) -> np.random.Generator:

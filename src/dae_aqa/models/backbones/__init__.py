@@ -8,25 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.backbones.base import (
-    HALF,
-    IMAGENET,
-    KINETICS,
-    Backbone,
-    Normalization,
-)
+from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.backbones.i3d import I3D
 from dae_aqa.models.backbones.small3d import Small3d
 from dae_aqa.models.backbones.torchvision_video import TORCHVISION_MODELS, TorchvisionVideo
 
 __all__ = [
     "BACKBONES",
-    "HALF",
     "I3D",
-    "IMAGENET",
-    "KINETICS",
     "Backbone",
-    "Normalization",
     "Small3d",
     "TorchvisionVideo",
     "build_backbone",

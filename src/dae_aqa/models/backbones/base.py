@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """Mean and standard deviation per channel that a backbone expects, on RGB in [0, 1]."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-# Source: ImageNet statistics as torchvision publishes them; the released DAE code uses them.
-IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-# Source: Kinetics-400 statistics of torchvision's video models.
-KINETICS = Normalization(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989))
-# Maps [0, 1] to [-1, 1], as the original I3D was trained (Carreira and Zisserman 2017).
-HALF = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+from dae_aqa.models.normalization import Normalization
 
 
 class Backbone(nn.Module, ABC):

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.backbones.base import IMAGENET, Backbone
+from dae_aqa.models.backbones.base import Backbone
+from dae_aqa.models.normalization import IMAGENET
 
 Size3 = tuple[int, int, int]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dae_aqa.models.backbones.base import HALF, Backbone
+from dae_aqa.models.backbones.base import Backbone
+from dae_aqa.models.normalization import HALF
 
 # Per layer: width, kernel and stride over (time, height, width). The first one leaves full
 # resolution at once, where most of the arithmetic would go; space and time then shrink in turn, by

@@ -10,7 +10,8 @@ import torchvision
 from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.backbones.base import KINETICS, Backbone, Normalization
+from dae_aqa.models.backbones.base import Backbone
+from dae_aqa.models.normalization import KINETICS, Normalization
 
 # Half-range normalisation of torchvision's MViT and Swin3D weights.
 _MVIT = Normalization(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))

@@ -1,0 +1,51 @@
+"""`dae-aqa refresh`: bring all results up to date with the user's own files.
+
+DVC sees neither a table nor videos outside the repository; this notices by their recorded hashes
+that they changed, and has DVC run `download` again and then what follows from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dae_aqa.datasets import DATASETS
+from dae_aqa.params.check import SOURCES, check_project
+from dae_aqa.tables.sources import changed_sources, recorded_paths
+
+logger = logging.getLogger(__name__)
+
+
+def refresh(*, root: Path, force: bool) -> int:
+    """Run the pipeline again if the user's files have changed; return DVC's exit code.
+
+    Args:
+        root: the repository's root.
+        force: run it again whether or not they have.
+
+    Raises:
+        DaeAqaError: params.yaml is not valid, or the user's table cannot be read.
+    """
+    params = check_project(root=root)
+    table = root / SOURCES
+    if table.is_file():
+        changes = changed_sources(table, root=root, read_all=True)
+        dataset = DATASETS[params.dataset]
+        files = {path.resolve() for path in dataset.own_files(params.dataset_options)}
+        changes += [f"{path} is new" for path in sorted(files - recorded_paths(table, root=root))]
+        for line in changes:
+            logger.info("%s", line)
+        if not changes and not force:
+            logger.info("No file of yours has changed since download; nothing to do.")
+            return 0
+    return _dvc("repro", "--force", "download", root=root) or _dvc("repro", root=root)
+
+
+def _dvc(*arguments: str, root: Path) -> int:
+    # stages start the `python` of the PATH, which must be the one that runs here
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, env={**os.environ, "PATH": path}).returncode

@@ -1,0 +1,82 @@
+"""Which frames of a sample's window make which clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from dae_aqa.options import Options
+
+# Far above what anyone trains; a file or an option that asks for more would only fill the memory.
+_MAX_CLIP_FRAMES = 2_000_000  # of all clips together
+
+FrameNumber = Annotated[int, Field(ge=0, le=100_000)]  # more than an hour
+FrameCount = Annotated[int, Field(ge=1, le=100_000)]
+
+
+def _has_clips(layout: ClipLayout) -> Iterator[str]:
+    if not layout.starts:
+        yield "starts: needs at least one clip start."
+
+
+def _fits_memory(layout: ClipLayout) -> Iterator[str]:
+    if len(layout.starts) * layout.num_frames > _MAX_CLIP_FRAMES:
+        yield f"starts: {len(layout.starts)} clips of {layout.num_frames} frames are too many."
+
+
+class ClipLayout(Options):
+    """How a sample's window becomes clips; saved with a model, which works with this layout alone.
+
+    The published layout of DAE is ten clips of 16 frames starting at 0, 10, …, 80, 87 of 103, a
+    centre crop of 224 px out of 455x256, not scaled.
+    Source: arXiv 2111.11029, section 4.1.
+
+    Attributes:
+        starts: first frame of each clip within the window, K of them.
+        num_frames: frames per clip, T.
+        stride: window frames from one clip frame to the next.
+        crop_px: side of the centre square that is cut from a stored frame.
+        size_px: side to which that square is scaled, S.
+        jitter_px: scaled pixels by which training may move the square, either way in x and y.
+    """
+
+    RULES = (_has_clips, _fits_memory)
+
+    starts: Annotated[tuple[FrameNumber, ...], Field(strict=False)]  # YAML knows lists alone
+    num_frames: FrameCount
+    stride: FrameCount
+    crop_px: Annotated[int, Field(ge=16, le=8192)]
+    size_px: Annotated[int, Field(ge=16, le=2048)]
+    jitter_px: Annotated[int, Field(ge=0, le=2048)]
+
+    @property
+    def frame_indices(self) -> np.ndarray:
+        """Window frames that any clip uses, ascending without repetition, int64 of shape (F,)."""
+        return np.unique(self._clip_frames())
+
+    @property
+    def reach(self) -> int:
+        """Length in frames that a window needs, since the last frame of a clip is its last."""
+        return max(self.starts) + (self.num_frames - 1) * self.stride + 1
+
+    @property
+    def clip_positions(self) -> np.ndarray:
+        """For each clip the positions of its frames in `frame_indices`, int64 of shape (K, T)."""
+        return np.searchsorted(self.frame_indices, self._clip_frames())
+
+    @property
+    def padded_size_px(self) -> int:
+        """Side of a scaled frame before the jitter cuts `size_px` out of it."""
+        return self.size_px + 2 * self.jitter_px
+
+    @property
+    def padded_crop_px(self) -> int:
+        """Side of the square in the stored frame that becomes `padded_size_px`."""
+        return round(self.crop_px * self.padded_size_px / self.size_px)
+
+    def _clip_frames(self) -> np.ndarray:
+        starts = np.asarray(self.starts, dtype=np.int64)
+        return starts[:, None] + self.stride * np.arange(self.num_frames, dtype=np.int64)

@@ -1,0 +1,46 @@
+"""csv: the user's own videos and a table of scores; `data/README.md` describes its columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dae_aqa.datasets.base import Dataset, user_path
+from dae_aqa.datasets.csv.options import CsvOptions
+from dae_aqa.datasets.options import DownloadOptions
+
+if TYPE_CHECKING:
+    from dae_aqa.tables.dataset import DatasetTables
+
+
+def _load(
+    options: CsvOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
+) -> DatasetTables:
+    from dae_aqa.datasets.csv.table import import_csv_dataset
+
+    del download, cache_dir  # the videos are here already
+    return import_csv_dataset(
+        csv_path=user_path(options.annotations_csv),
+        source_videos_dir=user_path(options.videos_dir),
+        videos_dir=videos_dir,
+        min_score=options.min_score,
+        max_score=options.max_score,
+        numbering=options.frame_numbering,
+        scoring_rule=options.scoring_rule,
+    )
+
+
+def _own_files(options: CsvOptions) -> list[Path]:
+    """Return the table and the videos that it names; AnnotationError where it cannot be read."""
+    from dae_aqa.datasets.csv.rows import read_rows
+
+    table, folder = user_path(options.annotations_csv), user_path(options.videos_dir)
+    return [table, *(folder / name for name in {row.cells["video"] for row in read_rows(table)})]
+
+
+DATASET = Dataset(
+    options=CsvOptions,
+    load=_load,
+    own_files=_own_files,
+    is_users_own=True,
+)

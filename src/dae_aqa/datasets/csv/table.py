@@ -1,0 +1,323 @@
+"""A user's own videos and a CSV of scores, checked row by row.
+
+The columns are described, with a worked example, in `data/README.md`. Every fault of every row is
+reported at once, so that a table is corrected in one go.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import pandas as pd
+from tqdm import tqdm
+
+from dae_aqa import scoring
+from dae_aqa.datasets.csv.rows import RANGE_COLUMNS, Row, judge_columns, read_rows
+from dae_aqa.datasets.fetch import copy_file
+from dae_aqa.datasets.rule_check import rule_notes
+from dae_aqa.errors import AnnotationError, ScoringError, VideoError
+from dae_aqa.tables.annotations import (
+    COLUMNS,
+    MAX_ID_LENGTH,
+    OFFICIAL_SPLITS,
+    check_annotations,
+    format_judge_scores,
+)
+from dae_aqa.tables.dataset import DatasetTables, missing_table, no_truth, notes_table
+from dae_aqa.video.options import Numbering
+from dae_aqa.video.probe import VIDEO_SUFFIXES, count_frames, seconds_to_frame
+
+_SAFE_ID = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")  # as `annotations` demands: it names files
+_MAX_ROWS_SHOWN = 100
+_MAX_MARK = 100.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Video:
+    """A video file of the table: its frames, or why it cannot be used."""
+
+    path: Path
+    num_frames: int = 0
+    fault: str = ""
+
+
+def read_csv_dataset(
+    *,
+    csv_path: Path,
+    source_videos_dir: Path,
+    min_score: float,
+    max_score: float,
+    numbering: Numbering,
+    scoring_rule: str | None,
+) -> pd.DataFrame:
+    """Read a user's table of samples into an annotations table.
+
+    Args:
+        csv_path: the table, UTF-8, separated by commas, with a header.
+        source_videos_dir: folder that holds the files of the column `video`.
+        min_score: lowest score that is allowed.
+        max_score: highest score that is allowed.
+        numbering: how frames are counted, see `dae_aqa.video.numbering`.
+        scoring_rule: name in `scoring.SCORING_RULES` that the judges' marks must fit, or None.
+
+    Returns:
+        The annotations table in the order of the rows.
+
+    Raises:
+        AnnotationError: the table or the folder is missing, the header is wrong, or rows are bad;
+            all of them are named with all their faults.
+    """
+    rows = read_rows(csv_path)
+    if not source_videos_dir.is_dir():
+        raise AnnotationError(
+            f"datasets.csv.videos_dir: no folder {str(source_videos_dir)!r}. Give the folder that "
+            "holds the files of the column 'video'."
+        )
+    videos = _probe_videos(rows, folder=source_videos_dir, numbering=numbering)
+    ids = Counter(row.cells["sample_id"] for row in rows)
+    # by video, so that each video's index is built once
+    ranges = {
+        row.line: _frame_range(row, video=videos[row.cells["video"]], numbering=numbering)
+        for row in sorted(rows, key=lambda row: row.cells["video"])
+    }
+    records = []
+    for row in rows:
+        _check_id(row, num_uses=ids[row.cells["sample_id"]])
+        start, end = ranges[row.line]
+        records.append(
+            {
+                "sample_id": row.cells["sample_id"],
+                "video_id": PurePath(row.cells["video"]).stem,
+                "start_frame": start,
+                "end_frame": end,
+                "final_score": _score(row, min_score=min_score, max_score=max_score),
+                "difficulty": _difficulty(row),
+                "judge_scores": _judge_scores(
+                    row, min_score=min_score, max_score=max_score, scoring_rule=scoring_rule
+                ),
+                "action_class": row.cells.get("action", ""),
+                "split": _split(row),
+            }
+        )
+    _raise_on_problems(rows, csv_path=csv_path)
+    return check_annotations(pd.DataFrame(records, columns=list(COLUMNS)), source=str(csv_path))
+
+
+def import_csv_dataset(
+    *,
+    csv_path: Path,
+    source_videos_dir: Path,
+    videos_dir: Path,
+    min_score: float,
+    max_score: float,
+    numbering: Numbering,
+    scoring_rule: str | None,
+) -> DatasetTables:
+    """Check a user's table as `read_csv_dataset` does, copy its videos and return the tables.
+
+    Args:
+        csv_path: see `read_csv_dataset`.
+        source_videos_dir: see `read_csv_dataset`; nothing in it is changed.
+        videos_dir: where to copy the videos to; nothing is written if a row is bad.
+        min_score: see `read_csv_dataset`.
+        max_score: see `read_csv_dataset`.
+        numbering: see `read_csv_dataset`.
+        scoring_rule: see `read_csv_dataset`; scores that differ from it are noted.
+
+    Raises:
+        AnnotationError: see `read_csv_dataset`.
+        DownloadError: a video cannot be copied.
+    """
+    annotations = read_csv_dataset(
+        csv_path=csv_path,
+        source_videos_dir=source_videos_dir,
+        min_score=min_score,
+        max_score=max_score,
+        numbering=numbering,
+        scoring_rule=scoring_rule,
+    )
+    names = sorted({row.cells["video"] for row in read_rows(csv_path)})
+    for name in tqdm(names, desc="copying videos", disable=None):
+        target = videos_dir / f"{PurePath(name).stem}{PurePath(name).suffix.lower()}"
+        copy_file(source=source_videos_dir / name, target=target)
+    notes = rule_notes(annotations, rule=scoring_rule) if scoring_rule else []
+    _logger.info("csv: %d samples in %d videos", len(annotations), len(names))
+    return DatasetTables(
+        annotations=annotations,
+        truth=no_truth(),
+        notes=notes_table(notes),
+        missing_videos=missing_table([]),
+    )
+
+
+def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) -> dict[str, _Video]:
+    """Return every file that the table names, with its number of frames or its fault."""
+    names = sorted({row.cells["video"] for row in rows})
+    plain = [name for name in names if PurePath(name).name == name]
+    videos: dict[str, _Video] = {}
+    for name in tqdm(names, desc="checking videos", disable=None):
+        same_stem = [other for other in plain if PurePath(other).stem == PurePath(name).stem]
+        fault = _name_fault(name, folder=folder, same_stem=same_stem)
+        if fault:
+            videos[name] = _Video(folder / name, fault=fault)
+            continue
+        try:
+            num_frames = count_frames(folder / name, numbering=numbering)
+            videos[name] = _Video(folder / name, num_frames=num_frames)
+        except VideoError as error:
+            videos[name] = _Video(folder / name, fault=str(error))
+    return videos
+
+
+def _name_fault(name: str, *, folder: Path, same_stem: Sequence[str]) -> str:
+    """Return why the column `video` may not hold `name`, '' where it may."""
+    if not name:
+        return "video is empty"
+    if PurePath(name).name != name or "\\" in name:
+        return f"video must be a plain file name, got {name!r}"
+    if not (folder / name).is_file():
+        return f"no video {name!r} in {folder}"
+    if len(name.encode()) > MAX_ID_LENGTH:
+        return f"video {name[:20]!r}… has {len(name)} characters; {MAX_ID_LENGTH} are allowed"
+    if PurePath(name).suffix.lower() not in VIDEO_SUFFIXES:
+        return f"video {name!r} needs one of the suffixes {' '.join(VIDEO_SUFFIXES)}"
+    if len(same_stem) > 1:
+        return f"videos {' and '.join(same_stem)} differ in their suffix alone; rename one"
+    return ""
+
+
+def _check_id(row: Row, *, num_uses: int) -> None:
+    length = len(row.cells["sample_id"])
+    if length > MAX_ID_LENGTH:
+        row.problems.append(
+            f"sample_id has {length} characters; {MAX_ID_LENGTH} are allowed, since it names files"
+        )
+    if not _SAFE_ID.fullmatch(row.cells["sample_id"]):
+        row.problems.append(
+            "sample_id may hold letters, digits, '-', '_', '.' alone and not start with '.'"
+        )
+    if num_uses > 1:
+        row.problems.append(f"sample_id occurs {num_uses} times")
+
+
+def _frame_range(row: Row, *, video: _Video, numbering: Numbering) -> tuple[int, int]:
+    """Return the half-open frame range of a row, the whole video where it gives none."""
+    if video.fault:
+        row.problems.append(video.fault)
+    given = [name for name in RANGE_COLUMNS if row.cells.get(name)]
+    if not given:
+        return 0, video.num_frames
+    if given not in (list(RANGE_COLUMNS[:2]), list(RANGE_COLUMNS[2:])):
+        row.problems.append(
+            "give both start_frame and end_frame, or both start_seconds and end_seconds, or none"
+        )
+        return 0, 0
+    start, end = row.number(given[0]), row.number(given[1])
+    if start is None or end is None:
+        return 0, 0
+    if start < 0:
+        row.problems.append(f"{given[0]} must be 0 or more, got {start:g}")
+    elif end <= start:
+        row.problems.append(f"{given[1]} ({end:g}) must be above {given[0]} ({start:g})")
+    elif given[0] == "start_frame" and not (start.is_integer() and end.is_integer()):
+        row.problems.append(f"frames must be whole numbers, got {start:g} and {end:g}")
+    elif not video.fault:
+        return _range_in_video(
+            row, start=start, end=end, column=given[1], video=video, numbering=numbering
+        )
+    return 0, 0
+
+
+def _range_in_video(
+    row: Row, *, start: float, end: float, column: str, video: _Video, numbering: Numbering
+) -> tuple[int, int]:
+    """Return the range in frames, after checking that the video has them."""
+    first, past = int(start), int(end)
+    if column == "end_seconds":
+        first = seconds_to_frame(video.path, start, numbering=numbering)
+        past = seconds_to_frame(video.path, end, numbering=numbering)
+    if past > video.num_frames:
+        row.problems.append(
+            f"{column} {end:g} lies past the end of {video.path.name}, "
+            f"which has {video.num_frames} frames"
+        )
+    elif past <= first:
+        row.problems.append(f"no frame lies between {start:g} and {end:g} seconds")
+    return first, past
+
+
+def _score(row: Row, *, min_score: float, max_score: float) -> float | None:
+    score = row.number("score")
+    if not row.cells["score"]:
+        row.problems.append("score is empty")
+    elif score is not None and not min_score <= score <= max_score:  # bounds are allowed
+        row.problems.append(
+            f"score {score:g} is out of range; datasets.csv allows {min_score:g} to {max_score:g}"
+        )
+    return score
+
+
+def _difficulty(row: Row) -> float | None:
+    difficulty = row.number("difficulty")
+    if difficulty is not None and difficulty <= 0:
+        row.problems.append(f"difficulty must be above 0, got {difficulty:g}")
+    return difficulty if row.cells.get("difficulty") else 1.0
+
+
+def _judge_scores(row: Row, *, min_score: float, max_score: float, scoring_rule: str | None) -> str:
+    """Return the marks as the annotations table writes them; the last judges may be left out.
+
+    A mark lies between 0 and 100 or within the bounds of the score, whichever is wider: no judge's
+    scale goes further, but for deductions, which a negative `min_score` allows.
+    """
+    columns = judge_columns(row.cells)
+    while columns and not row.cells[columns[-1]]:
+        columns.pop()
+    missing = [column for column in columns if not row.cells[column]]
+    marks = [mark for mark in map(row.number, columns) if mark is not None]
+    low, high = min(0.0, min_score), max(_MAX_MARK, max_score)
+    for column, mark in zip(columns, marks, strict=False):
+        if not missing and len(marks) == len(columns) and not low <= mark <= high:
+            row.problems.append(
+                f"{column} {mark:g} is out of range; a mark lies within {low:g} to {high:g}"
+            )
+    if missing:
+        row.problems.append(f"{', '.join(missing)} empty before the last judge given")
+    elif marks and len(marks) == len(columns) and scoring_rule:
+        try:
+            scoring.scoring_rule(scoring_rule, num_judges=len(marks))
+        except ScoringError as error:
+            row.problems.append(str(error))
+    return format_judge_scores(marks)
+
+
+def _split(row: Row) -> str:
+    split = row.cells.get("split", "")
+    if split not in OFFICIAL_SPLITS:
+        row.problems.append(f"split must be 'train', 'test' or empty, got {split!r}")
+    return split
+
+
+def _raise_on_problems(rows: Sequence[Row], *, csv_path: Path) -> None:
+    bad = [row for row in rows if row.problems]
+    if not bad:
+        return
+    lines = [
+        f"  line {row.line} (sample_id {row.cells['sample_id']!r}): {'; '.join(row.problems)}"
+        for row in bad[:_MAX_ROWS_SHOWN]
+    ]
+    if len(bad) > _MAX_ROWS_SHOWN:
+        lines.append(f"  … and {len(bad) - _MAX_ROWS_SHOWN} more")
+    raise AnnotationError(
+        f"{csv_path}: {len(bad)} of {len(rows)} row(s) are bad:\n"
+        + "\n".join(lines)
+        + "\nCorrect them and run the stage again; nothing was written. "
+        "data/README.md describes the columns."
+    )

@@ -1,0 +1,39 @@
+"""What every dataset's section holds, and the section `download`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dae_aqa.options import Options, Workers
+from dae_aqa.scoring import RuleName
+from dae_aqa.video.options import Numbering
+
+
+class DatasetOptions(Options):
+    """`datasets.<name>`: what the stages after `download` use of any dataset.
+
+    Attributes:
+        frame_numbering: which decoded frame a frame number means, see `dae_aqa.video.numbering`.
+        scoring_rule: how judges' marks become an execution score; None where there are none.
+    """
+
+    frame_numbering: Numbering
+    scoring_rule: RuleName | None
+
+
+class DownloadOptions(Options):
+    """`download`: how files and videos are fetched or rendered.
+
+    Attributes:
+        num_workers: videos rendered at once.
+        num_retries: further tries after a lost connection.
+        timeout_seconds: longest silence of a server.
+        allow_missing: go on without the samples of videos that cannot be had.
+    """
+
+    num_workers: Workers
+    num_retries: Annotated[int, Field(ge=0, le=16)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)]
+    allow_missing: bool

@@ -1,0 +1,40 @@
+"""From the section `datasets.simdive` to videos and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dae_aqa.datasets.fetch import copy_file, short_hash
+from dae_aqa.datasets.options import DownloadOptions
+from dae_aqa.datasets.simdive.generation import generate
+from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.running.progress import Progress
+from dae_aqa.tables.dataset import DatasetTables, missing_table, notes_table
+
+
+def load(
+    options: SimDiveOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
+) -> DatasetTables:
+    """Render the videos, or take those that were rendered before with the same options."""
+    rendered_dir = cache_dir / short_hash(repr(options.pictured), _source_code())
+    with Progress("rendering videos", total=options.num_videos, unit="video") as bar:
+        annotations, truth = generate(
+            options=options,
+            videos_dir=rendered_dir,
+            num_workers=download.num_workers,
+            progress=bar.advance,
+        )
+    for video_id in sorted(set(annotations["video_id"])):
+        copy_file(source=rendered_dir / f"{video_id}.mp4", target=videos_dir / f"{video_id}.mp4")
+    return DatasetTables(
+        annotations=annotations,
+        truth=truth,
+        notes=notes_table([]),
+        missing_videos=missing_table([]),
+    )
+
+
+def _source_code() -> str:
+    """Return the simulator's source: a changed one must not reuse its old videos."""
+    folder = Path(__file__).parent
+    return "\0".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))

@@ -1,0 +1,1 @@
+"""The evaluate stage: from the test samples to predictions, metrics and report."""

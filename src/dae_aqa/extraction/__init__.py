@@ -1,0 +1,1 @@
+"""Extraction: from videos to packed samples."""

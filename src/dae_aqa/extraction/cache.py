@@ -1,0 +1,145 @@
+"""Finished work that outlives a run: packed samples, indexes and content hashes of videos.
+
+DVC deletes a stage's outputs before it runs the stage; what is kept here is found again by what
+determines it. Entries are only ever renamed into place, so a kill cannot leave a half-written one,
+and each is checked when it is used. The folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dae_aqa.errors import FrameStoreError
+from dae_aqa.packs.store import PackedSample, aside_path, remove_leftovers, write_error
+from dae_aqa.video.index import INDEX_VERSION, VideoIndex, build_index, load_index, save_index
+
+_logger = logging.getLogger(__name__)
+_FICLONE = 0x40049409  # Source: linux/fs.h, _IOW(0x94, 9, int)
+
+
+class WorkCache:
+    """The cache folder. Safe to share between processes: entries are immutable once they appear."""
+
+    def __init__(self, folder: Path) -> None:
+        self._samples = folder / "samples"
+        self._videos = folder / "videos"
+        try:
+            for path in (self._samples, self._videos):
+                path.mkdir(parents=True, exist_ok=True)
+                remove_leftovers(path)
+        except OSError as error:
+            raise write_error(folder, error) from error
+
+    def sample_path(self, key: str) -> Path:
+        """Return where the packed sample of `key` (see `content_key`) lies or will lie."""
+        return self._samples / f"{key}.zip"
+
+    def find_sample(self, key: str) -> Path | None:
+        """Return the packed sample of `key`, or None where there is none or it is damaged."""
+        path = self.sample_path(key)
+        if not path.is_file():
+            return None
+        try:
+            with PackedSample.open(path) as sample:
+                sample.verify()
+        except FrameStoreError as error:
+            _logger.warning("redoing a damaged cache entry: %s", error)
+            path.unlink(missing_ok=True)
+            return None
+        return path
+
+    def video_sha256(self, path: Path) -> str:
+        """Return the SHA-256 of the video's bytes, remembered by name, size and time of change."""
+        stat = path.stat()
+        key = content_key(
+            [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        )
+        note = self._videos / f"{key}.sha256"
+        with suppress(OSError):
+            text = note.read_text()
+            if len(text) == 64:
+                return text
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _write_aside(note, digest.encode())
+        return digest
+
+    def index(self, path: Path, sha256: str) -> VideoIndex:
+        """Return the index of the video at `path` whose content hash is `sha256`.
+
+        Raises:
+            VideoError: the video is unreadable.
+        """
+        entry = self._videos / f"{sha256}.v{INDEX_VERSION}.index.json"
+        if entry.is_file():
+            try:
+                return load_index(entry.read_bytes())
+            except (OSError, ValueError, KeyError) as error:
+                _logger.warning("redoing a damaged index (%s): %s", entry, error)
+        index = build_index(path)
+        _write_aside(entry, save_index(index))
+        return index
+
+
+def content_key(content: Any) -> str:
+    """Return the SHA-256, in hexadecimal, of a JSON-serialisable value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def publish(source: Path, target: Path) -> None:
+    """Make `target` a file of its own with the content of `source`: whole or not at all.
+
+    The copy shares blocks where the file system can (a reflink), never the inode: DVC may turn the
+    output into a read-only link into its cache, and a tool that edits the output in place must not
+    reach the finished work kept here. So no hard link, even where it would save space.
+
+    Raises:
+        FrameStoreError: the disk is full or the target cannot be written.
+    """
+    aside = aside_path(target)
+    try:
+        if not _clone(source, aside):
+            shutil.copyfile(source, aside)
+        aside.replace(target)
+    except OSError as error:
+        raise write_error(target, error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _clone(source: Path, target: Path) -> bool:
+    """Make `target` a reflink of `source` and say whether the file system could."""
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with source.open("rb") as reader, target.open("wb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def _write_aside(path: Path, data: bytes) -> None:
+    aside = aside_path(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)

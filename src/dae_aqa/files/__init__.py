@@ -1,0 +1,1 @@
+"""Files: how the project writes, locks, hashes and reads them."""

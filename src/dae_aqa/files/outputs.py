@@ -1,0 +1,170 @@
+"""The pipeline's outputs: which they are, what in them is safe to delete, how they come back.
+
+DVC deletes a stage's outputs before it runs the stage. What it deletes lies in its cache, under the
+hash of the content; what somebody else put there does not, and would be lost.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dae_aqa.errors import OutputError
+from dae_aqa.files.hashing import file_md5
+
+_NEW = ".new"  # within a folder: what is to replace its files
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or a folder that a stage writes.
+
+    Attributes:
+        path: relative to the repository's root.
+        is_persistent: DVC leaves it in place when the stage runs again.
+    """
+
+    path: Path
+    is_persistent: bool
+
+
+def stage_outputs(root: Path) -> dict[str, list[Output]]:
+    """Return the outputs of each stage in the `dvc.yaml` of `root`; none where there is no file."""
+    path = root / "dvc.yaml"
+    if not path.is_file():
+        return {}
+    stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    return {
+        name: [
+            _output(entry) for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])
+        ]
+        for name, stage in stages.items()
+    }
+
+
+def _output(entry: str | dict[str, dict[str, Any]]) -> Output:
+    """Return an entry of `outs`: a path, or a path with its settings."""
+    if isinstance(entry, str):
+        return Output(Path(entry), is_persistent=False)
+    ((path, settings),) = entry.items()
+    return Output(Path(path), is_persistent=bool(settings.get("persist", False)))
+
+
+def foreign_files(folder: Path, *, root: Path) -> list[Path]:
+    """Return the files in `folder` whose content DVC's cache does not hold, ordered by name.
+
+    Deleting them would lose them. Every file is read.
+    """
+    cache = cache_folder(root)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and _NEW not in path.parts)
+    return [path for path in files if not _cached(cache, file_md5(path)).exists()]
+
+
+def refuse_foreign_files(folder: Path, *, root: Path) -> None:
+    """Check that nothing in `folder` would be lost with it.
+
+    Raises:
+        OutputError: there are files that DVC's cache does not hold.
+    """
+    foreign = foreign_files(folder, root=root)
+    if foreign:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in foreign[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise OutputError(
+            f"{folder}: {names}{more} would be lost, since the pipeline writes this folder anew "
+            "and DVC's cache does not hold them. Move files of your own to another folder, such as "
+            f"my_videos, and name that in params.yaml; if none are yours, delete {folder}. "
+            "Nothing was changed."
+        )
+
+
+@contextlib.contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write to; what it then holds replaces all files of `folder`.
+
+    After an error, `folder` is as it was.
+    """
+    new = folder / _NEW
+    _remove(new)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        for path in list(folder.iterdir()):
+            if path != new:
+                _remove(path)
+        for path in list(new.iterdir()):
+            path.rename(folder / path.name)
+    finally:
+        _remove(new)
+
+
+def restore(stage: str, *, root: Path) -> None:
+    """Put back what DVC deleted before it ran the stage: the outputs of the last good run.
+
+    DVC deletes a stage's outputs first, so a failure would cost the earlier results. They still lie
+    in DVC's cache, under the hashes that `dvc.lock` holds. Persistent folders were left in place.
+
+    Args:
+        stage: its name in `dvc.lock`, which is read in the working directory.
+        root: the real repository root, whose cache is used.
+    """
+    lock = Path("dvc.lock")
+    if not lock.exists():
+        return
+    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    outputs = stage_outputs(Path()).get(stage, [])
+    persistent = {output.path for output in outputs if output.is_persistent}
+    cache = cache_folder(root)
+    for out in stages.get(stage, {}).get("outs", []):
+        cached = _cached(cache, out.get("md5", "unknown"))
+        target = Path(out["path"])
+        if not cached.exists() or (cached.suffix == ".dir" and target in persistent):
+            continue
+        entries = {target: cached}
+        if cached.suffix == ".dir":
+            listing = json.loads(cached.read_text(encoding="utf-8"))
+            entries = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
+            # what the failed run wrote is no part of the good one; its finished work is in .cache
+            _remove(target)
+        for path, source in entries.items():
+            if source.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # never through a link that stands there: it may lead into DVC's cache
+                path.unlink(missing_ok=True)
+                _link_or_copy(source, path)
+
+
+def cache_folder(root: Path) -> Path:
+    """Return where DVC keeps the content of outputs: `.dvc/cache`, or where its settings say."""
+    config = configparser.ConfigParser(interpolation=None, strict=False)
+    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    folder = config.get("cache", "dir", fallback="cache").strip("\"'")
+    return root / ".dvc" / Path(folder).expanduser() / "files" / "md5"
+
+
+def _cached(cache: Path, md5: str) -> Path:
+    return cache / md5[:2] / md5[2:]
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, a folder or a link, never what a link leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)

@@ -1,0 +1,1 @@
+"""Inference: a trained model, what it is fed with, and its predictions."""

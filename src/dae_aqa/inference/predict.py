@@ -1,0 +1,86 @@
+"""Predictions of a model over a feed: mu and sigma, never a random draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from dae_aqa.inference.feeds import Feed
+from dae_aqa.inference.options import Precision
+from dae_aqa.inference.processes import ALONE, Processes
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.targets import ScorePrediction
+from dae_aqa.running.progress import Progress
+
+_AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Return the context in which a forward pass runs; with fp32 it changes nothing."""
+    return torch.autocast(
+        device.type,
+        dtype=_AUTOCAST_DTYPES.get(precision, torch.bfloat16),
+        enabled=precision != "fp32",
+    )
+
+
+@torch.no_grad()
+def predict(
+    model: ScoreModel,
+    feed: Feed,
+    *,
+    samples: ScoredSamples,
+    batch_size: int,
+    precision: Precision,
+    show_progress: bool,
+    processes: Processes = ALONE,
+) -> ScorePrediction:
+    """Return the predictions for all samples of `feed`, in their order, on the CPU.
+
+    Args:
+        model: is left in evaluation mode.
+        feed: gives the samples' inputs, not augmented.
+        samples: those of `feed`; their difficulty is used.
+        batch_size: samples per forward pass; it does not change the predictions.
+        precision: of the forward pass.
+        show_progress: whether to draw a progress bar.
+        processes: share the samples between them; each returns all predictions.
+
+    Raises:
+        ModelError: the output for a sample is not finite.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    own = list(range(processes.rank, len(samples), processes.count))
+    parts: list[tuple[Tensor, ScorePrediction]] = []
+    with Progress("predict", total=len(own), unit="sample", show=show_progress) as bar:
+        for indices, inputs in feed.batches(chunks(own, batch_size), epoch=0):
+            with autocast(device, precision):
+                output = model(inputs)
+            difficulty = samples.targets.difficulty[indices].to(device)
+            sample_ids = [samples.sample_ids[row] for row in indices.tolist()]
+            parts.append((indices, model.predict(output, difficulty, sample_ids=sample_ids)))
+            bar.advance(len(indices))
+    parts = [part for of_one in processes.gather(parts) for part in of_one]
+    order = torch.cat([indices for indices, _ in parts]).argsort()
+    told = [
+        field.name
+        for field in fields(ScorePrediction)
+        if getattr(parts[0][1], field.name) is not None
+    ]
+    return ScorePrediction(
+        **{
+            name: torch.cat([getattr(part, name) for _, part in parts]).cpu()[order]
+            for name in told
+        }
+    )
+
+
+def chunks(items: Sequence[int], size: int) -> list[list[int]]:
+    """Return `items` in consecutive groups of `size`; the last one may be smaller."""
+    return [list(items[first : first + size]) for first in range(0, len(items), size)]

@@ -1,0 +1,74 @@
+"""The samples of one split with what they are trained towards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dae_aqa.errors import SplitError
+from dae_aqa.models.targets import Targets, make_targets
+from dae_aqa.tables.annotations import parse_judge_scores
+
+
+@dataclass(frozen=True)
+class ScoredSamples:
+    """The samples of one split, in the order of the split table.
+
+    Attributes:
+        sample_ids: N ids.
+        targets: their scores, tensors of shape (N,) or (N, J).
+    """
+
+    sample_ids: list[str]
+    targets: Targets
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+def select_samples(
+    annotations: pd.DataFrame,
+    splits: pd.DataFrame,
+    *,
+    split: str,
+    scoring_rule: str | None,
+    with_judges: bool,
+) -> ScoredSamples:
+    """Return the samples of `split` with their scores.
+
+    Args:
+        annotations: annotations table.
+        splits: split table.
+        split: 'train', 'val' or 'test'.
+        scoring_rule: the rule that judge marks must fit; None where the dataset has none.
+        with_judges: whether the model learns from judge marks.
+
+    Raises:
+        SplitError: the split is empty or names a sample without annotation.
+        ModelError: a score cannot be learned from.
+        ScoringError: a sample's marks do not fit the rule.
+    """
+    wanted = splits.loc[splits["split"] == split, "sample_id"]
+    if wanted.empty:
+        raise SplitError(
+            f"the split table has no sample in {split!r}. Run `dvc repro make_splits`."
+        )
+    by_id = annotations.set_index("sample_id")
+    unknown = wanted[~wanted.isin(by_id.index)].tolist()
+    if unknown:
+        raise SplitError(
+            f"{len(unknown)} sample(s) of split {split!r} have no annotation: "
+            f"{', '.join(unknown[:5])}. Run `dvc repro make_splits`."
+        )
+    rows = by_id.loc[wanted].reset_index()
+    sample_ids = rows["sample_id"].tolist()
+    marks = [parse_judge_scores(text) for text in rows["judge_scores"]] if with_judges else None
+    targets = make_targets(
+        final_score=rows["final_score"].tolist(),
+        difficulty=rows["difficulty"].tolist(),
+        judge_scores=marks,
+        scoring_rule=scoring_rule,
+        sample_ids=sample_ids,
+    )
+    return ScoredSamples(sample_ids=sample_ids, targets=targets)

@@ -1,0 +1,177 @@
+"""A trained model and how it looks at a performance: all that scoring needs, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dae_aqa.clips.augmentation import Augmenter
+from dae_aqa.clips.dataset import FrameBatch, SampleDataset
+from dae_aqa.clips.layout import ClipLayout
+from dae_aqa.clips.options import ClipOptions
+from dae_aqa.clips.transform import make_clips
+from dae_aqa.errors import ModelError, ParamsError
+from dae_aqa.inference.feeds import ClipFeed
+from dae_aqa.models.build import load_model, load_released_checkpoint, save_model
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
+from dae_aqa.options import Options, parse_options
+
+
+class Usage(Options):
+    """What a model file says on how the model is used.
+
+    Attributes:
+        layout: of the clips.
+        normalization: of the pixels.
+        has_difficulty: see `TrainedModel`.
+    """
+
+    layout: ClipLayout
+    normalization: Normalization
+    has_difficulty: bool
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model, and how clips are made for it.
+
+    Attributes:
+        model: in evaluation mode unless it is being trained.
+        layout: of the clips.
+        normalization: of the pixels.
+        has_difficulty: whether its training samples had difficulties other than 1.0; True where
+            that is not known, as of a released checkpoint.
+    """
+
+    model: ScoreModel
+    layout: ClipLayout
+    normalization: Normalization
+    has_difficulty: bool = True
+
+    @classmethod
+    def with_clips(
+        cls, model: ScoreModel, clips: ClipOptions, *, has_difficulty: bool
+    ) -> TrainedModel:
+        """Return `model` with the clips that `train.clips` describes."""
+        own = model.backbone.normalization
+        normalization = NORMALIZATIONS.get(clips.normalization, own)
+        return cls(model, clips.layout, normalization, has_difficulty)
+
+    @classmethod
+    def released(cls, path: Path, *, model: str, clips: ClipOptions) -> TrainedModel:
+        """Return the model of a checkpoint of the released DAE code, with ImageNet normalisation.
+
+        Raises:
+            ModelError: the file is no such checkpoint.
+        """
+        return cls(load_released_checkpoint(path, model=model), clips.layout, IMAGENET)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainedModel:
+        """Return what `save` wrote.
+
+        Raises:
+            ModelError: the file is missing, damaged, edited or of another kind.
+        """
+        model, content = load_model(path)
+        try:
+            usage = parse_options(Usage, content, source=str(path))
+        except ParamsError as error:
+            raise ModelError(
+                f"{path}: says nothing usable on how its clips are made. Train it again.\n{error}"
+            ) from error
+        return cls(model, usage.layout, usage.normalization, usage.has_difficulty)
+
+    def save(self, path: Path) -> None:
+        """Write the model file, whole or not at all."""
+        usage = Usage(
+            layout=self.layout,
+            normalization=self.normalization,
+            has_difficulty=self.has_difficulty,
+        )
+        save_model(self.model, path, usage=usage.model_dump(mode="json"))
+
+    @property
+    def needs_difficulty(self) -> bool:
+        """Whether a final score cannot be told from the frames alone."""
+        return self.has_difficulty and self.model.head.needs_difficulty
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return next(self.model.parameters()).device
+
+    def feed(
+        self,
+        sample_ids: Sequence[str],
+        *,
+        frames_dir: Path,
+        num_workers: int,
+        cache: bool,
+        augmenter: Augmenter | None = None,
+    ) -> ClipFeed:
+        """Return a feed of the samples' clips on the model's device.
+
+        Args:
+            sample_ids: the samples.
+            frames_dir: folder of packed samples.
+            num_workers: loader processes.
+            cache: keep the scaled frames in memory, for more than one pass.
+            augmenter: draws the augmentations of training; None for none.
+        """
+        return ClipFeed(
+            SampleDataset(
+                sample_ids=sample_ids,
+                frames_dir=frames_dir,
+                layout=self.layout,
+                augmenter=augmenter,
+                cache=cache,
+            ),
+            layout=self.layout,
+            normalization=self.normalization,
+            num_workers=num_workers,
+            device=self.device,
+        )
+
+    @torch.no_grad()
+    def score_frames(
+        self, frames: NDArray[np.uint8], *, difficulty: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mu and sigma of the final score, (N,) each, for windows held in memory.
+
+        Args:
+            frames: uint8 RGB, (N, F, H, W, 3): the frames of N windows.
+            difficulty: (N,), 1.0 where the sport has none.
+
+        Raises:
+            ModelError: there is no window, or they are shorter than the model's clips reach or
+                smaller than its crop.
+        """
+        num_windows, num_frames, height, width, _ = frames.shape
+        layout = self.layout
+        if num_windows == 0 or num_frames < layout.reach:
+            raise ModelError(
+                f"the model looks at {layout.reach} frames of a window, got {num_windows} "
+                f"window(s) of {num_frames} frames. Give longer ones."
+            )
+        if min(height, width) < layout.padded_crop_px:
+            raise ModelError(
+                f"the model looks at the centre square of {layout.padded_crop_px} px of a frame, "
+                f"got frames of {width}x{height} px. Give them in the size that it was trained "
+                "with (extract_frames.width and height)."
+            )
+        windows = torch.from_numpy(np.ascontiguousarray(frames[:, layout.frame_indices]))
+        batch = FrameBatch.of_windows(list(windows.permute(0, 1, 4, 2, 3)), layout)
+        clips = make_clips(
+            batch, layout=layout, normalization=self.normalization, device=self.device
+        )
+        prediction = self.model.predict(
+            self.model(clips), torch.from_numpy(difficulty).to(self.device, torch.float32)
+        )
+        return prediction.mu.cpu().numpy(), prediction.sigma.cpu().numpy()

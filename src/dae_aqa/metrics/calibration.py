@@ -1,0 +1,188 @@
+"""Metrics of a predicted uncertainty: pure functions on NumPy arrays.
+
+Shared conventions. `mu`, `sigma` and `target` are 1-D, finite, of one length (one entry per sample,
+in any order) and in points of the score scale: mean and standard deviation (> 0) of a Gaussian
+forecast, and the score that was given. Every function is unchanged when the samples are reordered
+and raises `MetricUndefinedError` where it has no value.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from dae_aqa.errors import EvaluationError
+from dae_aqa.metrics.accuracy import FloatArray, check_columns, check_level, require, rmse
+
+NUM_REJECTION_BINS = 10  # Source: RICA2, the quantile bins of its calibration figure and table
+
+
+def gaussian_nll(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the mean negative log-likelihood of the scores, in nats per sample; lower is better.
+
+    Source: log density of the normal distribution; as a scoring rule, Gneiting and Raftery (2007),
+    section 4.1.
+    """
+    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    z = (score - mean) / spread
+    return float(np.mean(0.5 * math.log(2 * math.pi) + np.log(spread) + 0.5 * z**2))
+
+
+def constant_sigma_nll(*, mu: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the NLL of the same `mu` with the one sigma that fits these very samples best.
+
+    That sigma is their RMSE, chosen with the scores known, so a predicted sigma that is not below
+    this value carries no information worth having.
+
+    Raises:
+        MetricUndefinedError: every prediction is exact.
+
+    Source: maximum of the normal likelihood over sigma, 0.5 * log(2 * pi * e * MSE).
+    """
+    best_sigma = rmse(predicted=mu, target=target)
+    require(best_sigma > 0, "every prediction is exact, so the best constant sigma is 0")
+    return 0.5 * math.log(2 * math.pi * math.e) + math.log(best_sigma)
+
+
+def coverage(
+    *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike, level: float
+) -> float:
+    """Return the share of scores within the central interval that should hold the share `level`."""
+    check_level(level)
+    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    return float(np.mean(np.abs(score - mean) <= interval_half_width(level=level) * spread))
+
+
+def interval_half_width(*, level: float) -> float:
+    """Return the half width of the central normal interval of `level`, in sigmas (0.9: 1.645)."""
+    check_level(level)
+    return float(stats.norm.ppf(0.5 + level / 2))
+
+
+def coverage_noise_interval(*, level: float, num_samples: int) -> tuple[float, float]:
+    """Return the 95 % range of the coverage that a perfectly calibrated model would show.
+
+    Source: exact quantiles of the binomial distribution of the number of scores inside.
+    """
+    check_level(level)
+    low, high = stats.binom.ppf([0.025, 0.975], num_samples, level) / num_samples
+    return float(low), float(high)
+
+
+def calibration_error(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the mean of |observed - nominal| coverage over the levels 0.05, 0.10, …, 0.95.
+
+    Source: after Kuleshov, Fenner and Ermon (ICML 2018), section 3.5, with the absolute difference
+    and on central intervals, the ones that `coverage` reports.
+    """
+    nominal, observed = reliability_curve(mu=mu, sigma=sigma, target=target)
+    return float(np.mean(np.abs(observed - nominal)))
+
+
+def reliability_curve(
+    *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Return nominal levels (19,) from 0.05 to 0.95 and the coverage (19,) observed at each."""
+    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    nominal = np.arange(1, 20) / 20
+    z = np.abs(score - mean) / spread
+    return nominal, np.mean(z[None, :] <= stats.norm.ppf(0.5 + nominal / 2)[:, None], axis=1)
+
+
+def pit(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
+    """Return the probability integral transform (N,), in [0, 1]: uniform where calibrated.
+
+    Source: Dawid (1984); Gneiting, Balabdaoui and Raftery (2007), section 3.1.
+    """
+    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    return np.asarray(stats.norm.cdf((score - mean) / spread), dtype=np.float64)
+
+
+def crps(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return the mean continuous ranked probability score, in points; lower is better.
+
+    Source: Gneiting and Raftery (JASA 2007), equation 21, with the sign turned.
+    """
+    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    z = (score - mean) / spread
+    density, cumulative = stats.norm.pdf(z), stats.norm.cdf(z)
+    return float(
+        np.mean(spread * (z * (2 * cumulative - 1) + 2 * density - 1 / math.sqrt(math.pi)))
+    )
+
+
+def sharpness(*, sigma: npt.ArrayLike) -> float:
+    """Return the mean sigma, in points: how narrow the forecasts are, right or wrong."""
+    (spread,) = check_columns(sigma=sigma)
+    return float(np.mean(spread))
+
+
+def uncertainty_bins(
+    *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean sigma (10,) and mean absolute error (10,) of ten quantile bins of sigma.
+
+    Bins ascend; one holds the samples from its lower quantile to below the next one.
+
+    Raises:
+        MetricUndefinedError: a bin is empty (too few samples, or too many equal sigmas).
+
+    Source: Majeedi et al., RICA2 (ECCV 2024), and its released evaluation.
+    """
+    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    edges = np.quantile(spread, np.arange(1, NUM_REJECTION_BINS) / NUM_REJECTION_BINS)
+    bins = np.searchsorted(edges, spread, side="right")
+    counts = np.bincount(bins, minlength=NUM_REJECTION_BINS)
+    require(
+        bool(np.all(counts > 0)),
+        f"{int(np.sum(counts == 0))} of the {NUM_REJECTION_BINS} quantile bins of sigma are empty "
+        f"({len(spread)} samples, {len(np.unique(spread))} different sigmas)",
+    )
+    errors = np.bincount(bins, weights=np.abs(mean - score), minlength=NUM_REJECTION_BINS)
+    sigmas = np.bincount(bins, weights=spread, minlength=NUM_REJECTION_BINS)
+    return sigmas / counts, errors / counts
+
+
+def rejection_tau(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
+    """Return Kendall's tau between the rank of a sigma bin and its mean absolute error, in [-1, 1].
+
+    1 where the error grows from each of ten quantile bins of sigma to the next, about 0 where sigma
+    says nothing of the error, negative where the model is surest when it is most wrong.
+
+    Raises:
+        MetricUndefinedError: a bin is empty, or all bins have the same error.
+
+    Source: Majeedi et al., RICA2 (ECCV 2024), its measure of calibration.
+    """
+    _, errors = uncertainty_bins(mu=mu, sigma=sigma, target=target)
+    require(bool(np.ptp(errors) > 0), "all ten bins of sigma have the same mean error")
+    return float(stats.kendalltau(np.arange(len(errors)), errors).statistic)
+
+
+def rejection_curve(
+    *, uncertainty: npt.ArrayLike, error: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Return the share kept (N,), from 1/N to 1, and the mean error (N,) of these surest samples.
+
+    Samples of one uncertainty are exchangeable: each counts with their mean error.
+    """
+    spread, miss = check_columns(uncertainty=uncertainty, error=error)
+    _, group = np.unique(spread, return_inverse=True)
+    group_error = np.bincount(group, weights=miss) / np.bincount(group)
+    kept = np.arange(1, len(spread) + 1)
+    return kept / len(spread), np.cumsum(group_error[np.sort(group)]) / kept
+
+
+def _forecast(
+    *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    mean, spread, score = check_columns(mu=mu, sigma=sigma, target=target)
+    if not np.all(spread > 0):
+        worst = int(np.argmin(spread))
+        raise EvaluationError(
+            f"sigma must be positive for every sample, got {spread[worst]:g} at position {worst}."
+        )
+    return mean, spread, score

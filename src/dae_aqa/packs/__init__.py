@@ -1,0 +1,1 @@
+"""Packs: the frames of a sample in one file."""

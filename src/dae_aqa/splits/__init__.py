@@ -1,0 +1,1 @@
+"""Splits: which samples train, which choose the epoch, which are tested once."""

@@ -1,0 +1,39 @@
+"""The section `make_splits`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dae_aqa.options import Fraction, Options
+
+Source = Literal["auto", "official", "random"]
+GroupBy = Literal["sample", "video"]
+
+
+def _random_split_tests_some(splits: SplitOptions) -> Iterator[str]:
+    if splits.source == "random" and not 0 < splits.test_fraction < 1:
+        yield (
+            f"test_fraction: {splits.test_fraction:g} leaves no sample to test or none to train, "
+            "and make_splits.source is random; expected a number between 0 and 1."
+        )
+
+
+class SplitOptions(Options):
+    """Which samples train, which choose the epoch, which are tested once.
+
+    Attributes:
+        source: whose split it is, see `dae_aqa.splits.make.make_splits`.
+        test_fraction: share of the samples, where the split is random.
+        val_fraction: share of the training samples that choose the epoch.
+        group_by: what is never divided between two splits.
+    """
+
+    RULES = (_random_split_tests_some,)
+
+    source: Source
+    test_fraction: Fraction
+    val_fraction: Annotated[float, Field(gt=0, le=0.9)]
+    group_by: GroupBy

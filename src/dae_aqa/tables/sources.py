@@ -1,0 +1,79 @@
+"""The user's own files that `download` read: recorded by content, so that a change is noticed.
+
+A dependency of DVC on them would be plainer, but a stage's dependencies must exist wherever the
+stage is looked at: in the temporary copy of a queued experiment, and at a colleague's who has
+pulled the results, they do not.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from dae_aqa.files.hashing import file_sha256
+
+COLUMNS = ("path", "size_bytes", "sha256")
+NEXT_STEP = "run `dae-aqa refresh`, so that all results are those of your files as they are now"
+_ALWAYS_READ_BYTES = 10_000_000  # larger files are read again where their time says so alone
+
+
+def write_sources(files: Iterable[Path], path: Path, *, root: Path) -> None:
+    """Write size and hash of each of `files` to the table at `path`.
+
+    Args:
+        files: files that were read, none where the dataset needs none of the user's.
+        path: the table, columns `COLUMNS`.
+        root: paths within it are written relative to it.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for source in sorted({source.resolve() for source in files}):
+            name = source.relative_to(root) if source.is_relative_to(root) else source
+            writer.writerow([name.as_posix(), source.stat().st_size, file_sha256(source)])
+
+
+def changed_sources(path: Path, *, root: Path, read_all: bool) -> list[str]:
+    """Return a line for each file of the table at `path` that has changed since or is gone.
+
+    Args:
+        path: the table; without it nothing has changed.
+        root: where relative paths start.
+        read_all: read every file; False: large ones of the same size only if they were written
+            after the table.
+
+    Returns:
+        Lines for a message. Where every file is gone, none: the results were made elsewhere.
+    """
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    recorded_at = path.stat().st_mtime
+    gone = [row["path"] for row in rows if not (root / row["path"]).is_file()]
+    if len(gone) == len(rows):
+        return []
+    lines = [f"{name} is gone" for name in gone]
+    for row in rows:
+        if row["path"] not in gone and _has_changed(
+            root / row["path"], row, recorded_at=recorded_at, read_all=read_all
+        ):
+            lines.append(f"{row['path']} has changed")
+    return lines
+
+
+def recorded_paths(path: Path, *, root: Path) -> set[Path]:
+    """Return the files in the table at `path`, as absolute paths."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return {root / row["path"] for row in csv.DictReader(file)}
+
+
+def _has_changed(path: Path, row: dict[str, str], *, recorded_at: float, read_all: bool) -> bool:
+    status = path.stat()
+    if status.st_size != int(row["size_bytes"]):
+        return True
+    is_older = max(status.st_mtime, status.st_ctime) < recorded_at
+    if is_older and status.st_size > _ALWAYS_READ_BYTES and not read_all:
+        return False
+    return file_sha256(path) != row["sha256"]

@@ -1,0 +1,1 @@
+"""Video: from a file to exact frames, by number."""

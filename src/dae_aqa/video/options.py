@@ -1,0 +1,11 @@
+"""Choices that concern videos."""
+
+from typing import Literal
+
+Numbering = Literal["decoded", "reference"]
+
+# Source: the hardware devices that FFmpeg knows (libavutil/hwcontext.c); a machine has few of them
+HWACCELS = (
+    *("amf", "cuda", "d3d11va", "d3d12va", "drm", "dxva2", "mediacodec", "opencl", "qsv"),
+    *("vaapi", "vdpau", "videotoolbox", "vulkan"),
+)

@@ -1,0 +1,170 @@
+"""The evaluate stage from tables to tables: each sample's own forecast, truth and score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from tests.packed_samples import draw_frames, write_pack
+from tests.tiny_training import MakeParams, TinyData
+from tests.training.seen import names_in, watching
+
+from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
+from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
+from dae_aqa.metrics.summary import stage as scored_report
+from dae_aqa.report import ReportInputs
+
+NUM_TEST, NUM_FRAMES = 14, 10
+COLUMNS = {
+    "notes": ["sample_id", "kind", "detail"],
+    "extraction_notes": ["sample_id", "video_id", "note"],
+    "excluded": ["sample_id", "reason"],
+    "missing_videos": ["video_id"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """What the stage was given, saw and wrote."""
+
+    annotations: pd.DataFrame
+    truth: pd.DataFrame
+    raw: pd.DataFrame
+    scale: tuple[float, float, float]
+    predictions: pd.DataFrame
+    metrics: dict[str, Any]
+    inputs: ReportInputs
+
+
+def tables_of(data: TinyData, brightness: dict[str, float], folder: Path) -> EvaluationTables:
+    """Return the tables of test samples beside the tiny ones, none in the order of another."""
+    rng = np.random.default_rng(4)
+    names = list(brightness)
+    for name, shade in brightness.items():
+        write_pack(folder, name, draw_frames(name, num_frames=NUM_FRAMES, brightness=shade))
+    difficulty = rng.uniform(1.5, 4.0, NUM_TEST)
+    tested = pd.DataFrame(
+        {
+            "sample_id": names,
+            "final_score": difficulty * rng.uniform(10, 28, NUM_TEST),
+            "difficulty": difficulty,
+            "judge_scores": "",
+        }
+    )
+    places = {"video_id": "01", "start_frame": 0, "end_frame": 10, "action_class": "", "split": ""}
+    truth = pd.DataFrame({"sample_id": rng.permutation([*names, *data.splits["sample_id"]])})
+    told = ("execution", "final", "sigma_execution", "sigma_final")
+    for column in (*(f"true_{name}" for name in told), *(f"fault_{f}" for f in FAULT_WEIGHTS)):
+        truth[column] = rng.uniform(0.5, 2.0, len(truth))
+    splits = pd.DataFrame({"sample_id": names, "split": "test"})
+    empty = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
+    annotations = pd.concat([data.annotations, tested]).assign(**places)
+    return EvaluationTables(
+        annotations=annotations.sample(frac=1, random_state=2, ignore_index=True),
+        splits=pd.concat([data.splits, splits]).sample(frac=1, random_state=3, ignore_index=True),
+        truth=truth,
+        history=pd.DataFrame(),
+        **empty,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    small_params: MakeParams, tiny_data: TinyData, tmp_path_factory: pytest.TempPathFactory
+) -> Evaluated:
+    folder = tmp_path_factory.mktemp("evaluated")
+    shades = np.random.default_rng(1).permutation(NUM_TEST) / NUM_TEST
+    brightness = {f"x{row:02d}": float(shade) for row, shade in enumerate(shades)}
+    tables = tables_of(tiny_data, brightness, folder)
+    params = small_params({"num_epochs": 1, "evaluate.num_bootstrap": 100, "test_batch_size": 14})
+    trained, _ = tiny_data.train(params, folder)
+    trained.save(folder / "model.pt")
+    given: list[ReportInputs] = []
+    with pytest.MonkeyPatch.context() as patched, watching() as seen:
+        patched.setattr(scored_report, "write_report", lambda inputs, output: given.append(inputs))
+        evaluate_and_report(
+            params,
+            tables=tables,
+            frames_dir=folder,
+            model_path=folder / "model.pt",
+            reports_dir=folder / "reports",
+            trainings_dir=folder,
+            features_dir=folder,
+        )
+    torch.use_deterministic_algorithms(False)
+    ((mu, log_variance),), (one,) = seen.val.outputs, seen.val.passes
+    assert log_variance is not None
+    head = trained.model.head
+    return Evaluated(
+        annotations=tables.annotations.set_index("sample_id"),
+        truth=tables.truth.set_index("sample_id"),
+        raw=pd.DataFrame(
+            {"mu": mu[:, 0], "log_variance": log_variance[:, 0]},
+            index=names_in(one.clips, per_sample=2, brightness=brightness),
+        ),
+        scale=(float(head.target_mean), float(head.target_std), float(head.sigma_scale)),
+        predictions=pd.read_csv(folder / "reports/predictions.csv").set_index("sample_id"),
+        metrics=json.loads((folder / "reports/metrics.json").read_text()),
+        inputs=given[0],
+    )
+
+
+def test_every_test_sample_has_its_own_score_and_truth(evaluated: Evaluated):
+    table = evaluated.predictions
+    assert sorted(table.index) == [f"x{row:02d}" for row in range(NUM_TEST)]
+    rows, truth = evaluated.annotations.loc[table.index], evaluated.truth.loc[table.index]
+    np.testing.assert_allclose(table["final_score"], rows["final_score"], rtol=1e-8)
+    np.testing.assert_allclose(table["difficulty"], rows["difficulty"], rtol=1e-8)
+    np.testing.assert_allclose(
+        table["true_sigma_execution"], truth["true_sigma_execution"], rtol=1e-8
+    )
+    np.testing.assert_allclose(
+        table["true_sigma"], truth["true_sigma_execution"] * rows["difficulty"], rtol=1e-8
+    )
+
+
+def test_every_forecast_is_the_models_in_score_points(evaluated: Evaluated):
+    """The raw outputs belong to the clips that were seen with them; they are scaled by hand."""
+    mean, std, sigma_scale = evaluated.scale
+    table = evaluated.predictions
+    raw = evaluated.raw.loc[table.index]
+    np.testing.assert_allclose(table["mu_execution"], mean + std * raw["mu"], rtol=1e-6)
+    sigma = sigma_scale * std * np.exp(raw["log_variance"] / 2)
+    np.testing.assert_allclose(table["sigma_execution"], sigma, rtol=1e-6)
+    np.testing.assert_allclose(table["mu"], table["mu_execution"] * table["difficulty"], rtol=1e-7)
+
+
+def test_figures_are_those_of_the_table(evaluated: Evaluated):
+    table, metrics = evaluated.predictions, evaluated.metrics
+    truth = evaluated.truth.loc[table.index]
+
+    def rho(one: pd.Series, other: pd.Series) -> float:
+        return float(stats.spearmanr(one, other).statistic)
+
+    expected = {
+        "num_test": NUM_TEST,
+        "spearman": rho(table["mu"], table["final_score"]),
+        "bias": (table["mu"] - table["final_score"]).mean(),
+        "rl2_score_max": table["final_score"].max(),
+        "sigma_rank_correlation_execution": rho(
+            table["sigma_execution"], truth["true_sigma_execution"]
+        ),
+        "baseline_fault_splash": abs(rho(truth["fault_splash"], table["execution_score"])),
+        "baseline_ceiling": abs(rho(truth["true_execution"], table["execution_score"])),
+    }
+    assert {key: metrics[key] for key in expected} == pytest.approx(expected)
+
+
+def test_the_report_is_given_the_same_tables(evaluated: Evaluated):
+    pd.testing.assert_frame_equal(
+        evaluated.inputs.predictions.set_index("sample_id"), evaluated.predictions
+    )
+    assert evaluated.inputs.metrics == evaluated.metrics
+    assert evaluated.inputs.truth is not None

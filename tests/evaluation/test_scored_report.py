@@ -1,0 +1,116 @@
+"""What the report says of the data: no note vanishes, and the same data give the same bytes."""
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from tests.packed_samples import MARGIN, write_pack
+from tests.report_in_folder import write_report_in
+
+from dae_aqa.evaluation.stage import EvaluationTables, _thumbnails, note_sentences, result_line
+
+
+def tables(**changed: pd.DataFrame) -> EvaluationTables:
+    empty = {name: pd.DataFrame() for name in EvaluationTables.__dataclass_fields__}
+    empty["notes"] = pd.DataFrame(columns=["sample_id", "kind", "detail"])
+    empty["extraction_notes"] = pd.DataFrame(columns=["sample_id", "video_id", "note"])
+    empty["missing_videos"] = pd.DataFrame(columns=["video_id"])
+    empty["annotations"] = empty["splits"] = pd.DataFrame(columns=["sample_id", "split"])
+    return EvaluationTables(**empty | changed)
+
+
+def test_nothing_to_say():
+    assert note_sentences(tables()) == []
+
+
+def test_every_table_of_notes_is_told():
+    notes = [("01_001", "score_differs", "10 and 11"), ("01_002", "score_differs", "5 and 6")]
+    sentences = note_sentences(
+        tables(
+            notes=pd.DataFrame(notes, columns=["sample_id", "kind", "detail"]),
+            extraction_notes=pd.DataFrame(
+                [
+                    ("02_001", "02", "its last frame is repeated 3 times"),
+                    ("", "03", "variable rate"),
+                ],
+                columns=["sample_id", "video_id", "note"],
+            ),
+            missing_videos=pd.DataFrame({"video_id": ["07", "09"]}),
+        )
+    )
+    assert sentences == [
+        "score differs: 2 sample(s), e.g. 01_001: 10 and 11",
+        "extraction: 2 note(s), e.g. 02_001: its last frame is repeated 3 times",
+        "2 video(s) could not be had: 07, 09.",
+    ]
+
+
+def test_a_draw_over_the_split_of_the_dataset_is_told():
+    """Of three test samples of its own one trains, one is tested and one had no frames."""
+    own = [("a", "test"), ("b", "test"), ("c", "test"), ("d", "train")]
+    drawn = [("a", "train"), ("b", "test"), ("d", "val")]
+    columns = ["sample_id", "split"]
+    splits = pd.DataFrame(drawn, columns=columns)
+    (sentence,) = note_sentences(
+        tables(annotations=pd.DataFrame(own, columns=columns), splits=splits)
+    )
+    assert sentence.startswith("1 of the dataset's own 3 test samples trained or validated here")
+    kept = splits.replace({"sample_id": {"a": "b", "b": "a"}}).assign(split=["test", "test", "val"])
+    assert note_sentences(tables(annotations=pd.DataFrame(own, columns=columns), splits=kept)) == []
+
+
+def test_the_result_in_a_line():
+    values = {"num_test": 360, "spearman": 0.89123, "spearman_execution": 0.8476, "mae": 5.504}
+    assert result_line(values) == (
+        "360 sample(s), rho 0.891 on the final score, 0.848 on the execution score, mean absolute "
+        "error 5.50 points"
+    )
+    values |= {"num_test": 2, "spearman": None, "spearman_reason": "it needs more"}
+    assert result_line(values | {"spearman_execution": None}) == (
+        "2 sample(s), no rho (it needs more), mean absolute error 5.50 points"
+    )
+
+
+def test_a_note_on_a_whole_video_names_the_video():
+    noted = pd.DataFrame([("", "03", "variable rate")], columns=["sample_id", "video_id", "note"])
+    assert note_sentences(tables(extraction_notes=noted)) == [
+        "extraction: 1 note(s), e.g. 03: variable rate"
+    ]
+
+
+def test_film_strips_show_the_window_from_its_first_to_its_last_frame(tmp_path):
+    flat = np.full((28 + 2 * MARGIN, 40, 48, 3), 1, np.uint8)
+    frames = flat * (8 * np.arange(len(flat), dtype=np.uint8))[:, None, None, None]
+    strip = _thumbnails(write_pack(tmp_path, "s1", frames))
+    shown = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in strip]
+    positions = [float(image.mean()) / 8 - MARGIN for image in shown]
+    assert positions == pytest.approx([0, 3, 6, 9, 12, 15, 18, 21, 24, 27], abs=0.2)
+
+
+def test_the_report_is_the_same_in_another_folder_commit_and_experiment(
+    tmp_path, repo_root, monkeypatch
+):
+    """And where sets have another order, as they do in each process."""
+    here, there = (tmp_path / name for name in ("here", "there, elsewhere"))
+    for folder, revision in ((here, "first"), (there, "second")):
+        folder.mkdir()
+        git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+        for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", revision]):
+            subprocess.run([*git, *command], check=True)
+    monkeypatch.chdir(here)
+    write_report_in(here, params=repo_root / "params.yaml")
+    subprocess.run(
+        [sys.executable, "-m", "tests.report_in_folder", there, repo_root / "params.yaml"],
+        cwd=there,
+        env=os.environ
+        | {"DVC_EXP_NAME": "tall-ruse", "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
+        | {"PYTHONPATH": os.pathsep.join([str(repo_root), *sys.path])},
+        check=True,
+    )
+    pages = [(folder / "index.html").read_bytes() for folder in (here, there)]
+    assert pages[0] == pages[1]
+    assert str(tmp_path).encode() not in pages[0]
