@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from matplotlib.figure import Figure
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.files.yaml_file import parse_yaml
@@ -19,6 +18,9 @@ from dae_aqa.tracking.identity import committed_text, experiment_name, flat_para
 from dae_aqa.tracking.metric_names import best_metrics, epoch_metrics
 from dae_aqa.tracking.start import start_training_run
 from dae_aqa.tracking.tracker import NullTracker, Tracker
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _GREY = 128  # of the example; a served model refuses black frames
 _MAX_CHANGES_NAMED = 3
@@ -156,6 +158,8 @@ def log_result(
 
 
 def _learning_curves(history: pd.DataFrame) -> Figure:
+    from matplotlib.figure import Figure  # a node that only trains may lack it
+
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(history["epoch"], history["train_loss"])
