@@ -24,7 +24,7 @@ import torch
 import yaml
 
 from _common import REPO_ROOT, markdown_table, write_result
-from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX
+from dae_aqa.datasets.simdive.dives import FAULT_PREFIX
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.judging import NUM_JUDGES
 from dae_aqa.datasets.simdive.options import SimDiveOptions

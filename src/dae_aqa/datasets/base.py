@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dae_aqa.datasets.options import DatasetOptions, DownloadOptions
 from dae_aqa.running.runtime import project_root
@@ -16,6 +16,42 @@ if TYPE_CHECKING:
     from dae_aqa.tables.dataset import DatasetTables
 
 Load = Callable[[Any, DownloadOptions, Path, Path], "DatasetTables"]
+Scale = Literal["final", "execution"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineLabel:
+    """How the report shows one of a dataset's baselines.
+
+    Attributes:
+        label: how the page names it.
+        scale: the score that it ranks.
+        kind: `to beat` takes next to no insight; `shortcut` knows some true faults exactly, which
+            shows how far a model could get with those alone; `limit` knows what no model can know.
+        group: of the baselines with the same group only the best is shown; '' is no group.
+    """
+
+    label: str
+    scale: Scale
+    kind: Literal["to beat", "shortcut", "limit"]
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedResult:
+    """Another's result on the dataset, which the report shows beside the model's own.
+
+    Attributes:
+        label: how the page names it.
+        rho: Spearman's rank correlation with the judged score, on the official split.
+        scale: the score that it ranks.
+        source: where it is published.
+    """
+
+    label: str
+    rho: float
+    scale: Scale
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +66,9 @@ class Dataset:
         own_files: takes the section and returns the user's files that `load` reads.
         baselines: takes truth and annotations of the test samples and returns rank correlations to
             compare with, by name; None where the dataset knows no truth.
+        baseline_labels: how the report shows each of them, by name, in the page's order.
+        published: what others have reached on the dataset.
+        citation: what to cite for the dataset; '' where there is nothing.
         is_users_own: its column `split` is the user's choice, not a published protocol.
     """
 
@@ -37,6 +76,9 @@ class Dataset:
     load: Load
     own_files: Callable[[Any], list[Path]] = lambda _: []
     baselines: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] | None = None
+    baseline_labels: Mapping[str, BaselineLabel] = field(default_factory=dict)
+    published: tuple[PublishedResult, ...] = ()
+    citation: str = ""
     is_users_own: bool = False
 
 

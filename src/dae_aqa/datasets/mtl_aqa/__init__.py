@@ -1,8 +1,4 @@
-"""MTL-AQA: 1,412 dives from 15 broadcasts, with the marks of seven judges.
-
-Source: P. Parmar and B. Tran Morris, "What and How Well You Performed? A Multitask Learning
-Approach to Action Quality Assessment", CVPR 2019, https://github.com/ParitoshParmar/MTL-AQA
-"""
+"""MTL-AQA: 1,412 dives from 15 broadcasts, with the marks of seven judges."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dae_aqa.datasets.base import Dataset, user_path
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
+from dae_aqa.datasets.mtl_aqa.references import CITATION, PUBLISHED
 from dae_aqa.datasets.options import DownloadOptions
 
 if TYPE_CHECKING:
@@ -41,4 +38,6 @@ DATASET = Dataset(
     options=MtlAqaOptions,
     load=_load,
     own_files=_own_files,
+    published=PUBLISHED,
+    citation=CITATION,
 )

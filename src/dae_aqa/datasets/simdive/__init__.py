@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dae_aqa.datasets.base import Dataset
 from dae_aqa.datasets.options import DownloadOptions
 from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.datasets.simdive.references import BASELINE_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,4 +33,9 @@ def _baselines(truth: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, floa
     return single_fault_baselines(truth=truth, annotations=annotations)
 
 
-DATASET = Dataset(options=SimDiveOptions, load=_load, baselines=_baselines)
+DATASET = Dataset(
+    options=SimDiveOptions,
+    load=_load,
+    baselines=_baselines,
+    baseline_labels=BASELINE_LABELS,
+)

@@ -6,11 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
+from dae_aqa.datasets.simdive.dives import FAULT_PREFIX, FAULT_WEIGHTS
 from dae_aqa.errors import EvaluationError
 from dae_aqa.tables.annotations import execution_scores
-
-FAULT_PREFIX = "fault_"
 
 
 def single_fault_baselines(*, truth: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, float]:

@@ -26,6 +26,7 @@ from dae_aqa.datasets.simdive.options import (
 )
 from dae_aqa.scoring import diving
 
+FAULT_PREFIX = "fault_"  # of the columns of the truth table
 # Each fault's weight: relative cost of severity 1. All of them can be seen; see `motion`.
 FAULT_WEIGHTS: dict[str, float] = {
     "entry": 4.0,  # body off the vertical at the entry (short of or past the rotation)

@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dae_aqa.datasets.simdive.baselines import FAULT_PREFIX
 from dae_aqa.datasets.simdive.broadcast import VideoPlan, plan_video, write_video
-from dae_aqa.datasets.simdive.dives import Dive, simulate_dives
+from dae_aqa.datasets.simdive.dives import FAULT_PREFIX, Dive, simulate_dives
 from dae_aqa.datasets.simdive.options import STREAM_SPLIT, SimDiveOptions, random_stream
 from dae_aqa.running.lifetime import follow_parent
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
