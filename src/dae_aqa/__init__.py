@@ -10,5 +10,5 @@ __version__ = "0.1.0"
 # runs, and no bit changes (benchmarks/contention.py). OpenMP reads this when torch is imported;
 # what the user sets prevails.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # GNU's, which torch's wheels for Linux hold
+    os.environ.setdefault("GOMP_SPINCOUNT", "8500")  # GNU's, which torch's wheels for Linux hold
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds; LLVM's and Intel's
