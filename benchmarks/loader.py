@@ -90,23 +90,18 @@ def released_way(folder: Path, index: int) -> torch.Tensor:
     return torch.stack(frames)
 
 
-CLIP = torch.empty((FRAMES, 3, CROP, CROP), dtype=torch.uint8)  # reused, as a loader may
-FLOATS = torch.empty((FRAMES, 3, CROP, CROP))
-
-
 def ours_uint8(folder: Path, index: int) -> torch.Tensor:
     """Return (T, 3, 224, 224) uint8."""
     with PackedSample.open(folder / f"s{index}.zip") as sample:
-        return decode_frames(sample.read(range(FRAMES)), crop=(TOP, LEFT, CROP, CROP), out=CLIP)
+        frames = decode_frames(sample.read(range(FRAMES)))
+    return frames[..., TOP : TOP + CROP, LEFT : LEFT + CROP].contiguous()
 
 
 def ours_float(folder: Path, index: int) -> torch.Tensor:
-    """Return (T, 3, 224, 224) float32, normalised frame by frame, while a frame is in the cache."""
-    scale = 1 / (255 * torch.tensor(STD).view(3, 1, 1))
-    offset = -(torch.tensor(MEAN) / torch.tensor(STD)).view(3, 1, 1)
-    for frame, target in zip(ours_uint8(folder, index), FLOATS, strict=True):
-        torch.mul(frame, scale, out=target).add_(offset)
-    return FLOATS
+    """Return (T, 3, 224, 224) float32, normalised as one tensor."""
+    mean = torch.tensor(MEAN).view(3, 1, 1) * 255
+    std = torch.tensor(STD).view(3, 1, 1) * 255
+    return ours_uint8(folder, index).to(torch.float32).sub_(mean).div_(std)
 
 
 def seconds_per_sample(
