@@ -10,6 +10,7 @@ from dae_aqa.datasets.simdive.generation import generate
 from dae_aqa.datasets.simdive.options import SimDiveOptions
 from dae_aqa.running.progress import Progress
 from dae_aqa.tables.dataset import DatasetTables, missing_table, notes_table
+from dae_aqa.video import write
 
 
 def load(
@@ -35,6 +36,6 @@ def load(
 
 
 def _source_code() -> str:
-    """Return the simulator's source: a changed one must not reuse its old videos."""
-    folder = Path(__file__).parent
-    return "\0".join(path.read_text("utf-8") for path in sorted(folder.glob("*.py")))
+    """Return the code that draws and writes: a changed one must not reuse its old videos."""
+    files = [*Path(__file__).parent.glob("*.py"), Path(write.__file__)]
+    return "\0".join(path.read_text("utf-8") for path in sorted(files))

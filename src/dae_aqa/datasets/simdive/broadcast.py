@@ -1,4 +1,4 @@
-"""Untrimmed videos: which shots follow each other, and their way into an H.264 file."""
+"""Untrimmed videos: which shots follow each other, and the file that they end in."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +26,7 @@ from dae_aqa.datasets.simdive.options import (
 from dae_aqa.datasets.simdive.render import dive_frames, empty_frames, random_looks
 from dae_aqa.datasets.simdive.scene import ByteImage, Venue, paint_venue
 from dae_aqa.datasets.simdive.splash import plan_splash
+from dae_aqa.video.write import read_comment, write_h264
 
 # Raise it whenever the same options give other pixels: kept videos are then rendered anew.
 RENDERER_VERSION = 3
@@ -110,22 +109,17 @@ def write_video(plan: VideoPlan, *, options: SimDiveOptions, path: Path) -> None
     The file appears complete or not at all; one made from the same plan and options is kept.
     """
     digest = video_digest(plan, options=options)
-    if _stored_digest(path) == digest:
+    if read_comment(path) == digest:
         return
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(partial), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        container.metadata["comment"] = digest
-        stream = container.add_stream("libx264", rate=options.fps)
-        stream.width, stream.height, stream.pix_fmt = options.width, options.height, "yuv420p"
-        stream.time_base = Fraction(1, options.fps)
-        stream.options = {"preset": "ultrafast", "crf": str(options.crf), "threads": "1"}
-        for number, yuv in enumerate(_video_frames(plan, options)):
-            frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    partial.replace(path)
+    write_h264(
+        _video_frames(plan, options),
+        path,
+        width=options.width,
+        height=options.height,
+        fps=options.fps,
+        crf=options.crf,
+        comment=digest,
+    )
 
 
 def video_digest(plan: VideoPlan, *, options: SimDiveOptions) -> str:
@@ -143,18 +137,6 @@ def video_digest(plan: VideoPlan, *, options: SimDiveOptions) -> str:
         "gap_seconds": [options.min_gap_seconds, options.max_gap_seconds],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _stored_digest(path: Path) -> str | None:
-    """Return the fingerprint in the video at `path`, None where there is no readable one."""
-    if not path.is_file():
-        return None
-    try:
-        with av.open(str(path)) as container:
-            comment = container.metadata.get("comment")
-    except av.FFmpegError:
-        return None
-    return str(comment) if comment is not None else None
 
 
 def _nothing(seconds: float, fps: int) -> Shot:
