@@ -7,12 +7,20 @@ a default: a value that is not in the file is an error, so nothing can change a 
 
 from __future__ import annotations
 
-import types
+import contextlib
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -21,6 +29,7 @@ from dae_aqa.wording import did_you_mean, problem_list, shown
 
 Rule = Callable[[Any], Iterator[str]]
 Location = tuple[int | str, ...]
+_UNKNOWN = ("extra_forbidden", "invalid_key")  # pydantic's faults of a key, not of a value
 
 
 class Options(BaseModel):
@@ -36,7 +45,7 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _follow_rules(self) -> Self:
-        broken = list(_broken_rules(type(self), self))
+        broken = [line for rule in self.RULES for line in rule(self)]
         if broken:
             raise PydanticCustomError("broken_rules", "{text}", {"text": " ".join(broken)})
         return self
@@ -47,12 +56,6 @@ class Options(BaseModel):
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
-
-
-def _check_text(text: str) -> str:
-    if not text.strip() or min(text) < " ":
-        raise PydanticCustomError("text", "blank or with control characters")
-    return text
 
 
 def one_of(choices: Collection[str]) -> AfterValidator:
@@ -69,9 +72,20 @@ def one_of(choices: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_text(text: str) -> str:
+    if not text.strip() or min(text) < " ":
+        raise PydanticCustomError("text", "blank or with control characters")
+    return text
+
+
+def _list_to_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
 Text = Annotated[str, AfterValidator(_check_text)]
 _IS_PATH = object()  # marks a text that names a file or a folder of the user's
 UserPath = Annotated[Text, _IS_PATH]
+FROM_LIST = BeforeValidator(_list_to_tuple)  # annotation of a tuple: YAML and JSON know lists alone
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
 CountInt = Annotated[int, Field(ge=0, le=1_000_000)]
 Workers = Annotated[int, Field(ge=1, le=256)]
@@ -92,11 +106,12 @@ def parse_options(cls: type[OptionsT], content: object, *, source: str) -> Optio
     try:
         return cls.model_validate(content)
     except ValidationError as error:
-        details = [each for each in error.errors() if each["type"] != "broken_rules"]
-        problems = [_described(cls, each) for each in details]
-        faulty = {_field_location(each["loc"]) for each in details}
-        problems += _rules_of_the_rest(cls, content, faulty=faulty, location=())
-        raise ParamsError(f"{source}: {problem_list(problems)}") from error
+        details = error.errors(include_url=False)
+    faults = [each for each in details if each["type"] != "broken_rules"]
+    faulty = {_field_location(each["loc"]) for each in faults if each["type"] not in _UNKNOWN}
+    problems = [_described(cls, each) for each in faults]
+    problems += _broken_rules(_good_part(cls, content, faulty=faulty))
+    raise ParamsError(f"{source}: {problem_list(problems)}")
 
 
 def flatten(values: Mapping[str, Any] | Options, *, prefix: str = "") -> dict[str, Any]:
@@ -113,73 +128,54 @@ def flatten(values: Mapping[str, Any] | Options, *, prefix: str = "") -> dict[st
 def path_keys(cls: type[Options], *, prefix: str = "") -> list[str]:
     """Return the dotted keys of all fields that name a file or a folder of the user's."""
     keys = [
-        f"{prefix}{name}"
-        for name, field in cls.model_fields.items()
-        if _IS_PATH in _annotations(field)
+        f"{prefix}{key}" for key, field in cls.model_fields.items() if _IS_PATH in _parts(field)
     ]
-    for name, section in _sections(cls).items():
-        keys += path_keys(section, prefix=f"{prefix}{name}.")
+    for key, section in _sections(cls).items():
+        keys += path_keys(section, prefix=f"{prefix}{key}.")
     return keys
-
-
-def _annotations(field: FieldInfo) -> list[Any]:
-    """Return what a field is annotated with: itself, its items, or what may be null too."""
-    found, queue = list(field.metadata), [field.annotation]
-    while queue:
-        annotation = queue.pop()
-        found += getattr(annotation, "__metadata__", ())
-        queue += typing.get_args(annotation)
-    return [each for info in found for each in getattr(info, "metadata", [info])]
-
-
-def _broken_rules(cls: type[Options], section: Any) -> Iterator[str]:
-    """Yield what `section` breaks; a rule that needs a key which is not there is left out."""
-    for rule in cls.RULES:
-        try:
-            yield from rule(section)
-        except AttributeError:  # a field that is faulty has been named already
-            continue
-
-
-def _rules_of_the_rest(
-    cls: type[Options], content: object, *, faulty: set[Location], location: Location
-) -> list[str]:
-    """Return the rules that values break whose own fields are good, in sections of any depth."""
-    if not isinstance(content, Mapping):
-        return []
-    prefix = _key((*location, ""))
-    problems = [
-        f"{prefix}{line}"
-        for line in _broken_rules(cls, _good_part(cls, content, faulty=faulty, location=location))
-    ]
-    for name, section in _sections(cls).items():
-        below = (*location, name)
-        problems += _rules_of_the_rest(section, content.get(name), faulty=faulty, location=below)
-    return problems
-
-
-def _good_part(
-    cls: type[Options], content: Mapping[Any, Any], *, faulty: set[Location], location: Location
-) -> types.SimpleNamespace:
-    """Return the fields of a section, and of those in it, that are not faulty."""
-    sections, good = _sections(cls), {}
-    for name in cls.model_fields:
-        here, value = (*location, name), content.get(name)
-        if name not in content or here in faulty:
-            continue
-        if name in sections and isinstance(value, Mapping):
-            value = _good_part(sections[name], value, faulty=faulty, location=here)
-        good[name] = value
-    return types.SimpleNamespace(**good)
 
 
 def _sections(cls: type[Options]) -> dict[str, type[Options]]:
     """Return the fields that are sections themselves."""
     return {
-        name: field.annotation
-        for name, field in cls.model_fields.items()
+        key: field.annotation
+        for key, field in cls.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Options)
     }
+
+
+def _parts(field: FieldInfo) -> list[Any]:
+    """Return what an annotation consists of at any depth: types, choices, limits, marks."""
+    parts = [field.annotation, *field.metadata]
+    for part in parts:  # grows meanwhile
+        parts += typing.get_args(part)  # items of a list, what may be null too
+        parts += getattr(part, "metadata", ())  # limits of a number
+    return parts
+
+
+def _good_part(
+    cls: type[OptionsT], content: object, *, faulty: set[Location], location: Location = ()
+) -> OptionsT:
+    """Return an unchecked instance with those fields alone that are not faulty, at any depth."""
+    good: dict[str, Any] = {}
+    for key, value in content.items() if isinstance(content, Mapping) else ():
+        here = (*location, key)
+        if key in cls.model_fields and here not in faulty:
+            section = _sections(cls).get(key)
+            if section is not None:
+                value = _good_part(section, value, faulty=faulty, location=here)
+            good[key] = value
+    return cls.model_construct(set(good), **good)
+
+
+def _broken_rules(section: Options, *, prefix: str = "") -> Iterator[str]:
+    """Yield what an incomplete section breaks; a rule that needs a field it lacks is left out."""
+    for rule in section.RULES:
+        with contextlib.suppress(AttributeError):  # the field is faulty, and named already
+            yield from (f"{prefix}{line}" for line in rule(section))
+    for key, value in section:
+        if isinstance(value, Options):
+            yield from _broken_rules(value, prefix=f"{prefix}{key}.")
 
 
 def _field_location(location: Location) -> Location:
@@ -196,83 +192,72 @@ def _key(location: Location) -> str:
     return text.removeprefix(".")
 
 
+def _section_at(cls: type[Options], location: Location) -> type[Options]:
+    for part in location:
+        cls = _sections(cls)[str(part)]
+    return cls
+
+
+def _parts_at(cls: type[Options], location: Location) -> list[Any]:
+    """Return the `_parts` of the field in which a fault lies."""
+    *sections, key = _field_location(location)
+    return _parts(_section_at(cls, tuple(sections)).model_fields[str(key)])
+
+
 def _described(cls: type[Options], error: ErrorDetails) -> str:
     """Return one line on a fault that pydantic found: key, what is expected, what was got."""
     location, value, kind = error["loc"], error["input"], error["type"]
-    key, got = _key(location), f"{shown(value)} ({type(value).__name__})"
-    owner = _owner(cls, location)
+    key, got = _key(location), shown(value)
+    if kind in _UNKNOWN:
+        return _unknown_key(location, known=_section_at(cls, location[:-1]).model_fields)
     match kind:
         case "missing":
             return f"{key}: missing; every key must be in the file."
-        case "extra_forbidden" | "invalid_key":
-            return _unknown_key(location, known=owner.model_fields)
-        case "model_type" | "model_attributes_type":
-            return f"{key or 'the file'}: expected a section with keys, got {shown(value)}."
         case "literal_error" | "choice":
-            choices = _choices(owner, location, error)
-            return (
-                f"{key}: {shown(value)} is not allowed{did_you_mean(value, choices)}; expected one "
-                f"of: {', '.join(choices)}."
-            )
+            choices = error["ctx"].get("choices") or _literals(_parts_at(cls, location))
+            hint = did_you_mean(value, choices)
+            return f"{key}: {got} is not allowed{hint}; expected one of: {', '.join(choices)}."
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            expected = _bounds(owner.model_fields[str(_field_location(location)[-1])])
-            return f"{key}: {shown(value)} is out of range; expected a number {expected}."
-        case "string_too_long":
-            longest = error["ctx"]["max_length"]
-            return f"{key}: {len(value)} characters; expected at most {longest}."
-        case "text":
-            return (
-                f"{key}: expected a text that is not blank and has no control characters, got "
-                f"{got}."
-            )
-        case "tuple_type":
-            return f"{key}: expected a list, got {shown(value)}."
-        case "finite_number":
-            return f"{key}: expected a finite number, got {shown(value)}."
-    return f"{key}: expected {_EXPECTED.get(kind, error['msg'])}, got {got}."
+            limits = _limits(_parts_at(cls, location))
+            return f"{key}: {got} is out of range; expected a number {limits}."
+        case "string_too_long" | "too_long":
+            unit = "characters" if isinstance(value, str) else "items"
+            return f"{key}: {len(value)} {unit}; expected at most {error['ctx']['max_length']}."
+    if kind == "float_type" and type(value) is int:  # one that no float can hold
+        kind = "finite_number"
+    expected = f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else error["msg"]
+    return f"{key or 'the file'}: {expected}, got {got} ({type(value).__name__})."
 
 
 _EXPECTED = {
     "bool_type": "true or false",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
+    "finite_number": "a finite number",
     "float_type": "a number",
+    "int_type": "a whole number",
+    "model_type": "a section with keys",
     "string_type": "a text",
+    "text": "a text that is not blank and has no control characters",
+    "tuple_type": "a list",
 }
-
-
-def _owner(cls: type[Options], location: Location) -> type[Options]:
-    """Return the section in which the last key of `location` stands."""
-    for part in _field_location(location)[:-1]:
-        cls = _sections(cls)[str(part)]
-    return cls
 
 
 def _unknown_key(location: Location, *, known: Collection[str]) -> str:
     name = str(location[-1])
     label = name if len(name) < 100 else shown(name)
-    prefix = _key((*location[:-1], ""))
-    return f"{prefix}{label}: unknown key{did_you_mean(name, known)}; known: {', '.join(known)}."
+    hint = did_you_mean(name, known)
+    return f"{_key((*location[:-1], label))}: unknown key{hint}; known: {', '.join(known)}."
 
 
-def _choices(owner: type[Options], location: Location, error: ErrorDetails) -> tuple[str, ...]:
-    if error["type"] == "choice":
-        choices: tuple[str, ...] = error["ctx"]["choices"]
-        return choices
-    annotation = owner.model_fields[str(_field_location(location)[-1])].annotation
-    if typing.get_origin(annotation) is not Literal:  # of a value that may be null too
-        annotation = next(
-            each for each in typing.get_args(annotation) if typing.get_origin(each) is Literal
-        )
-    return typing.get_args(annotation)
+def _literals(parts: Collection[Any]) -> tuple[str, ...]:
+    return typing.get_args(next(part for part in parts if typing.get_origin(part) is Literal))
 
 
-def _bounds(field: FieldInfo) -> str:
-    """Return the range of a number, of the items of a list, or of what may be null too."""
-    words = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+def _limits(parts: Collection[Any]) -> str:
+    """Return the limits of a number in words, e.g. '>= 1 and <= 256'."""
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     return " and ".join(
-        f"{sign} {getattr(limit, name)}"
-        for name, sign in words.items()
-        for limit in _annotations(field)
-        if getattr(limit, name, None) is not None
+        f"{sign} {getattr(part, name)}"
+        for name, sign in signs.items()
+        for part in parts
+        if hasattr(part, name)
     )

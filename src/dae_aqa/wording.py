@@ -11,14 +11,18 @@ _MAX_LINES = 50  # of a list of faults
 
 def shown(value: object) -> str:
     """Return `value` for a message, cut where it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} …"
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return a hint at the one of `known` that `word` resembles, '' where none does."""
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(word)[:100].lower(), by_lower, n=1)
+    text = word if isinstance(word, str) else shown(word)
+    close = difflib.get_close_matches(text[:100].lower(), by_lower, n=1)
     return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
 
 

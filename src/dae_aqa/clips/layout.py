@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dae_aqa.options import Options
+from dae_aqa.options import FROM_LIST, Options
 
 # Far above what anyone trains; a file or an option that asks for more would only fill the memory.
 _MAX_CLIP_FRAMES = 2_000_000  # of all clips together
@@ -45,7 +45,7 @@ class ClipLayout(Options):
 
     RULES = (_has_clips, _fits_memory)
 
-    starts: Annotated[tuple[FrameNumber, ...], Field(strict=False)]  # YAML knows lists alone
+    starts: Annotated[tuple[FrameNumber, ...], FROM_LIST]
     num_frames: FrameCount
     stride: FrameCount
     crop_px: Annotated[int, Field(ge=16, le=8192)]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
-from dae_aqa.options import Options, PositiveFloat
+from dae_aqa.options import FROM_LIST, Options, PositiveFloat
 
 
 class Normalization(Options):
     """Mean and standard deviation per channel, on RGB in [0, 1]."""
 
-    mean: Annotated[tuple[float, float, float], Field(strict=False)]
-    std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], Field(strict=False)]
+    mean: Annotated[tuple[float, float, float], FROM_LIST]
+    std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], FROM_LIST]
 
 
 # Source: ImageNet statistics as torchvision publishes them; the released DAE code uses them.
