@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.edit_params import edit_params
+from tests.params.leaves import leaves
 
 from dae_aqa.errors import OutputError, ParamsError
-from dae_aqa.options import flatten
+from dae_aqa.options import flatten, path_keys
 from dae_aqa.params import Params, load_params
-from dae_aqa.params.check import PATH_KEYS, check_project
+from dae_aqa.params.check import check_project
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def test_a_fault_is_told_with_the_way_back(project):
     assert "`git checkout params.yaml`" in message
 
 
-@pytest.mark.parametrize("key", PATH_KEYS)
+@pytest.mark.parametrize("key", path_keys(Params))
 def test_no_path_may_lie_in_an_output(project, key):
     released = {"backbone": "i3d", "train.clips.size_px": 64}
     edit_params({**released, key: "data/videos"})
@@ -49,27 +50,15 @@ def test_no_path_may_lie_in_an_output(project, key):
 
 
 def test_every_path_is_looked_at():
-    """A text that names a file or a folder must be in the list."""
+    """A text that names a file or a folder must be marked as one."""
     words = ("dir", "csv", "source", "list", "weights", "checkpoint", "path", "file")
-    texts = {
+    texts = [
         key
-        for key, kind in leaf_types(Params).items()
-        if kind in ("str", "str | None") and any(word in key.split(".")[-1] for word in words)
-    }
-    assert texts == set(PATH_KEYS)
-
-
-def leaf_types(cls: type, prefix: str = "") -> dict[str, str]:
-    import dataclasses
-    import typing
-
-    found = {}
-    for name, kind in typing.get_type_hints(cls).items():
-        if dataclasses.is_dataclass(kind):
-            found |= leaf_types(kind, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = kind.__name__ if isinstance(kind, type) else str(kind)
-    return found
+        for key, field in leaves(Params).items()
+        if "str" in str(field.annotation) and any(word in key.split(".")[-1] for word in words)
+    ]
+    assert len(texts) == 7
+    assert sorted(texts) == sorted(path_keys(Params))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import pytest
 import torchvision
 import yaml
 from dvc.utils.serialize import parse_yaml
-from pydantic.fields import FieldInfo
+from tests.params.leaves import leaves, sections
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.files.yaml_file import read_yaml
 from dae_aqa.models.backbones import BACKBONES, TORCHVISION_MODELS
 from dae_aqa.models.options import BACKBONES as BACKBONE_FACTS
-from dae_aqa.options import Options, flatten, parse_options
+from dae_aqa.options import flatten, parse_options
 from dae_aqa.params import Params, load_params
 from dae_aqa.video.options import HWACCELS
 
@@ -36,15 +36,6 @@ def yaml_leaves(content: Mapping, prefix: str = "") -> set[str]:
             else {f"{prefix}{key}"}
         )
     return keys
-
-
-def fields(cls: type[Options], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield the leaves of a section by dotted key."""
-    for name, field in cls.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-            yield from fields(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field
 
 
 @pytest.fixture
@@ -73,20 +64,17 @@ def refuse(content: object) -> str:
 
 def test_typed_fields_and_file_hold_the_same_keys():
     """No default can change a result unseen, and no key of the file is without meaning."""
-    typed = [key for key, _ in fields(Params)]
-    assert sorted(typed) == sorted(yaml_leaves(yaml.safe_load(SHIPPED.read_text())))
+    assert leaves(Params).keys() == yaml_leaves(yaml.safe_load(SHIPPED.read_text()))
 
 
 def test_no_field_has_a_default():
-    def sections(cls: type[Options]) -> Iterator[type[Options]]:
-        yield cls
-        for field in cls.model_fields.values():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-                yield from sections(field.annotation)
-
-    everywhere = [field for cls in sections(Params) for field in cls.model_fields.values()]
-    assert len(everywhere) > 80
-    assert all(field.is_required() for field in everywhere)
+    fields = {
+        f"{prefix}{name}": field
+        for prefix, section in sections(Params)
+        for name, field in section.model_fields.items()
+    }
+    assert len(fields) > 100
+    assert [key for key, field in fields.items() if not field.is_required()] == []
 
 
 def test_flatten_gives_the_files_values():
