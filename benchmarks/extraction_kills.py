@@ -23,9 +23,9 @@ import pandas as pd
 
 from _common import REPO_ROOT, markdown_table, write_result
 
-sys.path.insert(0, str(REPO_ROOT / "tests" / "frames"))
+sys.path.insert(0, str(REPO_ROOT))
 
-from numbered_videos import MAKERS
+from tests.numbered_videos import MAKERS
 
 from dae_aqa.errors import FrameStoreError
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples

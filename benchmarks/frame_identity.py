@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import imageio_ffmpeg
 import numpy as np
@@ -26,16 +27,15 @@ from numpy.typing import NDArray
 
 from _common import REPO_ROOT, markdown_table, write_result
 
-sys.path.insert(0, str(REPO_ROOT / "tests" / "frames"))
+sys.path.insert(0, str(REPO_ROOT))
 
-from numbered_videos import MAKERS, forge_x264_build, read_number
+from tests.numbered_videos import MAKERS, all_frames, forge_x264_build, pixels, read_number
 
 from dae_aqa.errors import VideoError
-from dae_aqa.video.decode import read_all_frames, read_frames
+from dae_aqa.video.decode import read_frames
 from dae_aqa.video.ffmpeg import run_released_command
 from dae_aqa.video.index import VideoIndex, build_index
 from dae_aqa.video.numbering import reference_numbers
-from dae_aqa.video.upright import to_upright_rgb
 
 MAX_RUN_FRAMES = 40
 
@@ -60,7 +60,7 @@ def check_by_seek(path: Path, index: VideoIndex, oracle: list[str]) -> dict[str,
         try:
             for number, frame in read_frames(path, index=index, numbers=wanted):
                 read += 1
-                wrong += picture_hash(to_upright_rgb(frame)) != oracle[number]
+                wrong += picture_hash(pixels(frame)) != oracle[number]
         except VideoError as error:
             print(error, file=sys.stderr)
             called_damaged = True
@@ -77,7 +77,7 @@ def check_by_seek(path: Path, index: VideoIndex, oracle: list[str]) -> dict[str,
 
 def check_numbered_video(path: Path) -> dict[str, Any]:
     """Return what the check of a video that shows its frame numbers found."""
-    pictures = (to_upright_rgb(frame) for _, frame in read_all_frames(path))
+    pictures = (pixels(frame) for _, frame in all_frames(path))
     shown, oracle = [], []
     for picture in pictures:
         shown.append(read_number(picture))
@@ -100,7 +100,7 @@ def check_numbered_video(path: Path) -> dict[str, Any]:
 
 def check_clip(path: Path) -> dict[str, Any]:
     """Return what the check of any other video found."""
-    oracle = [picture_hash(to_upright_rgb(frame)) for _, frame in read_all_frames(path)]
+    oracle = [picture_hash(pixels(frame)) for _, frame in all_frames(path)]
     return check_by_seek(path, build_index(path), oracle)
 
 
@@ -110,8 +110,8 @@ def check_clips(folder: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(folder.iterdir()):
         try:
             found[path.name] = check_clip(path)
-        except VideoError as error:
-            print(f"left out: {error}", file=sys.stderr)
+        except (VideoError, av.FFmpegError) as error:
+            print(f"left out: {path.name}: {error}", file=sys.stderr)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -44,6 +45,21 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the test material in {path.name}/ beside the repository")
     return path
+
+
+@pytest.fixture(scope="session")
+def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives the numbered video of a kind, 120 frames, made once."""
+    from tests.numbered_videos import MAKERS  # it imports PyAV, which most tests do without
+
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = MAKERS[kind](tmp_path_factory.mktemp(kind), 120)
+        return made[kind]
+
+    return get
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from dae_aqa.errors import OutputError, SplitError
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.packs.store import PackedSample
 from tests.edit_params import edit_params
-from tests.frames.numbered_videos import HEIGHT, WIDTH, read_number, write_video
+from tests.numbered_videos import HEIGHT, WIDTH, read_number, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {

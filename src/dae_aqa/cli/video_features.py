@@ -28,6 +28,7 @@ from dae_aqa.models.targets import check_features
 from dae_aqa.options import parse_options
 from dae_aqa.packs.store import aside_path, write_error
 from dae_aqa.video.decode import read_frames
+from dae_aqa.video.options import ResizeFilter
 from dae_aqa.video.probe import video_index
 from dae_aqa.video.upright import UprightScaler
 
@@ -41,7 +42,7 @@ PUBLISHED_LAYOUT = ClipLayout(
     jitter_px=0,
 )
 _MAX_FRAME_PX = 8192  # either side of a scaled frame: 8K video
-_RESIZE_FILTER = "bicubic"  # ffmpeg's own, which the released extraction leaves as it is
+_RESIZE_FILTER: ResizeFilter = "bicubic"  # ffmpeg's own, which the released extraction leaves as it is
 _EXPECTED_ARRAY = (
     "expected uint8 RGB frames (F, H, W, 3), or float32 input (3, F, H, W) that is normalised "
     "already, as np.save writes them"

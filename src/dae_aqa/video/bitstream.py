@@ -1,32 +1,34 @@
 """What a packet's bytes say about it: may decoding begin here, does it show a picture?
 
-Containers mark more keyframes than one can begin at (H.264 with intra refresh) and hold packets
-that show nothing (VP8 and VP9 reference frames, MPEG-4 pictures that are not coded).
+Containers also mark keyframes from which decoding cannot begin (H.264 with intra refresh), and hold
+packets that show nothing (VP8 and VP9 reference frames, MPEG-4 pictures that are not coded).
 """
 
 from __future__ import annotations
 
-# Codecs of which one packet is one picture, as far as `shows_a_picture` says so. Videos of any
-# other codec are numbered by decoding them once.
+# Codecs in which every packet is one picture, those aside for which `shows_a_picture` is False.
+# A video of another codec is decoded once to number its frames.
 ONE_PICTURE_PER_PACKET = frozenset(
     [
         *("h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "mpeg4", "mjpeg", "gif", "png"),
         *("ffv1", "prores", "dnxhd", "huffyuv", "rawvideo"),
     ]
 )
+MAY_SHOW_NOTHING = frozenset(["vp8", "vp9", "mpeg4"])
 _H264_SLICES = range(1, 6)  # NAL unit types, ITU-T H.264 table 7-1
 _H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
+_H264_HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 _USER_DATA, _RECOVERY_POINT = 5, 6  # SEI payload types, ITU-T H.264 D.1
-# The first B-picture, from which the decoder learns what a field lasts, nearly always lies in them.
+# They nearly always hold the first B-picture, from which the decoder learns how long a field lasts.
 _NUM_MPEG4_HEAD_PACKETS = 16
 _MPEG4_LAYER = 2  # start codes 0x20 to 0x2F, ISO/IEC 14496-2 table 6-3
 _HEVC_IRAP = range(16, 24)  # NAL unit types, ITU-T H.265 table 7-1
-# Bigger than any MPEG-4 picture that is marked "not coded", smaller than nearly all coded ones.
+# No MPEG-4 picture that is marked "not coded" is larger; nearly all coded ones are.
 _MAX_NOT_CODED_BYTES = 24
 
 
 def nal_length_size(extradata: bytes | None) -> int:
-    """Return how many bytes give a NAL unit's length, 0 where start codes part the units instead.
+    """Return in how many bytes a NAL unit's length is written; 0 where start codes part the units.
 
     Source: ISO/IEC 14496-15, 5.3.3.1 (avcC, byte 4) and 8.3.3.1 (hvcC, byte 21).
     """
@@ -55,10 +57,10 @@ def nal_units(data: bytes, length_size: int) -> list[bytes]:
 def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
     """Say whether decoding from this keyframe packet gives every later picture exactly.
 
-    For H.264 the packet must hold an IDR picture or a recovery point with `recovery_frame_cnt` 0;
-    for HEVC an IRAP picture. An MPEG-4 packet must not hold the header of an interlaced layer: with
-    it FFmpeg forgets how long a field lasts and learns it from the next B-picture, which after a
-    seek has no picture to count from. Keyframes of the other codecs are always clean.
+    An H.264 packet must hold an IDR picture, or a recovery point with `recovery_frame_cnt` 0. An
+    HEVC packet must hold an IRAP picture. An MPEG-4 packet must not hold the header of an
+    interlaced layer: FFmpeg then forgets how long a field lasts, and would learn it from the next
+    B-picture, which after a seek has no picture to count from. Keyframes of other codecs are clean.
     """
     if codec == "h264":
         units = nal_units(data, length_size)
@@ -74,9 +76,10 @@ def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
 def num_head_packets(codec: str, first_packet: bytes, length_size: int) -> int:
     """Return how many packets of the file's start a decoder must see before it begins elsewhere.
 
-    Encoders write their name and version once, and FFmpeg works around what it knows of them: of
-    x264 (an SEI unit before the first picture; 4:4:4 of builds below 151 cannot be decoded without
-    it), of DivX, Xvid and its own MPEG-4. Interlaced MPEG-4 also needs the first B-picture's times.
+    An encoder writes its name and version once, and FFmpeg works around the faults that it knows:
+    of x264 (named in an SEI unit before the first picture; without it, 4:4:4 of builds below 151
+    cannot be decoded), of DivX, Xvid and of its own MPEG-4 encoder. Interlaced MPEG-4 also needs
+    the times of the first B-picture.
 
     Source: FFmpeg 8.0, libavcodec/h264_sei.c (`x264_build`), libavcodec/mpeg4videodec.c
     (`ff_mpeg4_workaround_bugs`, `t_frame`).
@@ -88,12 +91,12 @@ def num_head_packets(codec: str, first_packet: bytes, length_size: int) -> int:
 
 
 def is_skippable(codec: str, data: bytes, length_size: int) -> bool:
-    """Say whether the decoder may pass over this packet, if it is told to, without any loss.
+    """Say whether the decoder may skip this packet if nobody asks for its picture.
 
-    In H.264 it must hold no slice of a reference picture: a decoder told to skip would say nothing
-    where such a slice is damaged. In MPEG-4 the decoder finds out by itself. HEVC is left out:
-    there a "sub-layer non-reference" picture may still be a reference for a higher temporal layer
-    (ITU-T H.265, 7.4.2.2).
+    An H.264 packet must hold no slice of a reference picture, since a decoder that skips does not
+    report a damaged one. An MPEG-4 decoder sees by itself what it may skip. HEVC packets are never
+    skipped: a "sub-layer non-reference" picture may still be a reference for a higher temporal
+    layer (ITU-T H.265, 7.4.2.2).
     """
     if codec == "h264":
         slices = [unit for unit in nal_units(data, length_size) if unit[0] & 31 in _H264_SLICES]
@@ -101,8 +104,8 @@ def is_skippable(codec: str, data: bytes, length_size: int) -> bool:
     return codec == "mpeg4"
 
 
-def shows_a_picture(codec: str, data: memoryview) -> bool:
-    """Say whether a packet surely gives one picture; False means "decode it to find out"."""
+def shows_a_picture(codec: str, data: bytes | memoryview) -> bool:
+    """Say whether a packet surely gives one picture; where it is False, only decoding can tell."""
     if len(data) == 0:
         return False
     if codec == "vp8":  # Source: RFC 6386, 9.1 (show_frame)
@@ -119,7 +122,7 @@ def shows_a_picture(codec: str, data: memoryview) -> bool:
 
 
 def may_hold_fields(codec: str, extradata: bytes | None) -> bool:
-    """Say whether an H.264 stream may code the two fields of a picture apart (in two packets)."""
+    """Say whether an H.264 stream may code the two fields of a picture in two packets."""
     if codec != "h264":
         return False
     if not extradata:
@@ -212,20 +215,11 @@ def _is_frames_only(unit: bytes) -> bool:
     """Return `frame_mbs_only_flag` of a sequence parameter set (H.264 7.3.2.1.1)."""
     bits = _Bits(_unescape(unit)[1:])
     profile = bits.bits(8)
-    bits.bits(16)
-    bits.unsigned()
-    if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
-        chroma = bits.unsigned()
-        if chroma == 3:
-            bits.bit()
-        bits.unsigned()
-        bits.unsigned()
-        bits.bit()
-        if bits.bit():
-            for index in range(12 if chroma == 3 else 8):
-                if bits.bit():
-                    _skip_scaling_list(bits, 16 if index < 6 else 64)
-    bits.unsigned()
+    bits.bits(8 + 8)  # constraints, level
+    bits.unsigned()  # id
+    if profile in _H264_HIGH_PROFILES:
+        _skip_high_profile(bits)
+    bits.unsigned()  # log2_max_frame_num
     order_count_type = bits.unsigned()
     if order_count_type == 0:
         bits.unsigned()
@@ -235,11 +229,33 @@ def _is_frames_only(unit: bytes) -> bool:
         bits.signed()
         for _ in range(bits.unsigned()):
             bits.signed()
-    bits.unsigned()
-    bits.bit()
-    bits.unsigned()
-    bits.unsigned()
+    bits.unsigned()  # reference frames
+    bits.bit()  # gaps allowed
+    bits.unsigned()  # width
+    bits.unsigned()  # height
     return bool(bits.bit())
+
+
+def _skip_high_profile(bits: _Bits) -> None:
+    """Skip the chroma format, bit depths and scaling lists of a sequence parameter set."""
+    chroma = bits.unsigned()
+    if chroma == 3:
+        bits.bit()
+    bits.unsigned()  # bit depth of luma
+    bits.unsigned()  # bit depth of chroma
+    bits.bit()
+    if bits.bit():
+        for index in range(12 if chroma == 3 else 8):
+            if bits.bit():
+                _skip_scaling_list(bits, 16 if index < 6 else 64)
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.signed() + 256) % 256
+        last = following or last
 
 
 def _is_interlaced_layer(unit: bytes) -> bool:
@@ -271,11 +287,3 @@ def _is_interlaced_layer(unit: bytes) -> bool:
         return bool(bits.bit())
     except IndexError:
         return True
-
-
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.signed() + 256) % 256
-        last = following or last

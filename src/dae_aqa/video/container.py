@@ -5,65 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import av
+from av import VideoFrame, VideoStream
+from av.codec.context import ThreadType
 from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.container import InputContainer
 
 from dae_aqa.errors import ParamsError, VideoError
 from dae_aqa.video.ffmpeg import file_url
 
 # Demuxers that read one file and follow no reference to another. Playlists (hls, dash, concat) and
-# patterns (image2) are left out on purpose: they could be made to read any file or address.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2",
-    "matroska,webm",
-    "avi",
-    "gif",
-    "mpegts",
-    "mpeg",
-    "mpegvideo",
-    "h264",
-    "hevc",
-    "m4v",
-    "flv",
-    "asf",
-    "ogg",
-    "ivf",
-    "nut",
-    "mxf",
-    "yuv4mpegpipe",
+# patterns (image2) are left out on purpose: with them a video could name any file or address.
+_CONTAINERS = (
+    *("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "gif", "mpegts", "mpeg", "mpegvideo"),
+    *("h264", "hevc", "m4v", "flv", "asf", "ogg", "ivf", "nut", "mxf", "yuv4mpegpipe"),
 )
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
-# Every kind of 8K video fits. A file of some hundred bytes may announce a picture of gigabytes.
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+# All 8K video fits. Without a limit, some hundred bytes can announce a picture of gigabytes.
 MAX_PIXELS = 8192 * 4608
-# The decoder itself stops here. It does not say why, so smaller pictures are left to
-# `check_frame_size`, which does.
-_MAX_DECODER_PIXELS = 4 * MAX_PIXELS
-_DECODER_OPTIONS = {"max_pixels": str(_MAX_DECODER_PIXELS)}
+# The decoder stops here without saying why. Its limit is higher, so that `_check_size`, which does
+# say why, usually comes first.
+_DECODER_OPTIONS = {"max_pixels": str(4 * MAX_PIXELS)}
 
 
 @contextmanager
 def open_video(
     path: Path, *, num_threads: int = 1, hwaccel: str | None = None
-) -> Iterator[tuple[Any, Any]]:
-    """Open `path` and yield PyAV's container and its first video stream, ready to decode.
+) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open `path` and yield its container and its first video stream, ready to decode.
 
     Args:
         path: the video file.
         num_threads: decoder threads.
-        hwaccel: name of a hardware decoder (`cuda`, `vaapi`, …), or None to decode in software.
+        hwaccel: name of a hardware decoder, one of `HWACCELS`, or None to decode in software.
 
     Raises:
-        VideoError: no such file, no video in it, pictures of more than `MAX_PIXELS`, or a kind of
-            file that is not read.
-        ParamsError: `hwaccel` cannot be used. Not a fault of the video, so no reason to exclude it.
+        VideoError: there is no such file, it is of a kind that is not read, it holds no video, or
+            its pictures have more than `MAX_PIXELS`.
+        ParamsError: `hwaccel` cannot be used. That is no fault of the video.
     """
     if not path.is_file():
         raise VideoError(f"{path}: no such video file.")
+    with _open(path, hwaccel) as container:
+        if not container.streams.video:
+            raise VideoError(f"{path}: holds no video stream.")
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        width, height = context.width, context.height
+        if not width * height:  # unknown, or more than the decoder's limit
+            width, height = _announced_size(path)
+        _check_size(path, width, height)
+        context.options = _DECODER_OPTIONS
+        # Several threads decode frames of interlaced MPEG-4 otherwise than one does.
+        stream.thread_type = ThreadType.SLICE if context.name == "mpeg4" else ThreadType.AUTO
+        stream.thread_count = num_threads
+        yield container, stream
+
+
+def _open(path: Path, hwaccel: str | None) -> InputContainer:
     device = HWAccel(device_type=hwaccel, allow_software_fallback=False) if hwaccel else None
     try:
-        container = av.open(file_url(path), options=_OPTIONS | _DECODER_OPTIONS, hwaccel=device)
+        return av.open(file_url(path), options=_OPTIONS | _DECODER_OPTIONS, hwaccel=device)
     except (av.FFmpegError, ValueError, RuntimeError, NotImplementedError) as error:
         if hwaccel:
             raise ParamsError(
@@ -76,24 +79,10 @@ def open_video(
             "MOV, MKV, WebM, AVI, GIF, MPEG or similar file; playlists are not read. Fetch the "
             "file again, or convert it with ffmpeg."
         ) from error
-    with container:
-        if not container.streams.video:
-            raise VideoError(f"{path}: holds no video stream.")
-        stream = container.streams.video[0]
-        context = stream.codec_context
-        width, height = context.width, context.height
-        if not width * height:  # unknown, or more than the decoder's limit
-            width, height = _announced_size(path)
-        _check_size(path, width, height)
-        context.options = _DECODER_OPTIONS
-        # Frames of interlaced MPEG-4 that several threads decode differ from those of one.
-        stream.thread_type = "SLICE" if context.name == "mpeg4" else "AUTO"
-        stream.thread_count = num_threads
-        yield container, stream
 
 
-def check_frame_size(path: Path, frame: Any) -> None:
-    """Raise where a decoded frame is too large: its size may change within a video.
+def check_frame_size(path: Path, frame: VideoFrame) -> None:
+    """Check a decoded frame, since the size may change within a video.
 
     Raises:
         VideoError: it has more than `MAX_PIXELS`.
@@ -120,7 +109,7 @@ def _announced_size(path: Path) -> tuple[int, int]:
 
 
 def decode_error(path: Path, error: Exception, *, where: str) -> VideoError:
-    """Return the error to raise when PyAV failed in the middle of `path`."""
+    """Return the error to raise where PyAV failed in the middle of `path`."""
     return VideoError(
         f"{path}: damaged at {where} ({_reason(error)}). Fetch the file again, or set "
         "damaged: exclude to go on without the samples that lie there."

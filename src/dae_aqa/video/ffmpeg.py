@@ -1,12 +1,11 @@
-"""The ffmpeg binary: an oracle for numbering and benchmarks; extraction does not need it.
+"""The ffmpeg binary: an oracle for the numbering and for benchmarks; extraction does not need it.
 
-It is the one that comes with imageio-ffmpeg, whatever lies on the PATH: what ffmpeg makes of videos
-of variable rate depends on its version, and an oracle must not depend on the machine.
+It is the binary of imageio-ffmpeg, whatever is on the PATH: how ffmpeg treats videos of variable
+rate depends on its version, and an oracle must be the same on every machine.
 """
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import ffmpeg
@@ -18,7 +17,7 @@ from dae_aqa.errors import VideoError
 def find_ffmpeg() -> str:
     """Return the ffmpeg binary of imageio-ffmpeg, or the one that `IMAGEIO_FFMPEG_EXE` names.
 
-    On a platform for which imageio-ffmpeg brings none, it takes the one on the PATH.
+    Where imageio-ffmpeg has none for the platform, it gives the one on the PATH.
 
     Raises:
         VideoError: there is none.
@@ -38,7 +37,7 @@ def file_url(path: Path) -> str:
 
 
 def run_released_command(*, video: Path, frames_dir: Path, options: dict[str, str | int]) -> int:
-    """Run `ffmpeg -i VIDEO FRAMES_DIR/%06d.jpg`, the command whose counting annotations follow.
+    """Run `ffmpeg -i VIDEO FRAMES_DIR/%06d.jpg`, the command whose images annotations count.
 
     Args:
         video: the video.
@@ -60,15 +59,3 @@ def run_released_command(*, video: Path, frames_dir: Path, options: dict[str, st
         tail = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise VideoError(f"{video}: ffmpeg failed: {' '.join(tail)}.") from error
     return sum(1 for _ in frames_dir.glob("*.jpg"))
-
-
-def count_reference_frames(video: Path) -> int:
-    """Count the images that the released command writes, by running it. Slow; exact by definition.
-
-    Raises:
-        VideoError: ffmpeg failed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        return run_released_command(
-            video=video, frames_dir=Path(folder), options={"s": "16x16", "loglevel": "error"}
-        )

@@ -1,27 +1,29 @@
 """The index of a video: its frames in presentation order, found by reading packets, not decoding.
 
-Frame `n` of the decoder is the picture with the `n`-th presentation timestamp. Where packets cannot
-tell that surely (no or doubled timestamps, packets that show nothing, fields coded apart), the
-index is made by decoding the video once, and says so. `nb_frames` of the container is never used.
+Frame `n` of the decoder is the picture with the `n`-th presentation timestamp. Where the packets
+leave that open (no or doubled timestamps, packets that show nothing, fields coded apart), the video
+is decoded once, and the index says so. The container's own count `nb_frames` is never used.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from av import VideoStream
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from dae_aqa.errors import VideoError
 from dae_aqa.video.bitstream import (
+    MAY_SHOW_NOTHING,
     ONE_PICTURE_PER_PACKET,
     is_clean_start,
     may_hold_fields,
@@ -33,17 +35,17 @@ from dae_aqa.video.container import open_video
 Int64Array = NDArray[np.int64]
 
 INDEX_VERSION = 2
-# So many frames are decoded at the beginning to learn which of the first packets show nothing
-# (pictures that refer to something before the cut).
+# Frames decoded at the beginning, to see which of the first packets show nothing: pictures that
+# refer to something before the cut.
 _NUM_CHECKED_FRAMES = 32
 _MAX_ROUNDING_SECONDS = 1e-3
-# A container that announces this much more than it holds was cut off.
+# A file whose container announces this much more than it holds was cut off.
 _TRUNCATION_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoIndex:
-    """Where the frames of one video are. All timestamps are in units of `time_base`.
+    """Where the frames of one video lie. All timestamps are in units of `time_base`.
 
     Attributes:
         frame_pts: presentation timestamp per frame, strictly increasing where `is_seekable`; (N,).
@@ -52,13 +54,13 @@ class VideoIndex:
         packet_sizes: bytes per packet in file order; empty unless `is_seekable`.
         seek_frames: numbers of the frames at which decoding may begin, ascending.
         time_base: seconds per unit.
-        frame_rate: the rate that ffmpeg guesses for the stream, frames per second.
+        frame_rate: frames per second, as ffmpeg guesses them for the stream.
         container_start: start of the earliest stream, which players and ffmpeg call time 0.
         num_streams: streams of any kind in the container.
         container: PyAV's name of the container format.
         is_seekable: whether frames can be identified by timestamp after a seek.
-        is_truncated: whether the container announces notably more than it holds, or damage ended
-            a count made by decoding.
+        is_truncated: whether the file holds notably less than its container announces, or damage
+            ended the count.
         counted_by: `packets` or `decoding`.
     """
 
@@ -95,6 +97,17 @@ class VideoIndex:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """The fields of `VideoIndex` that need no look at the packets."""
+
+    time_base: Fraction
+    frame_rate: Fraction
+    container_start: int
+    num_streams: int
+    container: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Packets:
     """What one pass over the packets found, per packet in file order; -1 for no timestamp."""
 
@@ -114,17 +127,19 @@ def build_index(path: Path) -> VideoIndex:
     """
     with open_video(path) as (container, stream):
         packets = _read_packets(path, container, stream)
-        shared = {
-            "time_base": stream.time_base,
-            "frame_rate": Fraction(stream.guessed_rate or stream.average_rate or 25),
-            "container_start": _container_start(container, stream),
-            "num_streams": len(container.streams),
-            "container": container.format.name,
-        }
-        announced = _announced_end(container, stream)
-    index = _index_by_packets(path, packets, shared, announced) if packets.is_countable else None
+        time_base = stream.time_base
+        assert time_base is not None  # every demuxer sets it
+        facts = _Facts(
+            time_base=time_base,
+            frame_rate=Fraction(stream.guessed_rate or stream.average_rate or 25),
+            container_start=_container_start(container, stream, time_base),
+            num_streams=len(container.streams),
+            container=container.format.name,
+        )
+        announced_end = _announced_end(container, stream, time_base)
+    index = _index_by_packets(path, packets, facts, announced_end) if packets.is_countable else None
     if index is None:
-        index = _index_by_decoding(path, packets, shared)
+        index = _index_by_decoding(path, packets, facts)
     if index.num_frames == 0:
         raise VideoError(f"{path}: no frame in it can be decoded. Fetch the file again.")
     return index
@@ -162,50 +177,48 @@ def load_index(data: bytes) -> VideoIndex:
         raise ValueError("not an index of this version") from error
 
 
-def _read_packets(path: Path, container: Any, stream: Any) -> _Packets:
+def _read_packets(path: Path, container: InputContainer, stream: VideoStream) -> _Packets:
     codec = stream.codec_context.name
     extradata = stream.codec_context.extradata
     length_size = nal_length_size(extradata)
-    countable = codec in ONE_PICTURE_PER_PACKET and not may_hold_fields(codec, extradata)
-    inspect = codec in ("vp8", "vp9", "mpeg4")
+    is_countable = codec in ONE_PICTURE_PER_PACKET and not may_hold_fields(codec, extradata)
     rows: list[tuple[int, int, int, bool, bool]] = []
     try:
         for packet in container.demux(stream):
             if packet.size == 0 and packet.pts is None:
                 continue  # the marker of the end
-            if packet.pts is None or (inspect and not shows_a_picture(codec, memoryview(packet))):
-                countable = False
-            clean = packet.is_keyframe and is_clean_start(codec, bytes(packet), length_size)
+            if packet.pts is None or (
+                codec in MAY_SHOW_NOTHING and not shows_a_picture(codec, memoryview(packet))
+            ):
+                is_countable = False
+            is_clean = packet.is_keyframe and is_clean_start(codec, bytes(packet), length_size)
             pts = -1 if packet.pts is None else packet.pts
-            shown = not packet.is_discard
-            rows.append((pts, packet.duration or 0, packet.size, shown, clean))
+            is_shown = not packet.is_discard
+            rows.append((pts, packet.duration or 0, packet.size, is_shown, is_clean))
     except av.FFmpegError as error:
         if not rows:
             raise VideoError(f"{path}: no packet can be read ({error}).") from error
     columns = list(zip(*rows, strict=True)) or [()] * 5
-    pts = np.asarray(columns[0], dtype=np.int64)
+    pts_column = np.asarray(columns[0], dtype=np.int64)
     return _Packets(
-        pts=pts,
+        pts=pts_column,
         durations=np.asarray(columns[1], dtype=np.int64),
         sizes=np.asarray(columns[2], dtype=np.int64),
         is_shown=np.asarray(columns[3], dtype=np.bool_),
         is_clean=np.asarray(columns[4], dtype=np.bool_),
-        is_countable=countable and len(np.unique(pts)) == len(pts),
+        is_countable=is_countable and _are_distinct(pts_column),
     )
 
 
 def _index_by_packets(
-    path: Path, packets: _Packets, shared: dict[str, Any], announced: int | None
+    path: Path, packets: _Packets, facts: _Facts, announced_end: int | None
 ) -> VideoIndex | None:
-    """Return the index, or None where the first decoded frames do not bear the packets out."""
+    """Return the index, or None where the first decoded frames contradict the packets."""
     shown = packets.pts[packets.is_shown]
     order = np.argsort(shown, kind="stable")
     frame_pts, durations = shown[order], packets.durations[packets.is_shown][order]
-    timestamps = [pts for pts, _ in _decoded_timestamps(path, _NUM_CHECKED_FRAMES)]
-    decoded = [pts for pts in timestamps if pts is not None]
-    if not decoded or len(decoded) < len(timestamps) or _is_disordered(decoded):
-        return None
-    if not np.isin(decoded, frame_pts).all():
+    decoded = _decode_timestamps(path, limit=_NUM_CHECKED_FRAMES).known_pts()
+    if not decoded or not np.isin(decoded, frame_pts).all():
         return None
     is_given = (frame_pts > decoded[-1]) | np.isin(frame_pts, decoded)
     # Only what precedes the first frame shown may be missing; a later gap needs a real count.
@@ -213,7 +226,7 @@ def _index_by_packets(
         return None
     frame_pts, durations = frame_pts[is_given], durations[is_given]
     end = int(frame_pts[-1] + durations[-1])
-    limit = _TRUNCATION_SECONDS / float(shared["time_base"])
+    limit = _TRUNCATION_SECONDS / float(facts.time_base)
     return VideoIndex(
         frame_pts=frame_pts,
         frame_durations=durations,
@@ -221,76 +234,82 @@ def _index_by_packets(
         packet_sizes=packets.sizes,
         seek_frames=_seek_frames(packets, frame_pts),
         is_seekable=True,
-        is_truncated=announced is not None and announced - end > limit,
+        is_truncated=announced_end is not None and announced_end - end > limit,
         counted_by="packets",
-        **shared,
+        **vars(facts),
     )
 
 
-def _index_by_decoding(path: Path, packets: _Packets, shared: dict[str, Any]) -> VideoIndex:
-    timestamps: list[tuple[int | None, int]] = []
-    is_truncated = False
-    try:
-        timestamps.extend(_decoded_timestamps(path, None))
-    except VideoError:
-        is_truncated = True
-        timestamps = list(_decoded_before_damage(path))
-    values = [pts for pts, _ in timestamps if pts is not None]
-    has_pts = len(values) == len(timestamps) and not _is_disordered(values)
-    unique = len(packets.pts) > 0 and len(np.unique(packets.pts)) == len(packets.pts)
-    step = int(1 / (shared["frame_rate"] * shared["time_base"])) or 1
-    pts = values if has_pts else [i * step for i in range(len(timestamps))]
+def _index_by_decoding(path: Path, packets: _Packets, facts: _Facts) -> VideoIndex:
+    decoded = _decode_timestamps(path, limit=None)
+    known_pts = decoded.known_pts()
+    step = int(1 / (facts.frame_rate * facts.time_base)) or 1
+    pts = known_pts or [i * step for i in range(len(decoded.pts))]
     frame_pts = np.asarray(pts, dtype=np.int64)
-    is_seekable = has_pts and unique and not is_truncated
+    is_seekable = (
+        known_pts is not None
+        and not decoded.is_damaged
+        and len(packets.pts) > 0
+        and _are_distinct(packets.pts)
+    )
     return VideoIndex(
         frame_pts=frame_pts,
-        frame_durations=np.asarray([duration for _, duration in timestamps], dtype=np.int64),
+        frame_durations=np.asarray(decoded.durations, dtype=np.int64),
         packet_pts=packets.pts if is_seekable else packets.pts[:0],
         packet_sizes=packets.sizes if is_seekable else packets.sizes[:0],
         seek_frames=_seek_frames(packets, frame_pts) if is_seekable else frame_pts[:0],
         is_seekable=is_seekable,
-        is_truncated=is_truncated,
+        is_truncated=decoded.is_damaged,
         counted_by="decoding",
-        **shared,
+        **vars(facts),
     )
 
 
-def _decoded_timestamps(path: Path, limit: int | None) -> Iterator[tuple[int | None, int]]:
-    """Yield (timestamp, duration) of the first `limit` decoded frames, or of all of them."""
+@dataclass(kw_only=True)
+class _Decoded:
+    """Timestamps and durations of decoded frames, up to damage if there is any."""
+
+    pts: list[int | None]
+    durations: list[int]
+    is_damaged: bool
+
+    def known_pts(self) -> list[int] | None:
+        """Return the timestamps, or None where one is missing or they do not increase."""
+        known = [pts for pts in self.pts if pts is not None]
+        is_ordered = all(a < b for a, b in pairwise(known))
+        return known if is_ordered and len(known) == len(self.pts) else None
+
+
+def _decode_timestamps(path: Path, *, limit: int | None) -> _Decoded:
+    """Decode the first `limit` frames, or all."""
+    found = _Decoded(pts=[], durations=[], is_damaged=False)
     with open_video(path) as (container, stream):
-        count = 0
         try:
-            for frame in container.decode(stream):
-                yield frame.pts, frame.duration or 0
-                count += 1
-                if count == limit:
-                    return
-        except av.FFmpegError as error:
-            if limit is None:
-                raise VideoError(f"{path}: damaged after frame {count} ({error}).") from error
-
-
-def _decoded_before_damage(path: Path) -> Iterator[tuple[int | None, int]]:
-    try:
-        yield from _decoded_timestamps(path, None)
-    except VideoError:
-        return
+            for frame in islice(container.decode(stream), limit):
+                found.pts.append(frame.pts)
+                found.durations.append(frame.duration or 0)
+        except av.FFmpegError:
+            found.is_damaged = True
+    return found
 
 
 def _seek_frames(packets: _Packets, frame_pts: Int64Array) -> Int64Array:
+    """Return the numbers of the frames whose packets are clean places to begin."""
     clean = np.sort(packets.pts[packets.is_clean])
     return np.flatnonzero(np.isin(frame_pts, clean)).astype(np.int64)
 
 
-def _container_start(container: Any, stream: Any) -> int:
-    """Return the container's start in units of the stream's time base."""
+def _container_start(container: InputContainer, stream: VideoStream, time_base: Fraction) -> int:
+    """Return the container's start in units of `time_base`."""
     if container.start_time is None:
         return int(stream.start_time or 0)
-    start: Fraction = Fraction(container.start_time, av.time_base) / stream.time_base
+    start = Fraction(container.start_time, av.time_base) / time_base
     return round(start)
 
 
-def _announced_end(container: Any, stream: Any) -> int | None:
+def _announced_end(
+    container: InputContainer, stream: VideoStream, time_base: Fraction
+) -> int | None:
     """Return where the container says that the stream ends, or None where it does not say."""
     if container.format.name in ("mpegts", "mpeg", "gif"):
         return None
@@ -300,11 +319,11 @@ def _announced_end(container: Any, stream: Any) -> int | None:
     noted = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
     if noted:  # Matroska's statistics tags: the stream's end, hours:minutes:seconds
         seconds = int(noted[1]) * 3600 + int(noted[2]) * 60 + float(noted[3])
-        return int(seconds / float(stream.time_base))
+        return int(seconds / float(time_base))
     if container.duration is not None and len(container.streams) == 1:
-        return start + int(Fraction(container.duration, av.time_base) / stream.time_base)
+        return start + int(Fraction(container.duration, av.time_base) / time_base)
     return None
 
 
-def _is_disordered(timestamps: list[int]) -> bool:
-    return any(a >= b for a, b in pairwise(timestamps))
+def _are_distinct(timestamps: Int64Array) -> bool:
+    return len(np.unique(timestamps)) == len(timestamps)

@@ -1,16 +1,15 @@
 """Numbering: which decoded frame a frame number of the dataset means.
 
-`decoded`: frame `n` is the `n`-th frame that the decoder gives. `reference`: frame `n` is the image
-`n + 1` that `ffmpeg -i in.mp4 %06d.jpg` writes, a command that makes the frame rate constant by
-repeating and dropping frames; annotations made on its images count like it. Both agree on nearly
-all videos of constant rate.
+`decoded`: frame `n` is the `n`-th frame that the decoder gives. `reference`: frame `n` is image
+`n + 1` of `ffmpeg -i in.mp4 %06d.jpg`, which annotations made on such images count. That command
+makes the frame rate constant: it repeats and drops frames. Both numberings agree on nearly all
+videos of constant rate.
 """
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import get_args
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from dae_aqa.errors import VideoError
 from dae_aqa.video.index import Int64Array, VideoIndex
 from dae_aqa.video.options import Numbering
 
-# ffmpeg repeats or drops a frame when it is this many frames off its place.
+# ffmpeg repeats or drops a frame that is this many frames off its place.
 _MAX_DRIFT_FRAMES = 1.1
 
 
@@ -26,28 +25,24 @@ def decoded_numbers(index: VideoIndex, numbering: Numbering) -> Int64Array:
     """Return the decoded frame that each frame number means, non-decreasing; (num_numbers,) int64.
 
     Raises:
-        VideoError: `numbering` is unknown, or not known for this video.
+        VideoError: the reference numbering is not known for this video.
     """
     if numbering == "decoded":
         return np.arange(index.num_frames, dtype=np.int64)
-    if numbering == "reference":
-        if not has_reference(index):
-            raise VideoError(
-                "its frame rate varies and it is an MPEG transport or program stream, for which "
-                "the reference numbering is not known. Set numbering: decoded, or convert it to "
-                "MP4 and annotate that."
-            )
-        return reference_numbers(index)
-    raise VideoError(
-        f"unknown numbering {numbering!r}; expected {' or '.join(get_args(Numbering))}."
-    )
+    if not has_reference(index):
+        raise VideoError(
+            "its frame rate varies and it is an MPEG transport or program stream, for which the "
+            "reference numbering is not known. Set numbering: decoded, or convert it to MP4 and "
+            "annotate that."
+        )
+    return reference_numbers(index)
 
 
 def has_reference(index: VideoIndex) -> bool:
     """Say whether the reference numbering of a video is known.
 
-    It is not for MPEG streams of variable rate: they carry no frame durations, and what ffmpeg
-    makes up for them depends on its version.
+    It is not for MPEG streams of variable rate: they carry no frame durations, and ffmpeg's guess
+    at them depends on its version.
     """
     return not (index.container in ("mpegts", "mpeg") and index.is_variable_rate)
 
@@ -83,13 +78,13 @@ def reference_numbers(index: VideoIndex) -> Int64Array:
             numbers.append(frame - 1 if copy < copies_of_last and frame > 0 else frame)
         next_pts += copies
         history = [copies_of_last, *history[:2]]
-    # At the end ffmpeg repeats the last frame as often as it repeated frames before (the median).
+    # At the end ffmpeg repeats the last frame; how often: the median of the last three repetitions.
     numbers.extend([index.num_frames - 1] * sorted(history)[1])
     return np.asarray(numbers, dtype=np.int64)
 
 
 def _output_times(index: VideoIndex) -> list[float]:
-    """Return times in output frames, rounded as ffmpeg's `adjust_frame_pts_to_encoder_tb`."""
+    """Return times in output frames, rounded like ffmpeg's `adjust_frame_pts_to_encoder_tb`."""
     rate = index.frame_rate
     extra_bits = min(max(29 - (rate.numerator.bit_length() - 1), 0), 16)
     scale = index.time_base * rate * (1 << extra_bits)

@@ -1,47 +1,39 @@
-"""From a decoded frame to the picture that one should see: scaled once, then turned upright."""
+"""From a decoded frame to the picture that a viewer sees: scaled once, then turned upright."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from av import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-RESIZE_FILTERS = ("area", "bilinear", "bicubic", "lanczos")
+from dae_aqa.video.options import ResizeFilter
+
 # The same pixels on every machine, whatever its vector instructions.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _Matrix = tuple[tuple[int, int], tuple[int, int]]
 
 
 class UprightScaler:
-    """Turns the decoded frames of one video into RGB arrays as they should be seen.
+    """Turns the decoded frames of one video into RGB arrays of one size, upright.
 
-    Frames are scaled, then turned as the video's metadata says. The scaler is set up once, and the
-    metadata is read from the first frame alone: it belongs to the stream, and PyAV keeps each frame
-    whose side data is looked at until the next garbage collection, which made memory grow.
+    The display matrix is read from the first frame alone: it belongs to the stream. PyAV also keeps
+    every frame whose side data is read until the next garbage collection, so memory would grow.
     """
 
-    def __init__(
-        self, *, width: int | None = None, height: int | None = None, resize_filter: str = "area"
-    ) -> None:
-        """Set the size.
-
-        Args:
-            width: width of the results in pixels; None for the frames' own.
-            height: height of the results in pixels; None for the frames' own.
-            resize_filter: one of `RESIZE_FILTERS` (swscale's kernels; all of them low-pass when
-                they shrink).
-        """
+    def __init__(self, *, width: int, height: int, resize_filter: ResizeFilter) -> None:
+        """Set the size of the results in pixels, and the swscale kernel that makes it."""
         self._size = (width, height)
         self._interpolation = Interpolation[resize_filter.upper()] | _EXACT
         self._reformatter = VideoReformatter()
         self._matrix: _Matrix | None = None
 
-    def __call__(self, frame: Any) -> NDArray[np.uint8]:
-        """Return PyAV's `VideoFrame` as (height, width, 3) uint8, RGB, 0 to 255."""
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the frame as (height, width, 3) uint8, RGB, 0 to 255."""
         if self._matrix is None:
-            self._matrix = display_matrix(frame)
+            self._matrix = _display_matrix(frame)
         swaps = self._matrix[0][0] == 0
         width, height = reversed(self._size) if swaps else self._size
         scaled = self._reformatter.reformat(
@@ -55,20 +47,15 @@ class UprightScaler:
         return _turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8), self._matrix)
 
 
-def to_upright_rgb(frame: Any) -> NDArray[np.uint8]:
-    """Return one decoded frame in its own size as it should be seen, see `UprightScaler`."""
-    return UprightScaler()(frame)
-
-
-def display_matrix(frame: Any) -> _Matrix:
+def _display_matrix(frame: VideoFrame) -> _Matrix:
     """Return how coded axes map to shown ones, `((a, b), (c, d))` with entries -1, 0 and 1.
 
-    A coded pixel (x, y) is shown at (a·x + c·y, b·x + d·y), up to a shift. Rotations by other
-    angles than multiples of 90 degrees are rounded to the nearest.
+    A coded pixel (x, y) is shown at (a·x + c·y, b·x + d·y), up to a shift. An angle that is no
+    multiple of 90 degrees is rounded to the nearest one.
 
     Source: ISO/IEC 14496-12, 8.3.2.3 (matrix of the track header); libavutil/display.h.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return ((1, 0), (0, 1))
     values = np.frombuffer(bytes(data), dtype=np.int32, count=9)

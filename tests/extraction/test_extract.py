@@ -14,14 +14,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numbered_videos import read_number
-from sample_table import table
+from av.codec.hwaccel import hwdevices_available
+from tests.extraction.sample_table import table
+from tests.numbered_videos import read_number
 
 from dae_aqa.errors import ParamsError, VideoError
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples
 from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.packs.store import PackedSample
-from dae_aqa.video.probe import count_frames
+from dae_aqa.video.numbering import reference_numbers
+from dae_aqa.video.options import HWACCELS
+from dae_aqa.video.probe import count_frames, video_index
 
 Extract = Callable[..., ExtractionReport]
 
@@ -98,26 +101,24 @@ def test_damaged_cache_entry_is_redone_and_the_output_shares_no_inode(
 
 
 def test_options_and_video_content_make_the_key(
-    numbered_video: Callable[[str], Path],
-    folders: dict[str, Path],
-    with_options: Callable[..., ExtractOptions],
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
 ) -> None:
     put(numbered_video("h264_b"), folders, "v")
     rows = table(("a", "v", 0, 40))
-    extract_samples(annotations=rows, options=with_options(), **folders)
+    extract_samples(annotations=rows, options=options, **folders)
     for change in (
         {"jpeg_quality": 80},
         {"width": 300},
         {"resize_filter": "bicubic"},
         {"margin_frames": 1},
     ):
-        report = extract_samples(annotations=rows, options=with_options(**change), **folders)
+        report = extract_samples(annotations=rows, options=options.replaced(**change), **folders)
         assert report.num_extracted == 1, change
-    report = extract_samples(annotations=rows, options=with_options(num_workers=1), **folders)
+    report = extract_samples(annotations=rows, options=options.replaced(num_workers=1), **folders)
     assert report.num_extracted == 0
     (folders["videos_dir"] / "v.mp4").unlink()
     put(numbered_video("h264_no_b"), folders, "v")
-    report = extract_samples(annotations=rows, options=with_options(), **folders)
+    report = extract_samples(annotations=rows, options=options, **folders)
     assert report.num_extracted == 1
 
 
@@ -125,7 +126,7 @@ def test_damage_costs_only_the_samples_that_touch_it(
     shared_dir: Path,
     numbered_video: Callable[[str], Path],
     folders: dict[str, Path],
-    with_options: Callable[..., ExtractOptions],
+    options: ExtractOptions,
 ) -> None:
     put(shared_dir / "videos" / "corrupted.mp4", folders, "broken")
     put(numbered_video("h264_b"), folders, "good")
@@ -139,18 +140,18 @@ def test_damage_costs_only_the_samples_that_touch_it(
         r"2 of 4 samples cannot be extracted(.|\n)*damaged at frame 28(.|\n)*no video for video_id"
     )
     with pytest.raises(VideoError, match=message):
-        extract_samples(annotations=rows, options=with_options(), **folders)
+        extract_samples(annotations=rows, options=options, **folders)
     assert sorted(contents(folders["frames_dir"])) == ["early.zip", "fine.zip"]
-    report = extract_samples(annotations=rows, options=with_options(damaged="exclude"), **folders)
+    report = extract_samples(
+        annotations=rows, options=options.replaced(damaged="exclude"), **folders
+    )
     assert report.num_reused == 2
     assert list(report.excluded["sample_id"]) == ["gone", "late"]
     assert set(report.excluded["stage"]) == {"extract_frames"}
 
 
 def test_truncated_file_is_damage_not_an_early_end(
-    numbered_video: Callable[[str], Path],
-    folders: dict[str, Path],
-    with_options: Callable[..., ExtractOptions],
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
 ) -> None:
     data = numbered_video("h264_mkv").read_bytes()
     (folders["videos_dir"] / "v.mkv").write_bytes(data[: len(data) // 2])
@@ -159,7 +160,7 @@ def test_truncated_file_is_damage_not_an_early_end(
     rows = table(("a", "v", 0, 30), ("b", "v", 90, 119), ("c", "v", kept - 25, kept + 1))
     report = extract_samples(
         annotations=rows,
-        options=with_options(early_end="repeat_last", damaged="exclude"),
+        options=options.replaced(early_end="repeat_last", damaged="exclude"),
         **folders,
     )
     assert list(report.excluded["sample_id"]) == ["b", "c"]
@@ -167,36 +168,31 @@ def test_truncated_file_is_damage_not_an_early_end(
 
 
 def test_early_end_repeats_and_reports(
-    numbered_video: Callable[[str], Path],
-    folders: dict[str, Path],
-    with_options: Callable[..., ExtractOptions],
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
 ) -> None:
     put(numbered_video("h264_b"), folders, "v")
     rows = table(("a", "v", 100, 125))
     with pytest.raises(
         VideoError, match="needs frames 105 to 124, but the video has frames 0 to 119"
     ):
-        extract_samples(annotations=rows, options=with_options(), **folders)
+        extract_samples(annotations=rows, options=options, **folders)
     report = extract_samples(
-        annotations=rows, options=with_options(early_end="repeat_last"), **folders
+        annotations=rows, options=options.replaced(early_end="repeat_last"), **folders
     )
     assert numbers(folders["frames_dir"] / "a.zip") == [*range(102, 120), *[119] * 5]
     assert report.notes["note"].tolist() == ["the last frame of the video is repeated 5 times"]
 
 
 def test_reference_numbering_is_followed_and_reported(
-    numbered_video: Callable[[str], Path],
-    folders: dict[str, Path],
-    with_options: Callable[..., ExtractOptions],
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
 ) -> None:
-    from dae_aqa.video.numbering import reference_numbers
-    from dae_aqa.video.probe import video_index
-
     video = numbered_video("h264_variable_mkv")
     put(video, folders, "v")
     rows = table(("a", "v", 60, 100))
     report = extract_samples(
-        annotations=rows, options=with_options(numbering="reference", margin_frames=0), **folders
+        annotations=rows,
+        options=options.replaced(numbering="reference", margin_frames=0),
+        **folders,
     )
     expected = reference_numbers(video_index(video))[80:100].tolist()
     assert numbers(folders["frames_dir"] / "a.zip") == expected
@@ -269,8 +265,9 @@ def test_a_kill_costs_nothing_that_was_finished(
     rows.to_csv(tmp_path / "rows.csv", index=False)
     code = (
         "import sys, pandas as pd; from pathlib import Path\n"
-        "from dae_aqa.extraction.extract import *\n"
-        f"options = {options!r}\n"
+        "from dae_aqa.extraction.extract import extract_samples\n"
+        "from dae_aqa.extraction.options import ExtractOptions\n"
+        f"options = ExtractOptions(**{dict(options)!r})\n"
         "rows = pd.read_csv(sys.argv[1], dtype={'video_id': str})\n"
         "extract_samples(annotations=rows, options=options, videos_dir=Path(sys.argv[2]),"
         " frames_dir=Path(sys.argv[3]), cache_dir=Path(sys.argv[4]))\n"
@@ -300,11 +297,10 @@ def test_a_kill_costs_nothing_that_was_finished(
 
 
 def test_missing_hardware_decoder_stops_the_run_instead_of_excluding_samples(
-    numbered_video: Callable[[str], Path],
-    folders: dict[str, Path],
-    with_options: Callable[..., ExtractOptions],
+    numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
 ) -> None:
     put(numbered_video("h264_b"), folders, "v")
-    wanted = with_options(hwaccel="no_such_device", damaged="exclude")
-    with pytest.raises(ParamsError, match="hwaccel 'no_such_device' cannot decode"):
+    missing = next(name for name in HWACCELS if name not in hwdevices_available())
+    wanted = options.replaced(hwaccel=missing, damaged="exclude")
+    with pytest.raises(ParamsError, match=f"hwaccel '{missing}' cannot decode"):
         extract_samples(annotations=table(("a", "v", 0, 40)), options=wanted, **folders)

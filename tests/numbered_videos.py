@@ -1,7 +1,7 @@
 """Videos whose frames show their own number as black and white cells, in many formats.
 
 The number is read back from the picture alone, so it proves which frame one has got, whatever the
-container says. Also used by `benchmarks/frame_identity.py`.
+container says. Also used by `benchmarks/frame_identity.py` and `benchmarks/extraction_kills.py`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,19 @@ def read_number(picture: np.ndarray) -> int:
     if any(a == b for a, b in zip(bits[:NUM_BITS], bits[NUM_BITS:], strict=True)):
         return -1
     return sum(bit << place for place, bit in enumerate(bits[:NUM_BITS]))
+
+
+def all_frames(path: Path) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield `(number, frame)` for every frame: one thread decodes the whole video, and we count."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        yield from enumerate(container.decode(stream))
+
+
+def pixels(frame: av.VideoFrame) -> np.ndarray:
+    """Return a frame as coded, in its own size: (height, width, 3) uint8, RGB."""
+    return frame.to_ndarray(format="rgb24")
 
 
 def write_video(

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from numbered_videos import forge_x264_build, read_number, remux
+from tests.numbered_videos import all_frames, forge_x264_build, pixels, read_number, remux
 
 from dae_aqa.errors import VideoError
 from dae_aqa.video import decode
 from dae_aqa.video.container import open_video
-from dae_aqa.video.decode import read_all_frames, read_frames
+from dae_aqa.video.decode import read_frames
 from dae_aqa.video.index import VideoIndex, build_index
-from dae_aqa.video.upright import to_upright_rgb
 
 
 def picture_hash(frame: Any) -> str:
@@ -58,8 +57,8 @@ def test_what_the_encoder_says_of_itself_at_the_start_is_heeded_after_a_seek(
     num_threads: int, numbered_video: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = forge_x264_build(numbered_video("h264_b"), tmp_path / "old.mp4", 30)
-    oracle = [picture_hash(frame) for _, frame in read_all_frames(path)]
-    modern = [picture_hash(frame) for _, frame in read_all_frames(numbered_video("h264_b"))]
+    oracle = [picture_hash(frame) for _, frame in all_frames(path)]
+    modern = [picture_hash(frame) for _, frame in all_frames(numbered_video("h264_b"))]
     index = build_index(path)
     first = int(index.seek_frames[1])
     assert oracle[first:] != modern[first:]  # the decoder does otherwise for that build
@@ -74,7 +73,7 @@ def test_a_real_video_of_an_old_encoder_is_intact(shared_dir: Path, surveys: lis
     assert index.seek_frames.tolist() == [0, 76, 145]
     wanted = [76, 77, 90]
     got = {n: picture_hash(frame) for n, frame in read_frames(path, index=index, numbers=wanted)}
-    start = itertools.islice(read_all_frames(path), wanted[-1] + 1)
+    start = itertools.islice(all_frames(path), wanted[-1] + 1)
     assert got == {n: picture_hash(frame) for n, frame in start if n in wanted}
     assert surveys == []
 
@@ -87,7 +86,7 @@ def test_what_no_seek_gives_is_decoded_from_the_start(
     path = numbered_video("mpeg4_interlaced")
     index = build_index(path)
     wanted = [*range(31, 50), 100, 119]
-    frames = {n: to_upright_rgb(f) for n, f in read_frames(path, index=index, numbers=wanted)}
+    frames = {n: pixels(f) for n, f in read_frames(path, index=index, numbers=wanted)}
     assert {n: read_number(picture) for n, picture in frames.items()} == {n: n for n in wanted}
     assert len(surveys) == 2  # once to judge, once to read
 

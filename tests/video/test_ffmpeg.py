@@ -10,7 +10,9 @@ import imageio_ffmpeg
 import pytest
 
 from dae_aqa.errors import VideoError
-from dae_aqa.video.ffmpeg import count_reference_frames, find_ffmpeg
+from dae_aqa.video.ffmpeg import find_ffmpeg, run_released_command
+
+SMALL: dict[str, str | int] = {"s": "16x16", "loglevel": "error"}
 
 
 def test_the_bundled_binary_is_taken_whatever_is_on_the_path(
@@ -22,11 +24,14 @@ def test_the_bundled_binary_is_taken_whatever_is_on_the_path(
     other.chmod(0o755)
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
     counts = []
-    for path in (str(tmp_path), "/nowhere"):
+    for name, path in (("behind_another", str(tmp_path)), ("alone", "/nowhere")):
         monkeypatch.setenv("PATH", path)
         shown = subprocess.run([find_ffmpeg(), "-version"], capture_output=True, text=True)
         assert shown.stdout.startswith(f"ffmpeg version {imageio_ffmpeg.get_ffmpeg_version()}")
-        counts.append(count_reference_frames(video))
+        images = tmp_path / name
+        images.mkdir()
+        counts.append(run_released_command(video=video, frames_dir=images, options=SMALL))
+        assert len(list(images.glob("*.jpg"))) == counts[-1]
     assert counts[0] == counts[1] > 100
 
 
@@ -42,4 +47,4 @@ def test_a_missing_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failure_is_named(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"no video")
     with pytest.raises(VideoError, match=r"v\.mp4: ffmpeg failed: .*Invalid data found"):
-        count_reference_frames(tmp_path / "v.mp4")
+        run_released_command(video=tmp_path / "v.mp4", frames_dir=tmp_path, options=SMALL)

@@ -10,19 +10,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numbered_videos import MAKERS, read_number
+from tests.numbered_videos import MAKERS, all_frames, pixels, read_number
 
-from dae_aqa.video.decode import read_all_frames, read_frames
+from dae_aqa.video.decode import read_frames
 from dae_aqa.video.ffmpeg import run_released_command
 from dae_aqa.video.index import build_index, load_index, save_index
 from dae_aqa.video.numbering import reference_numbers
-from dae_aqa.video.upright import UprightScaler, to_upright_rgb
+from dae_aqa.video.upright import UprightScaler
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 def test_frames_by_seek_equal_full_decode(kind: str, numbered_video: Callable[[str], Path]) -> None:
     path = numbered_video(kind)
-    oracle = [to_upright_rgb(frame) for _, frame in read_all_frames(path)]
+    oracle = [pixels(frame) for _, frame in all_frames(path)]
     shown = [read_number(picture) for picture in oracle]
     assert shown == list(range(shown[0], shown[0] + len(shown)))
     index = build_index(path)
@@ -34,7 +34,7 @@ def test_frames_by_seek_equal_full_decode(kind: str, numbered_video: Callable[[s
         wanted += range(first, first + 10)
         got = []
         for number, frame in read_frames(path, index=index, numbers=wanted):
-            assert np.array_equal(to_upright_rgb(frame), oracle[number]), number
+            assert np.array_equal(pixels(frame), oracle[number]), number
             got.append(number)
         assert got == sorted(set(wanted))
 
@@ -44,14 +44,14 @@ def test_every_place_to_begin_gives_every_later_frame(
     kind: str, numbered_video: Callable[[str], Path]
 ) -> None:
     path = numbered_video(kind)
-    oracle = [to_upright_rgb(frame) for _, frame in read_all_frames(path)]
+    oracle = [pixels(frame) for _, frame in all_frames(path)]
     index = build_index(path)
     assert len(index.seek_frames) >= 2
     for first in index.seek_frames.tolist():
         wanted = [n for n in range(index.num_frames) if index.seek_frame(n) == first]
         frames = read_frames(path, index=index, numbers=wanted, num_threads=3)
         for number, frame in frames:
-            assert np.array_equal(to_upright_rgb(frame), oracle[number]), number
+            assert np.array_equal(pixels(frame), oracle[number]), number
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_reference_numbering_is_what_ffmpeg_writes(
     path = numbered_video(kind)
     run_released_command(video=path, frames_dir=tmp_path, options={"loglevel": "error"})
     written = [read_number(cv2.imread(str(image))) for image in sorted(tmp_path.glob("*.jpg"))]
-    shown = [read_number(to_upright_rgb(frame)) for _, frame in read_all_frames(path)]
+    shown = [read_number(pixels(frame)) for _, frame in all_frames(path)]
     assert [shown[n] for n in reference_numbers(build_index(path))] == written
 
 
@@ -99,26 +99,19 @@ def test_saved_index_is_the_same(numbered_video: Callable[[str], Path]) -> None:
 )
 def test_real_clips_equal_full_decode_pixel_for_pixel(name: str, shared_dir: Path) -> None:
     path = shared_dir / "videos" / name
-    oracle = {n: to_upright_rgb(frame) for n, frame in read_all_frames(path)}
+    oracle = {n: pixels(frame) for n, frame in all_frames(path)}
     index = build_index(path)
     assert index.num_frames == len(oracle)
     wanted = random.Random(0).sample(range(index.num_frames), min(12, index.num_frames))
     for number, frame in read_frames(path, index=index, numbers=wanted):
-        assert np.array_equal(to_upright_rgb(frame), oracle[number])
-
-
-def test_phone_video_comes_out_upright(shared_dir: Path) -> None:
-    upright = to_upright_rgb(next(read_all_frames(shared_dir / "videos" / "rotation_0.mov"))[1])
-    turned = to_upright_rgb(next(read_all_frames(shared_dir / "videos" / "rotation_90.mov"))[1])
-    assert upright.shape == (320, 568, 3)
-    assert turned.shape == (568, 320, 3)
+        assert np.array_equal(pixels(frame), oracle[number])
 
 
 def test_scaled_frames_are_not_kept(numbered_video: Callable[[str], Path]) -> None:
     # PyAV ties a frame whose side data is looked at into a cycle; memory then grows until the
     # garbage collector happens to run.
-    scale = UprightScaler(width=80, height=48)
-    frames = read_all_frames(numbered_video("h264_b"))
+    scale = UprightScaler(width=80, height=48, resize_filter="area")
+    frames = all_frames(numbered_video("h264_b"))
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Finding and describing videos, and refusing what is none."""
+"""Finding videos, counting their frames, and refusing what is no video."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from numbered_videos import remux, write_video
+from tests.numbered_videos import remux, write_video
 
 from dae_aqa.errors import VideoError
-from dae_aqa.video.ffmpeg import count_reference_frames
-from dae_aqa.video.probe import count_frames, find_video, probe_video, seconds_to_frame
+from dae_aqa.video.ffmpeg import run_released_command
+from dae_aqa.video.probe import count_frames, find_video, seconds_to_frame, video_index
 
 
-def test_probe_describes_real_clips(shared_dir: Path) -> None:
-    info = probe_video(shared_dir / "videos" / "rotation_90.mov")
-    assert (info.width, info.height, info.rotation_degrees) == (320, 568, 90)
-    info = probe_video(shared_dir / "videos" / "skiing_h264.mp4")
-    assert (info.codec, info.width, info.height, info.num_frames) == ("h264", 340, 256, 300)
-    assert info.rotation_degrees == 0
-    assert not info.is_variable_rate
-    assert info.duration_seconds == pytest.approx(10.0)
+def test_a_real_clip_is_counted(shared_dir: Path) -> None:
+    path = shared_dir / "videos" / "skiing_h264.mp4"
+    assert count_frames(path, numbering="decoded") == 300
+    assert count_frames(path, numbering="reference") == 300
+    assert seconds_to_frame(path, 10.0, numbering="decoded") == 300  # its end, at 30 per second
+    assert not video_index(path).is_variable_rate
 
 
-def test_counts_differ_where_the_rate_varies(numbered_video: Callable[[str], Path]) -> None:
-    path = numbered_video("h264_variable_mkv")
-    assert probe_video(path).is_variable_rate
+@pytest.mark.parametrize(
+    ("kind", "num_reference"),
+    [("h264_variable_mkv", 120), ("h264_variable", 121), ("h264_harder_times_mkv", 123)],
+)
+def test_counts_where_the_rate_varies(
+    kind: str, num_reference: int, numbered_video: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = numbered_video(kind)
+    assert video_index(path).is_variable_rate
     assert count_frames(path, numbering="decoded") == 120
-    assert count_frames(path, numbering="reference") == count_reference_frames(path)
+    small: dict[str, str | int] = {"s": "16x16", "loglevel": "error"}
+    written = run_released_command(video=path, frames_dir=tmp_path, options=small)
+    assert count_frames(path, numbering="reference") == written == num_reference
 
 
 def test_rounded_timestamps_are_no_variable_rate(
@@ -36,8 +42,8 @@ def test_rounded_timestamps_are_no_variable_rate(
 ) -> None:
     # 29.97 frames per second: 33 and 34 ms in MKV, 2970 and 3060 units of a transport stream
     rounded = remux(numbered_video("h264_ntsc_audio"), tmp_path / "rounded.mkv")
-    assert not probe_video(rounded).is_variable_rate
-    assert not probe_video(remux(rounded, tmp_path / "rounded.ts")).is_variable_rate
+    assert not video_index(rounded).is_variable_rate
+    assert not video_index(remux(rounded, tmp_path / "rounded.ts")).is_variable_rate
     times = [40 * number + (number == 7) for number in range(30)]
     uneven = write_video(
         tmp_path / "uneven.mkv",
@@ -46,7 +52,18 @@ def test_rounded_timestamps_are_no_variable_rate(
         times=times,
         time_base=Fraction(1, 1000),
     )
-    assert probe_video(uneven).is_variable_rate
+    assert video_index(uneven).is_variable_rate
+
+
+def test_an_index_is_remembered_until_the_file_changes(
+    numbered_video: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "v.mkv"
+    path.write_bytes(numbered_video("h264_mkv").read_bytes())
+    first = video_index(path)
+    assert video_index(path) is first
+    path.write_bytes(numbered_video("h264_variable_mkv").read_bytes())
+    assert video_index(path).is_variable_rate
 
 
 @pytest.mark.parametrize("kind", ["h264_b", "h264_late_start_mkv", "h264_ts", "mpeg4_b", "vp9"])
@@ -130,10 +147,10 @@ def test_playlists_and_other_files_are_refused(
     path = tmp_path / "list.mp4"
     path.write_bytes(content)
     with pytest.raises(VideoError, match="cannot be opened as a video"):
-        probe_video(path)
+        video_index(path)
 
 
 def test_a_name_is_never_a_protocol_or_a_pattern(tmp_path: Path) -> None:
     for name in ("concat:a.mp4|b.mp4", "http://localhost/x.mp4", "%06d.mp4"):
         with pytest.raises(VideoError, match="no such video file"):
-            probe_video(Path(name))
+            video_index(Path(name))
