@@ -22,9 +22,8 @@ import copy
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,7 +34,7 @@ from scipy import ndimage, stats
 from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
 from dae_aqa.clips.dataset import SampleDataset
 from dae_aqa.datasets.simdive.generation import tables
-from dae_aqa.datasets.simdive.options import NOISE_LAWS, SimDiveOptions
+from dae_aqa.datasets.simdive.options import NoiseLaw
 from dae_aqa.inference.inputs import plain_feed
 from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import select_samples
@@ -109,10 +108,9 @@ def keep_decoded_frames() -> None:
 def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     """Return the test figures of one training."""
     simulated = params.datasets.simdive
-    options = {field.name: getattr(simulated, field.name) for field in fields(SimDiveOptions)}
-    annotations, truth = tables(options=SimDiveOptions(**options))
-    (other_law,) = set(NOISE_LAWS) - {simulated.noise_law}
-    _, other_truth = tables(options=SimDiveOptions(**options | {"noise_law": other_law}))
+    annotations, truth = tables(options=simulated)
+    (other_law,) = set(get_args(NoiseLaw)) - {simulated.noise_law}
+    _, other_truth = tables(options=simulated.replaced(noise_law=other_law))
     section = params.make_splits
     splits = make_splits(
         annotations,

@@ -1,6 +1,7 @@
 """Small simulator options for tests; not a test module."""
 
 from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.options import parse_options
 
 
 def simdive_options(**changes: object) -> SimDiveOptions:
@@ -18,5 +19,7 @@ def simdive_options(**changes: object) -> SimDiveOptions:
         "replay_probability": 0.5,
         "min_gap_seconds": 0.5,
         "max_gap_seconds": 0.8,
+        "frame_numbering": "decoded",
+        "scoring_rule": "diving",
     }
-    return SimDiveOptions(**(values | changes))  # type: ignore[arg-type]
+    return parse_options(SimDiveOptions, values | changes, source="simdive")

@@ -1,18 +1,21 @@
-import dataclasses
+"""Each dataset, from its section of params.yaml to videos and tables."""
+
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from mtl_release import write_release
+from simdive_options import simdive_options
 from test_csv_table import write_video
 
-from dae_aqa.datasets import ADAPTERS, adapters, load_dataset, simdive
+from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.csv.options import CsvOptions
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
-from dae_aqa.datasets.options import DownloadOptions
-from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.datasets.options import DatasetOptions, DownloadOptions
+from dae_aqa.datasets.simdive import adapter
+from dae_aqa.datasets.simdive.baselines import single_fault_baselines
+from dae_aqa.datasets.simdive.generation import tables as simdive_tables
 from dae_aqa.errors import DownloadError
-from dae_aqa.params import DatasetName
 from dae_aqa.tables.annotations import COLUMNS
 
 DOWNLOAD = DownloadOptions(num_workers=1, num_retries=0, timeout_seconds=5.0, allow_missing=False)
@@ -30,19 +33,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def load(name: str, options: object, root: Path) -> tuple:
-    tables = load_dataset(
-        name,
-        options=options,
-        download=DOWNLOAD,
-        videos_dir=Path("videos"),
-        cache_dir=root / ".cache",
-    )
-    return tables, sorted(path.name for path in Path("videos").iterdir())
-
-
-def test_every_dataset_of_the_params_has_an_adapter() -> None:
-    assert set(ADAPTERS) == set(get_args(DatasetName))
+def load(name: str, options: DatasetOptions, root: Path) -> tuple:
+    """Do what the download stage does, with the folder of the videos for a result."""
+    videos_dir = Path("videos")
+    videos_dir.mkdir(exist_ok=True)
+    tables = DATASETS[name].load(options, DOWNLOAD, videos_dir, root / ".cache")
+    return tables, sorted(path.name for path in videos_dir.iterdir())
 
 
 def test_csv(project: Path) -> None:
@@ -83,22 +79,7 @@ def test_mtl_aqa(project: Path) -> None:
         load("mtl_aqa", options, project)
 
 
-SIMDIVE = SimDiveOptions(
-    num_dives=2,
-    dives_per_video=1,
-    test_fraction=0.5,
-    seed=3,
-    width=64,
-    height=64,
-    fps=10,
-    crf=30,
-    noise_law="monotone",
-    replay_probability=0.25,
-    min_gap_seconds=0.1,
-    max_gap_seconds=0.2,
-    frame_numbering="decoded",
-    scoring_rule="diving",
-)
+SIMDIVE = simdive_options(num_dives=2, dives_per_video=1, replay_probability=0.25)
 
 
 @pytest.fixture
@@ -109,7 +90,7 @@ def folders(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     def generate(*, options: Any, videos_dir: Path, num_workers: int, progress: Any) -> tuple:
         assert num_workers == DOWNLOAD.num_workers
         assert (options.seed, options.replay_probability) == (SIMDIVE.seed, 0.25)
-        annotations, truth = simdive.tables(options=options)
+        annotations, truth = simdive_tables(options=options)
         videos_dir.mkdir(parents=True, exist_ok=True)
         for name in annotations["video_id"]:
             (videos_dir / f"{name}.mp4").write_bytes(b"rendered")
@@ -117,7 +98,7 @@ def folders(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         used.append(videos_dir)
         return annotations, truth
 
-    monkeypatch.setattr(simdive, "generate", generate)
+    monkeypatch.setattr(adapter, "generate", generate)
     return used
 
 
@@ -134,10 +115,27 @@ def test_simdive_keeps_what_it_rendered_apart_by_options_and_code(
 ) -> None:
     load("simdive", SIMDIVE, project)
     load("simdive", SIMDIVE, project)
-    load("simdive", dataclasses.replace(SIMDIVE, crf=31), project)
-    monkeypatch.setattr(adapters, "_source_code", lambda _: "changed")
+    load("simdive", SIMDIVE.replaced(crf=31), project)
+    monkeypatch.setattr(adapter, "_source_code", lambda: "changed")
     load("simdive", SIMDIVE, project)
     assert all(project / ".cache" in folder.parents for folder in folders)
     first, again, other_options, other_code = folders
     assert again == first
     assert len({first, other_options, other_code}) == 3
+
+
+def test_every_baseline_has_a_label() -> None:
+    """The page would name one without by its key."""
+    annotations, truth = simdive_tables(options=simdive_options(num_dives=20))
+    baselines = single_fault_baselines(truth=truth, annotations=annotations)
+    assert baselines.keys() == DATASETS["simdive"].baseline_labels.keys()
+
+
+def test_published_results_are_those_of_the_papers() -> None:
+    """Source: arXiv 2111.11029."""
+    published = DATASETS["mtl_aqa"].published
+    assert [(each.label, each.rho, each.scale) for each in published] == [
+        ("DAE, published", 0.9231, "final"),
+        ("DAE-MT, published", 0.9452, "final"),
+    ]
+    assert all("Auto-Encoding Score Distribution" in each.source for each in published)

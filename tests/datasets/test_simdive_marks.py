@@ -1,10 +1,10 @@
 """The simulated marks against MTL-AQA, the true sigma against simulation, the trap against rho."""
 
 import pickle
+from typing import get_args
 
 import numpy as np
 import pytest
-import yaml
 from scipy.stats import spearmanr
 from simdive_options import simdive_options
 
@@ -17,8 +17,9 @@ from dae_aqa.datasets.simdive.catalogue import (
 from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS, mark_from_faults, simulate_dives
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.judging import noise_sd, true_sigma_execution
-from dae_aqa.datasets.simdive.options import NOISE_LAWS, SimDiveOptions
+from dae_aqa.datasets.simdive.options import NoiseLaw
 from dae_aqa.errors import EvaluationError
+from dae_aqa.params import load_params
 
 NUM_DIVES = 3000
 
@@ -46,7 +47,7 @@ def statistics(final, difficulty, marks):
     }
 
 
-@pytest.fixture(scope="module", params=NOISE_LAWS)
+@pytest.fixture(scope="module", params=get_args(NoiseLaw))
 def many(request):
     return request.param, simulate_dives(
         simdive_options(num_dives=NUM_DIVES, noise_law=request.param)
@@ -115,9 +116,7 @@ def test_no_fault_alone_ranks_the_dives(many):
 
 
 def test_the_shipped_dataset_keeps_the_bars_on_its_test_split(repo_root):
-    section = yaml.safe_load((repo_root / "params.yaml").read_text())["datasets"]["simdive"]
-    fields = SimDiveOptions.__dataclass_fields__
-    options = SimDiveOptions(**{name: section[name] for name in fields})
+    options = load_params(repo_root / "params.yaml").datasets.simdive
     annotations, truth = tables(options=options)
     test = annotations[annotations["split"] == "test"]
     baselines = single_fault_baselines(truth=truth, annotations=test)
@@ -128,7 +127,7 @@ def test_the_shipped_dataset_keeps_the_bars_on_its_test_split(repo_root):
     assert baselines["all_faults"] <= 0.99
 
 
-@pytest.mark.parametrize("law", NOISE_LAWS)
+@pytest.mark.parametrize("law", get_args(NoiseLaw))
 @pytest.mark.parametrize("mark", [3.2, 5.05, 6.3, 7.0, 8.15, 9.4])
 def test_true_sigma_is_the_spread_of_the_execution_score(law, mark):
     rng = np.random.default_rng(5)

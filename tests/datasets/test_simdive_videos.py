@@ -1,6 +1,5 @@
 """The simulator's videos and tables: frame numbers, splits, repeatability, interruption."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -121,7 +120,7 @@ def test_results_do_not_depend_on_the_number_of_workers(made, tmp_path):
 
 def test_another_seed_gives_another_dataset():
     annotations, _ = tables(options=OPTIONS)
-    other, _ = tables(options=replace(OPTIONS, seed=12))
+    other, _ = tables(options=OPTIONS.replaced(seed=12))
     assert list(annotations["final_score"]) != list(other["final_score"])
 
 
@@ -143,10 +142,10 @@ def test_finished_videos_are_kept_and_others_rendered_anew(tmp_path, monkeypatch
     assert render(options) == ["sim000", "sim001", "sim002"]
     assert render(options) == []
     # The judges' noise is not in the picture.
-    assert render(replace(options, noise_law="mid_peak")) == []
-    assert render(replace(options, crf=30)) == ["sim000", "sim001", "sim002"]
+    assert render(options.replaced(noise_law="mid_peak")) == []
+    assert render(options.replaced(crf=30)) == ["sim000", "sim001", "sim002"]
     (tmp_path / "sim001.mp4").write_bytes(b"no video")
-    assert render(replace(options, crf=30)) == ["sim001"]
+    assert render(options.replaced(crf=30)) == ["sim001"]
 
 
 def test_an_interrupted_video_leaves_the_old_one_alone(tmp_path, monkeypatch):
@@ -164,7 +163,7 @@ def test_an_interrupted_video_leaves_the_old_one_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(broadcast, "_video_frames", breaks_off)
     with pytest.raises(KeyboardInterrupt):
         generate(
-            options=replace(options, crf=30), videos_dir=tmp_path, num_workers=1, progress=None
+            options=options.replaced(crf=30), videos_dir=tmp_path, num_workers=1, progress=None
         )
     after = contents(tmp_path)
     assert {name: data for name, data in after.items() if name.endswith(".mp4")} == before
@@ -173,15 +172,17 @@ def test_an_interrupted_video_leaves_the_old_one_alone(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_dives": 1}, "num_dives must be at least 2; got 1"),
-        ({"width": 455}, "width must be even and >= height; got 455"),
-        ({"height": 63}, "height must be even and >= 32; got 63"),
-        ({"test_fraction": 1.0}, "test_fraction must be between 0 and 1"),
-        ({"crf": 52}, "crf must be 0 to 51; got 52"),
-        ({"noise_law": "flat"}, "noise_law must be monotone or mid_peak; got 'flat'"),
-        ({"replay_probability": -0.1}, "replay_probability must be 0 to 1"),
-        ({"max_gap_seconds": 0.1}, r"max_gap_seconds must be at least min_gap_seconds \(0.5\)"),
-        ({"dives_per_video": 5}, "dives_per_video must leave at least two videos"),
+        ({"num_dives": 1}, "num_dives: 1 is out of range; expected a number >= 2 and <= 1000000"),
+        ({"width": 455}, r"width: 455; expected an even number that is not below the height \(64"),
+        ({"width": 62}, r"width: 62; expected an even number that is not below the height \(64\)"),
+        ({"height": 63}, "height: 63; expected an even number"),
+        ({"height": 30}, "height: 30 is out of range; expected a number >= 32 and <= 8192"),
+        ({"test_fraction": 1.0}, "test_fraction: 1.0 is out of range; .* >= 0.001 and <= 0.999"),
+        ({"crf": 52}, "crf: 52 is out of range; expected a number >= 0 and <= 51"),
+        ({"noise_law": "flat"}, "noise_law: 'flat' is not .* expected one of: monotone, mid_peak"),
+        ({"replay_probability": -0.1}, "replay_probability: -0.1 is out of .* >= 0 and <= 1"),
+        ({"max_gap_seconds": 0.1}, r"max_gap_seconds: 0.1; .* at least min_gap_seconds \(0.5\)"),
+        ({"dives_per_video": 5}, r"dives_per_video: 5; expected at most num_dives - 1 \(4\), so"),
     ],
 )
 def test_options_out_of_range_are_refused(change, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,6 @@ from dae_aqa.options import Fraction, PositiveInt, Seed
 from dae_aqa.scoring import RuleName
 
 NoiseLaw = Literal["monotone", "mid_peak"]
-NOISE_LAWS: tuple[NoiseLaw, ...] = get_args(NoiseLaw)
 
 # What a random stream is for: streams never share numbers, so that for example another noise law
 # changes the marks and leaves every pixel as it was.
