@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dae_aqa.running.runtime import project_root, run_stage
+from dae_aqa.running.places import project_root
+from dae_aqa.running.runtime import run_stage
 
 CHECKED = Path("data/checked.txt")
 

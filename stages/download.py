@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dae_aqa.running.runtime import cache_dir, project_root, run_stage
+from dae_aqa.running.places import cache_dir, project_root
+from dae_aqa.running.runtime import run_stage
 
 VIDEOS_DIR = Path("data/videos")
 ANNOTATIONS = Path("data/annotations.csv")

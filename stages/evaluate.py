@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dae_aqa.running.runtime import cache_dir, run_stage
+from dae_aqa.running.places import cache_dir
+from dae_aqa.running.runtime import run_stage
 
 DATA = Path("data")
 FRAMES_DIR = DATA / "frames"

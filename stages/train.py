@@ -5,7 +5,8 @@ Resumes by itself: kill it, run `dvc repro` again, and it goes on after the last
 
 from pathlib import Path
 
-from dae_aqa.running.runtime import cache_dir, run_stage
+from dae_aqa.running.places import cache_dir
+from dae_aqa.running.runtime import run_stage
 
 ANNOTATIONS = Path("data/annotations.csv")
 SPLITS = Path("data/splits.csv")

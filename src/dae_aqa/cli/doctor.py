@@ -19,7 +19,7 @@ import psutil
 from dae_aqa.errors import DaeAqaError
 from dae_aqa.files.outputs import stage_outputs
 from dae_aqa.params.check import SOURCES, check_project
-from dae_aqa.running.runtime import CACHE_VARIABLE
+from dae_aqa.running.places import CACHE_VARIABLE
 from dae_aqa.tables.sources import NEXT_STEP, changed_sources, recorded_paths
 
 _GB = 1e9

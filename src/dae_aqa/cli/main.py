@@ -14,7 +14,7 @@ from dae_aqa.clips.options import NORMALIZATION_NAMES
 from dae_aqa.errors import DaeAqaError, ParamsError, TrackingError
 from dae_aqa.params import PARAMS_FILE
 from dae_aqa.params.check import check_project, warn_of_changed_sources
-from dae_aqa.running.runtime import project_root
+from dae_aqa.running.places import project_root
 
 PIPELINE_FILE = "dvc.yaml"
 

@@ -18,7 +18,10 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from dae_aqa import datasets
 from dae_aqa.errors import ParamsError
-from dae_aqa.params import load_params
+from dae_aqa.files.whole import written_whole
+from dae_aqa.files.yaml_file import parse_yaml
+from dae_aqa.options import parse_options
+from dae_aqa.params import Params, load_params
 
 
 def recipe_names() -> list[str]:
@@ -63,14 +66,10 @@ def apply_recipe(name: str, *, path: Path) -> list[str]:
     changes = _merge(document, recipe, prefix="")
     buffer = io.StringIO()
     yaml.dump(document, buffer)
-    aside = path.with_suffix(".yaml.part")
-    aside.write_text(buffer.getvalue(), encoding="utf-8")
-    try:
-        load_params(aside)
-    except ParamsError:
-        aside.unlink()
-        raise
-    aside.replace(path)
+    text, source = buffer.getvalue(), f"{path} with the recipe {name}"
+    parse_options(Params, parse_yaml(text, source=source), source=source)
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
     return changes
 
 

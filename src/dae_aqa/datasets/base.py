@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dae_aqa.datasets.options import DatasetOptions, DownloadOptions
-from dae_aqa.running.runtime import project_root
+from dae_aqa.running.places import project_root
 
 if TYPE_CHECKING:
     import pandas as pd

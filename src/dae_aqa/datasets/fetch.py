@@ -1,34 +1,31 @@
-"""Files from elsewhere: fetched over HTTP, taken out of an archive or copied, whole or not at all.
+"""Files from elsewhere: fetched over HTTP or taken out of an archive, whole or not at all.
 
-Every file is written aside, in the folder where it belongs, and renamed when it is complete. Names
-are always given by the caller, never by a server or an archive, so that nothing can be written
-outside the caller's folder.
+The caller gives all names, never a server or an archive, so that nothing can be written outside the
+caller's folder. urllib suffices: `requests` would save the opener below, but it sends what `.netrc`
+holds, and its retries do not cover a body that breaks off.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import logging
-import os
 import shutil
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from dae_aqa.errors import DownloadError
+from dae_aqa.files.whole import written_whole
+from dae_aqa.running.retries import doubling_pauses, with_retries
 
 _CHUNK_BYTES = 1 << 20
-_FIRST_WAIT_SECONDS = 1.0  # before the first retry; doubled for each further one
 _MAX_MEMBER_BYTES = 256 << 20  # of one archive member, unpacked
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
-_FICLONE = 0x40049409  # Linux ioctl: share the blocks of two files, copy on write
+_CONNECTION_ERRORS = (URLError, HTTPException, TimeoutError, ConnectionError)
 
 _logger = logging.getLogger(__name__)
 
@@ -69,52 +66,42 @@ def fetch_file(*, address: str, path: Path, num_retries: int, timeout_seconds: f
         DownloadError: the address is no http(s) one, the server refuses, or all tries failed.
     """
     check_address(address)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for num_failures in range(num_retries + 1):
-        try:
-            with _aside(path) as part:
-                _receive(address, part, timeout_seconds=timeout_seconds)
-            return
-        except urllib.error.HTTPError as error:
-            reason, final = f"HTTP {error.code} {error.reason}", error.code not in _TRANSIENT_STATUS
-        except urllib.error.URLError as error:
-            reason, final = str(error.reason), False
-        except (HTTPException, TimeoutError, ConnectionError) as error:
-            reason, final = str(error) or type(error).__name__, False
-        except OSError as error:
-            raise DownloadError(f"{path}: cannot be written ({error.strerror}).") from error
-        if final or num_failures == num_retries:
-            raise DownloadError(
-                f"{address}: download failed after {num_failures + 1} tries: {reason}. "
-                "Check the address and the connection, and run the stage again."
-            )
-        _logger.info("%s: %s; trying again", address, reason)
-        pause(num_failures=num_failures)
+    num_tries = 0
 
+    def fetch() -> None:
+        nonlocal num_tries
+        num_tries += 1
+        with written_whole(path) as part:
+            _receive(address, part, timeout_seconds=timeout_seconds)
 
-def pause(*, num_failures: int) -> None:
-    """Wait before the next try, twice as long after each failure."""
-    time.sleep(_FIRST_WAIT_SECONDS * 2**num_failures)
-
-
-def copy_file(*, source: Path, target: Path) -> None:
-    """Copy `source` to `target`, sharing its blocks where the file system can (copy on write).
-
-    Never a link: DVC makes its outputs read-only, which would change the original too.
-
-    Raises:
-        DownloadError: `source` cannot be read or `target` cannot be written.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _aside(target) as part:
-            if not _reflink(source, part):
-                shutil.copyfile(source, part)
-    except OSError as error:
+        with_retries(
+            fetch,
+            pauses_seconds=doubling_pauses(num_retries),
+            is_passing=_is_passing,
+            report=lambda error: _logger.info("%s: %s; trying again", address, _reason(error)),
+        )
+    except _CONNECTION_ERRORS as error:
         raise DownloadError(
-            f"{source}: cannot be copied to {target} ({error.strerror}). "
-            "Check free space and access rights, and run the stage again."
+            f"{address}: download failed after {num_tries} tries: {_reason(error)}. "
+            "Check the address and the connection, and run the stage again."
         ) from error
+    except OSError as error:
+        raise DownloadError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def _is_passing(error: Exception) -> bool:
+    if isinstance(error, HTTPError):
+        return error.code in _TRANSIENT_STATUS
+    return isinstance(error, _CONNECTION_ERRORS)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        return f"HTTP {error.code} {error.reason}"
+    if isinstance(error, URLError):
+        return str(error.reason)
+    return str(error) or type(error).__name__
 
 
 def extract_members(*, archive: Path, names: Sequence[str], folder: Path) -> None:
@@ -136,26 +123,6 @@ def extract_members(*, archive: Path, names: Sequence[str], folder: Path) -> Non
                 _extract_member(content, members.get(f"{root}{name}"), name, folder)
     except (BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DownloadError(f"{archive}: not a readable zip archive ({error}).") from error
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for another process that does; a kill releases it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; rename it to `path` if nothing went wrong."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _receive(address: str, part: Path, *, timeout_seconds: float) -> None:
@@ -184,16 +151,6 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _reflink(source: Path, target: Path) -> bool:
-    """Try to make `target` share the blocks of `source`; False where that cannot be done."""
-    with source.open("rb") as original, target.open("wb") as copy:
-        try:
-            fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
-        except OSError:
-            return False
-    return True
-
-
 def _archive_root(members: dict[str, ZipInfo], *, first: str, archive: Path) -> str:
     """Return the folder in the archive, '' or ending with '/', below which `first` lies."""
     depth = len(PurePosixPath(first).parts)
@@ -212,7 +169,6 @@ def _extract_member(content: ZipFile, member: ZipInfo | None, name: str, folder:
             f"more than the {_MAX_MEMBER_BYTES} that are allowed."
         )
     target = folder / name
-    target.parent.mkdir(parents=True, exist_ok=True)
     # zipfile never reads more than the announced size and checks the CRC at the end
-    with content.open(member) as packed, _aside(target) as part, part.open("wb") as file:
+    with content.open(member) as packed, written_whole(target) as part, part.open("wb") as file:
         shutil.copyfileobj(packed, file, _CHUNK_BYTES)

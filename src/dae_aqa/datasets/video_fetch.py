@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from filelock import FileLock
 from tqdm import tqdm
 
-from dae_aqa.datasets.fetch import check_address, locked, pause, short_hash
+from dae_aqa.datasets.fetch import check_address, short_hash
 from dae_aqa.errors import DownloadError
+from dae_aqa.running.retries import doubling_pauses, with_retries
 from dae_aqa.video.probe import VIDEO_SUFFIXES
 
 _YOUTUBE_HOSTS = ("youtube.com", "youtu.be")
@@ -65,7 +67,7 @@ class VideoCache:
         """
         check_address(address)
         name = self._name(video_id, address)
-        with locked(self._partial / f"{name}.lock"):
+        with FileLock(self._partial / f"{name}.lock"):
             cached = _video_named(self.folder, name)
             if cached is not None:
                 return cached
@@ -78,13 +80,12 @@ class VideoCache:
 
     def _try_download(self, address: str, *, name: str, label: str) -> Path:
         """Download; yt-dlp itself tries again once it has found the video, but not before."""
-        for num_failures in range(self._num_retries):
-            try:
-                return self._download(address, name=name, label=label)
-            except UnreachableError as error:
-                _logger.info("%s; trying again", error)
-                pause(num_failures=num_failures)
-        return self._download(address, name=name, label=label)
+        return with_retries(
+            lambda: self._download(address, name=name, label=label),
+            pauses_seconds=doubling_pauses(self._num_retries),
+            is_passing=lambda error: isinstance(error, UnreachableError),
+            report=lambda error: _logger.info("%s; trying again", error),
+        )
 
     def _download(self, address: str, *, name: str, label: str) -> Path:
         """Download to the folder of partial files, and return the whole file."""

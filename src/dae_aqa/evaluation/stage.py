@@ -26,7 +26,7 @@ from dae_aqa.metrics.summary import Metrics, evaluate_predictions, write_metrics
 from dae_aqa.options import flatten
 from dae_aqa.packs.store import PackedSample
 from dae_aqa.report import ReportInputs, write_report
-from dae_aqa.running.runtime import check_outputs, project_root
+from dae_aqa.running.places import check_outputs, project_root
 from dae_aqa.splits.make import split_counts
 from dae_aqa.tables.predictions import build_predictions, write_predictions
 from dae_aqa.tracking import log_evaluation

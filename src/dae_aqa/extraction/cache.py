@@ -10,19 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.packs.store import PackedSample, aside_path, remove_leftovers, write_error
+from dae_aqa.files.hashing import file_sha256
+from dae_aqa.files.whole import remove_leftovers, written_whole
+from dae_aqa.packs.store import PackedSample, write_error
 from dae_aqa.video.index import INDEX_VERSION, VideoIndex, build_index, load_index, save_index
 
 _logger = logging.getLogger(__name__)
-_FICLONE = 0x40049409  # Source: linux/fs.h, _IOW(0x94, 9, int)
 
 
 class WorkCache:
@@ -67,9 +65,8 @@ class WorkCache:
             text = note.read_text()
             if len(text) == 64:
                 return text
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        _write_aside(note, digest.encode())
+        digest = file_sha256(path)
+        _write(note, digest.encode())
         return digest
 
     def index(self, path: Path, sha256: str) -> VideoIndex:
@@ -85,7 +82,7 @@ class WorkCache:
             except (OSError, ValueError, KeyError) as error:
                 _logger.warning("redoing a damaged index (%s): %s", entry, error)
         index = build_index(path)
-        _write_aside(entry, save_index(index))
+        _write(entry, save_index(index))
         return index
 
 
@@ -94,52 +91,9 @@ def content_key(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def publish(source: Path, target: Path) -> None:
-    """Make `target` a file of its own with the content of `source`: whole or not at all.
-
-    The copy shares blocks where the file system can (a reflink), never the inode: DVC may turn the
-    output into a read-only link into its cache, and a tool that edits the output in place must not
-    reach the finished work kept here. So no hard link, even where it would save space.
-
-    Raises:
-        FrameStoreError: the disk is full or the target cannot be written.
-    """
-    aside = aside_path(target)
+def _write(path: Path, data: bytes) -> None:
     try:
-        if not _clone(source, aside):
-            shutil.copyfile(source, aside)
-        aside.replace(target)
-    except OSError as error:
-        raise write_error(target, error) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-
-
-def _clone(source: Path, target: Path) -> bool:
-    """Make `target` a reflink of `source` and say whether the file system could."""
-    if sys.platform != "linux":
-        return False
-    import fcntl
-
-    with source.open("rb") as reader, target.open("wb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError:
-            return False
-    return True
-
-
-def _write_aside(path: Path, data: bytes) -> None:
-    aside = aside_path(path)
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with written_whole(path, synced=True) as part:
+            part.write_bytes(data)
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)

@@ -19,11 +19,12 @@ from typing import TypeVar
 import pandas as pd
 
 from dae_aqa.errors import VideoError
-from dae_aqa.extraction.cache import WorkCache, publish
+from dae_aqa.extraction.cache import WorkCache
 from dae_aqa.extraction.encode import SampleWriter
 from dae_aqa.extraction.options import ExtractOptions as ExtractOptions
 from dae_aqa.extraction.plan import Exclusion, Note, SamplePlan, VideoPlan, plan_video
-from dae_aqa.packs.store import remove_leftovers, write_error
+from dae_aqa.files.whole import copy_file, remove_leftovers
+from dae_aqa.packs.store import write_error
 from dae_aqa.running.progress import Progress
 
 _logger = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ def extract_samples(
     Raises:
         VideoError: after everything else is finished: videos are missing or damaged and
             `options.damaged` is `error`.
-        FrameStoreError: the disk is full or the output cannot be written.
+        FrameStoreError: the disk is full, or the work cache cannot be written.
+        OutputError: the output cannot be written.
     """
     cache = WorkCache(cache_dir)
     _prepare(frames_dir, set(annotations["sample_id"]))
@@ -161,7 +163,7 @@ def _finish_samples(
     """Bring all `samples` of one video to the output folder, from the cache or by decoding."""
 
     def done(sample: SamplePlan, path: Path, *, is_new: bool) -> None:
-        publish(path, frames_dir / f"{sample.sample_id}.zip")
+        copy_file(source=path, target=frames_dir / f"{sample.sample_id}.zip")
         with progress.lock:
             progress.num_extracted += is_new
             progress.num_reused += not is_new

@@ -9,8 +9,6 @@ from __future__ import annotations
 import configparser
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import yaml
 
 from dae_aqa.errors import OutputError
 from dae_aqa.files.hashing import file_md5
+from dae_aqa.files.whole import copy_file, remove
 
 _NEW = ".new"  # within a folder: what is to replace its files
 
@@ -94,17 +93,17 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     After an error, `folder` is as it was.
     """
     new = folder / _NEW
-    _remove(new)
+    remove(new)
     new.mkdir(parents=True)
     try:
         yield new
         for path in list(folder.iterdir()):
             if path != new:
-                _remove(path)
+                remove(path)
         for path in list(new.iterdir()):
             path.rename(folder / path.name)
     finally:
-        _remove(new)
+        remove(new)
 
 
 def restore(stage: str, *, root: Path) -> None:
@@ -134,13 +133,11 @@ def restore(stage: str, *, root: Path) -> None:
             listing = json.loads(cached.read_text(encoding="utf-8"))
             entries = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
             # what the failed run wrote is no part of the good one; its finished work is in .cache
-            _remove(target)
+            remove(target)
         for path, source in entries.items():
             if source.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # never through a link that stands there: it may lead into DVC's cache
-                path.unlink(missing_ok=True)
-                _link_or_copy(source, path)
+                # takes the place of a link that stands there, which may lead into DVC's cache
+                copy_file(source=source, target=path)
 
 
 def cache_folder(root: Path) -> Path:
@@ -153,18 +150,3 @@ def cache_folder(root: Path) -> Path:
 
 def _cached(cache: Path, md5: str) -> Path:
     return cache / md5[:2] / md5[2:]
-
-
-def _remove(path: Path) -> None:
-    """Delete a file, a folder or a link, never what a link leads to."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dae_aqa.files.whole import written_whole
 from dae_aqa.inference.options import Precision
 from dae_aqa.inference.predict import autocast, chunks
 from dae_aqa.inference.samples import ScoredSamples
@@ -69,9 +69,8 @@ def cached_features(
         precision=precision,
     )
     check_features(features, sample_ids=samples.sample_ids)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save(features, aside)
-    aside.replace(path)
+    with written_whole(path) as part, part.open("wb") as file:
+        torch.save(features, file)
     return features
 
 

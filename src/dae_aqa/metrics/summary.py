@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
@@ -17,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from dae_aqa.errors import EvaluationError
+from dae_aqa.files.whole import written_whole
 from dae_aqa.metrics import accuracy as metrics
 from dae_aqa.metrics import calibration
 from dae_aqa.metrics.accuracy import MetricUndefinedError
@@ -106,13 +106,8 @@ def write_metrics(values: Mapping[str, JsonValue], path: Path) -> None:
         raise EvaluationError(
             f"{path}: {', '.join(bad)} not finite; an undefined metric must be None with a reason."
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text + "\n", encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def baselines_of(values: Mapping[str, JsonValue]) -> dict[str, float]:

@@ -6,7 +6,6 @@ code saves it, and this project's own model file (`save_model`).
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 import zipfile
@@ -20,6 +19,7 @@ from numpy._core.multiarray import scalar as _numpy_scalar
 from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
+from dae_aqa.files.whole import written_whole
 from dae_aqa.models.backbones.i3d import CLASSIFIERS, canonical_key, recognise_layout
 
 I3D_SOURCES = (
@@ -191,16 +191,8 @@ def _is_plain(value: Tensor, *, like: Tensor) -> bool:
 
 def write_weights(content: dict[str, Any], path: Path) -> None:
     """Write `content` to `path` with `torch.save`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path, synced=True) as part, part.open("wb") as file:
+        torch.save(content, file)
 
 
 def _some(names: list[str]) -> str:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import errno
 import json
 import os
-import socket
 import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
 from dae_aqa.errors import FrameStoreError
+from dae_aqa.files.whole import written_whole
 
 FORMAT_VERSION = 1
 META_NAME = "meta.json"
@@ -218,39 +217,21 @@ def write_packed_sample(path: Path, *, meta: SampleMeta, images: Sequence[bytes]
             f"{path}: sample {meta.sample_id!r} needs {meta.num_frames} images, got {len(images)}."
         )
     suffix = IMAGE_SUFFIXES[meta.image_format]
-    aside = aside_path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_entry(META_NAME), meta.to_json())
-                for index, image in enumerate(images):
-                    archive.writestr(_entry(f"{index:06d}{suffix}"), image)
-            file.flush()
-            os.fsync(file.fileno())
-        with PackedSample.open(aside) as written:
-            written.verify()
-        aside.replace(path)
+        with (
+            written_whole(path, synced=True, last_step=_verify) as part,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive,
+        ):
+            archive.writestr(_entry(META_NAME), meta.to_json())
+            for index, image in enumerate(images):
+                archive.writestr(_entry(f"{index:06d}{suffix}"), image)
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
-def aside_path(path: Path) -> Path:
-    """Return where a file is written before it is renamed to `path`: same folder, hidden, ours."""
-    owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-    return path.with_name(f".{path.name}.{owner}.tmp")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs on this machine left half-written in `folder` itself."""
-    host = socket.gethostname()
-    for path in folder.glob(".*.tmp"):
-        owner = path.name.removesuffix(".tmp").rsplit("-", 2)
-        if len(owner) == 3 and owner[0].endswith(f".{host}") and not _is_running(owner[1]):
-            path.unlink(missing_ok=True)
+def _verify(path: Path) -> None:
+    with PackedSample.open(path) as written:
+        written.verify()
 
 
 def write_error(path: Path, error: OSError) -> FrameStoreError:
@@ -261,16 +242,6 @@ def write_error(path: Path, error: OSError) -> FrameStoreError:
             "the stage again, it goes on where it stopped."
         )
     return FrameStoreError(f"{path}: cannot write ({error.strerror or error}).")
-
-
-def _is_running(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -14,7 +14,7 @@ from dae_aqa.errors import ParamsError
 from dae_aqa.files.outputs import refuse_foreign_files, stage_outputs
 from dae_aqa.options import flatten, path_keys
 from dae_aqa.params import PARAMS_FILE, Params, load_params
-from dae_aqa.running.runtime import cache_dir, check_outputs
+from dae_aqa.running.places import cache_dir, check_outputs
 from dae_aqa.tables.sources import NEXT_STEP, changed_sources
 from dae_aqa.wording import problem_list, shown
 

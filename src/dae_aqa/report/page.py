@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from dae_aqa.errors import EvaluationError
+from dae_aqa.files.whole import written_whole
 from dae_aqa.metrics.calibration import interval_half_width
 from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
@@ -39,13 +39,8 @@ def write_report(inputs: ReportInputs, *, output: Path) -> None:
         EvaluationError: predictions, annotations and provenance do not fit each other.
     """
     text = render_report(inputs)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    aside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(output)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(output) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def render_report(inputs: ReportInputs) -> str:

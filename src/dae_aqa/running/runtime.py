@@ -1,16 +1,10 @@
-"""What every stage shares: where the project lies, its cache and log, and how a stage ends.
-
-In a queued experiment DVC runs a stage in a temporary copy of the repository and names the real one
-in `DVC_ROOT`. What must outlive that copy (unfinished work, logs, the MLflow store) belongs to the
-real root.
-"""
+"""What every stage shares while it runs: its log, how it ends, what is put back after a failure."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,33 +15,10 @@ import yaml
 from dae_aqa.errors import DaeAqaError, OutputError
 from dae_aqa.files import outputs
 from dae_aqa.running.lifetime import StoppedError, end_in_order
+from dae_aqa.running.places import project_root
 from dae_aqa.running.progress import write_line
 
-CACHE_VARIABLE = "DAE_AQA_CACHE"
 logger = logging.getLogger(__name__)
-
-
-def project_root() -> Path:
-    """Return the real repository root, also within a queued experiment's temporary copy."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()).resolve()
-
-
-def cache_dir(name: str) -> Path:
-    """Return (and create) the folder where a stage keeps finished pieces of unfinished work.
-
-    It lies in the real root's `.cache`, or where the environment variable `DAE_AQA_CACHE` says, and
-    survives DVC, which deletes a stage's outputs before it runs the stage. It is safe to delete.
-    """
-    base = Path(os.environ.get(CACHE_VARIABLE) or project_root() / ".cache")
-    path = base.resolve() / name
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be made ({error.strerror}). Give yourself the right to write there, "
-            f"or let the environment variable {CACHE_VARIABLE} name another folder."
-        ) from error
-    return path
 
 
 def start_log(stage: str) -> Path:
@@ -110,36 +81,16 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
 
 
 def _try_restore(stage: str) -> None:
-    """Restore what can be; a damaged lock file or a full disk must not hide the stage's error."""
+    """Put back the outputs of the last good run, which DVC deleted before it ran the stage.
+
+    A damaged lock file or a full disk must not hide the stage's own error.
+    """
     if not _is_first():
         return
     try:
-        restore_outputs(stage)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        outputs.restore(stage, root=project_root())
+    except (OutputError, OSError, ValueError, yaml.YAMLError) as error:
         logger.warning("earlier outputs could not be put back (%s); try `dvc checkout`.", error)
-
-
-def check_outputs(*paths: Path) -> None:
-    """Check that files can be written, before the work whose results they take.
-
-    Raises:
-        OutputError: a folder cannot be made or written.
-    """
-    for folder in sorted({path.parent for path in paths}):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise OutputError(
-                f"{folder}: the results of this stage cannot be written there ({error.strerror}). "
-                "Make the folder writable and run the stage again; nothing has been computed yet."
-            ) from error
-
-
-def restore_outputs(stage: str) -> None:
-    """Put the outputs of the stage's last good run back, which DVC deleted before it ran."""
-    outputs.restore(stage, root=project_root())
 
 
 class _TerminalHandler(logging.Handler):

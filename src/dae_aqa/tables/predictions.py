@@ -15,13 +15,13 @@ computed from the table as written, so `read_predictions(path)` reproduces them 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import EvaluationError
+from dae_aqa.files.whole import written_whole
 
 COLUMNS = (
     "sample_id",  # unique, as in the annotations table
@@ -183,13 +183,8 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Check `predictions`, write them to `path` whole or not at all, and return them as written."""
     table = check_predictions(predictions, source=str(path))
     text = table.assign(**{name: table[name].map(_format_cell) for name in table.columns[1:]})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        text.to_csv(aside, index=False, lineterminator="\n")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        text.to_csv(part, index=False, lineterminator="\n")
     return table
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from dae_aqa.errors import TrackingError
+from dae_aqa.running.places import project_root
 from dae_aqa.tracking.identity import ERROR_TAG, LOCK_TAG
-from dae_aqa.tracking.store import STORE_FOLDER, Store, explained, patiently, repository_root
+from dae_aqa.tracking.store import STORE_FOLDER, Store, explained, patiently
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -95,6 +96,6 @@ def _last_sign_of_life(store: Store, run: Run) -> int:
 
 
 def _locks_folder(root: Path) -> Path:
-    folder = repository_root(root=root) / STORE_FOLDER / "locks"
+    folder = project_root(root) / STORE_FOLDER / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,9 @@ from urllib.request import Request, urlopen
 from filelock import FileLock, Timeout
 
 from dae_aqa.errors import TrackingError
+from dae_aqa.files.whole import remove_leftovers, written_whole
+from dae_aqa.running.places import project_root
+from dae_aqa.running.retries import with_retries
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,15 +59,6 @@ class Store:
     client: MlflowClient
 
 
-def repository_root(*, root: Path) -> Path:
-    """Return the real repository root: `DVC_ROOT` where DVC sets it, else `root`.
-
-    A queued DVC experiment runs in a temporary copy that is deleted afterwards; `DVC_ROOT` names
-    the repository that the copy was made from.
-    """
-    return Path(os.environ.get("DVC_ROOT") or root).resolve()
-
-
 def store_uri(*, root: Path) -> str:
     """Return the tracking URI: `MLFLOW_TRACKING_URI`, else `.mlflow/mlflow.db` at the root.
 
@@ -73,7 +66,7 @@ def store_uri(*, root: Path) -> str:
         root: repository root, used where `DVC_ROOT` is not set. A relative SQLite path in
             `MLFLOW_TRACKING_URI` is taken from the real root, not from the working directory.
     """
-    base = repository_root(root=root)
+    base = project_root(root)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{STORE_FOLDER}/mlflow.db"
     return f"{_SQLITE}{base / _sqlite_path(uri)}" if uri.startswith(_SQLITE) else uri
 
@@ -94,7 +87,7 @@ def open_store(*, root: Path) -> Store:
     with explained(uri):
         if not uri.startswith(_SQLITE):
             _check_server(uri)
-            artifacts = repository_root(root=root) / STORE_FOLDER / "artifacts"
+            artifacts = project_root(root) / STORE_FOLDER / "artifacts"
             location = None if uri.startswith("http") else artifacts.as_uri()
             return Store(uri=uri, artifact_location=location, client=_connect(uri))
         path = _sqlite_path(uri)
@@ -179,17 +172,16 @@ def explained(uri: str) -> Iterator[None]:
 
 
 def patiently(call: Callable[[], Result]) -> Result:
-    """Return what `call` returns; where it fails, make it again after a while, some seconds long.
+    """Return what `call` returns; where it fails, make it again for some seconds.
 
     Under several writers SQLite refuses a transaction at times, and a server restarts at times.
     """
-    for pause_seconds in _RETRY_SECONDS:
-        try:
-            return call()
-        except Exception as error:  # whatever the store's transport raises
-            log.debug("MLflow: a call failed (%s), trying again", error)
-            time.sleep(pause_seconds)
-    return call()
+    return with_retries(
+        call,
+        pauses_seconds=_RETRY_SECONDS,
+        is_passing=lambda _: True,  # whatever the store's transport raises
+        report=lambda error: log.debug("MLflow: a call failed (%s), trying again", error),
+    )
 
 
 def quiet_mlflow() -> None:
@@ -259,11 +251,10 @@ def _build_sqlite(path: Path, *, artifact_location: str) -> None:
     quiet_mlflow()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    aside = path.with_suffix(".new")
-    aside.unlink(missing_ok=True)
-    store: Any = SqlAlchemyStore(f"{_SQLITE}{aside}", artifact_location)  # type: ignore[no-untyped-call]
-    store.engine.dispose()
-    aside.replace(path)
+    remove_leftovers(path.parent)
+    with written_whole(path) as part:
+        store: Any = SqlAlchemyStore(f"{_SQLITE}{part}", artifact_location)  # type: ignore[no-untyped-call]
+        store.engine.dispose()
     log.info("Created the MLflow store %s.", path)
 
 

@@ -23,6 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from dae_aqa.errors import TrainingError
+from dae_aqa.files.whole import remove_leftovers, written_whole
 
 CURRENT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -44,23 +45,25 @@ def save_checkpoint(state: Mapping[str, Any], work_dir: Path) -> None:
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     payload = buffer.getbuffer()
-    aside = work_dir / f"{CURRENT}.part"
+    path = work_dir / CURRENT
     try:
-        with aside.open("wb") as file:
+        with (
+            written_whole(path, synced=True, last_step=lambda _: _keep_as_previous(path)) as part,
+            part.open("wb") as file,
+        ):
             file.write(hashlib.sha256(payload).digest())
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        if (work_dir / CURRENT).exists():
-            (work_dir / CURRENT).replace(work_dir / PREVIOUS)
-        aside.replace(work_dir / CURRENT)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise TrainingError(
-            f"{work_dir / CURRENT}: the checkpoint of epoch {state.get('epoch')} could not be "
+            f"{path}: the checkpoint of epoch {state.get('epoch')} could not be "
             f"written ({error.strerror}). The one before it is whole: free some space and run the "
             "stage again, it goes on from there."
         ) from error
+
+
+def _keep_as_previous(current: Path) -> None:
+    if current.exists():
+        current.replace(current.with_name(PREVIOUS))
 
 
 def load_checkpoint(work_dir: Path) -> dict[str, Any] | None:
@@ -106,6 +109,7 @@ def sole_use(work_dir: Path) -> Iterator[None]:
         ) from error
     try:
         work_dir.mkdir(exist_ok=True)
+        remove_leftovers(work_dir)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         holder.write_text(
             f"process {os.getpid()} on {socket.gethostname()}, since {started}", encoding="utf-8"

@@ -17,7 +17,7 @@ from dae_aqa.inference.processes import joined, start_processes
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
 from dae_aqa.packs.digest import frames_digest
-from dae_aqa.running.runtime import check_outputs
+from dae_aqa.running.places import check_outputs
 from dae_aqa.tracking import NullTracker
 from dae_aqa.tracking.record import log_epoch, log_result, open_run
 from dae_aqa.training.checkpoint import mark_finished, remove_abandoned, sole_use

@@ -10,6 +10,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from dae_aqa.files.whole import written_whole
+
 
 def write_h264(
     frames: Iterable[npt.NDArray[np.uint8]],
@@ -34,9 +36,10 @@ def write_h264(
         crf: constant rate factor, 0 (lossless) to 51 (worst).
         comment: text that `read_comment` returns.
     """
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(partial), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    with (
+        written_whole(path) as part,
+        av.open(str(part), "w", format="mp4", options={"fflags": "+bitexact"}) as container,
+    ):
         container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -47,7 +50,6 @@ def write_h264(
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    partial.replace(path)
 
 
 def read_comment(path: Path) -> str | None:

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from dae_aqa import scoring
 from dae_aqa.datasets.csv.rows import RANGE_COLUMNS, Row, judge_columns, read_rows
-from dae_aqa.datasets.fetch import copy_file
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.errors import AnnotationError, ScoringError, VideoError
+from dae_aqa.files.whole import copy_file
 from dae_aqa.tables.annotations import (
     COLUMNS,
     MAX_ID_LENGTH,
@@ -133,7 +133,7 @@ def import_csv_dataset(
 
     Raises:
         AnnotationError: see `read_csv_dataset`.
-        DownloadError: a video cannot be copied.
+        OutputError: a video cannot be copied.
     """
     annotations = read_csv_dataset(
         csv_path=csv_path,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
-from dae_aqa.datasets.fetch import extract_members, fetch_file, locked, short_hash
+from filelock import FileLock
+
+from dae_aqa.datasets.fetch import extract_members, fetch_file, short_hash
 from dae_aqa.datasets.mtl_aqa.layout import DICTIONARY, SPLITS, VIDEO_LIST, workbook
 from dae_aqa.datasets.mtl_aqa.release import read_video_numbers
 from dae_aqa.errors import AnnotationError
+from dae_aqa.files.whole import remove_leftovers, written_whole
 
 _FIRST_FILES = (DICTIONARY, *SPLITS.values(), VIDEO_LIST)
 
@@ -42,18 +44,17 @@ def locate_release(
             )
         return folder
     folder = cache_dir / f"release-{short_hash(annotations_source)}"
-    with locked(folder.with_suffix(".lock")):
+    with FileLock(folder.with_suffix(".lock")):
         if not folder.is_dir():
             _logger.info("fetching the MTL-AQA annotations from %s", annotations_source)
-            staging = folder.with_suffix(".part")
-            shutil.rmtree(staging, ignore_errors=True)
-            _fetch_release(
-                annotations_source,
-                staging,
-                num_retries=num_retries,
-                timeout_seconds=timeout_seconds,
-            )
-            staging.rename(folder)
+            remove_leftovers(cache_dir)
+            with written_whole(folder) as part:
+                _fetch_release(
+                    annotations_source,
+                    part,
+                    num_retries=num_retries,
+                    timeout_seconds=timeout_seconds,
+                )
     return folder
 
 

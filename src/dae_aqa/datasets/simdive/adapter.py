@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dae_aqa.datasets.fetch import copy_file, short_hash
+from dae_aqa.datasets.fetch import short_hash
 from dae_aqa.datasets.options import DownloadOptions
 from dae_aqa.datasets.simdive.generation import generate
 from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.files.whole import copy_file
 from dae_aqa.running.progress import Progress
 from dae_aqa.tables.dataset import DatasetTables, missing_table, notes_table
 from dae_aqa.video import write

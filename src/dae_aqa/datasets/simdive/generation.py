@@ -16,6 +16,7 @@ import pandas as pd
 from dae_aqa.datasets.simdive.broadcast import VideoPlan, plan_video, write_video
 from dae_aqa.datasets.simdive.dives import FAULT_PREFIX, Dive, simulate_dives
 from dae_aqa.datasets.simdive.options import STREAM_SPLIT, SimDiveOptions, random_stream
+from dae_aqa.files.whole import remove_leftovers
 from dae_aqa.running.lifetime import follow_parent
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
 
@@ -89,6 +90,7 @@ def _rendered(
 ) -> Generator[str, None, None]:
     """Yield the id of each video as soon as it is complete; when closed, stop at once."""
     videos_dir.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(videos_dir)
     if num_workers <= 1:
         for plan in plans:
             yield _render(plan, options, videos_dir)
