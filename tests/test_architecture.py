@@ -81,7 +81,10 @@ def test_rooms_import_downwards_only():
 
 @pytest.mark.parametrize(
     ("lower", "upper"),
-    [("dae_aqa.inference.feeds", "dae_aqa.training.loop"), ("dae_aqa.files.hashing", "dae_aqa.cli")],
+    [
+        ("dae_aqa.inference.feeds", "dae_aqa.training.loop"),
+        ("dae_aqa.files.hashing", "dae_aqa.cli"),
+    ],
 )
 def test_a_circle_of_rooms_is_noticed(lower, upper):
     """No circle of modules is needed: that each imports some module of the other's room is one."""

@@ -160,9 +160,9 @@ def test_marks_out_of_every_judges_range(
 
 
 def test_the_longest_sample_id_names_its_files(table: Table) -> None:
-    """`.<id>.zip.<host>-<pid>-<8 characters>.tmp` must fit into 255 bytes on any host (64)."""
+    """`.<id>.zip.<host>-<pid>-<8 characters>.part` must fit into 255 bytes on any host (64)."""
     longest = "a" * 150
-    assert len(f".{longest}.zip.{'h' * 64}-{2**22}-{'f' * 8}.tmp") <= 255
+    assert len(f".{longest}.zip.{'h' * 64}-{2**22}-{'f' * 8}.part") <= 255
     table.write("sample_id,video,score", f"{longest},final.mp4,50")
     assert table.read()[0][0] == longest
 

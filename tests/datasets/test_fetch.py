@@ -1,6 +1,5 @@
 import io
 import socket
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ def server() -> Iterator[Server]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record the pauses before retries instead of making them."""
     made: list[float] = []
-    monkeypatch.setattr(fetch.time, "sleep", made.append)
+    monkeypatch.setattr(time, "sleep", made.append)
     return made
 
 
@@ -131,28 +130,6 @@ def test_http_addresses_are_admitted() -> None:
         assert fetch.check_address(address) == address
 
 
-def test_a_copy_shares_nothing_that_dvc_changes(tmp_path: Path) -> None:
-    source, target = tmp_path / "own.mp4", tmp_path / "videos" / "01.mp4"
-    source.write_bytes(BODY)
-    source.chmod(0o444)
-    fetch.copy_file(source=source, target=target)
-    assert target.read_bytes() == BODY
-    assert not target.is_symlink()
-    assert target.stat().st_ino != source.stat().st_ino
-    target.write_bytes(b"changed")
-    assert source.read_bytes() == BODY
-    assert names_in(target.parent) == ["01.mp4"]
-
-
-def test_a_failed_copy_leaves_the_old_file(tmp_path: Path) -> None:
-    target = tmp_path / "01.mp4"
-    target.write_bytes(b"earlier")
-    with pytest.raises(DownloadError, match=r"none\.mp4: cannot be copied to .*01\.mp4"):
-        fetch.copy_file(source=tmp_path / "none.mp4", target=target)
-    assert target.read_bytes() == b"earlier"
-    assert names_in(tmp_path) == ["01.mp4"]
-
-
 def write_zip(path: Path, members: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -207,22 +184,3 @@ def test_a_damaged_member_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="Bad CRC-32"):
         fetch.extract_members(archive=tmp_path / "r.zip", names=["a"], folder=tmp_path / "out")
     assert names_in(tmp_path / "out") == []
-
-
-def test_a_lock_waits_for_its_holder(tmp_path: Path) -> None:
-    order: list[str] = []
-    held = threading.Event()
-
-    def hold() -> None:
-        with fetch.locked(tmp_path / "lock"):
-            held.set()
-            threading.Event().wait(0.2)
-            order.append("first")
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    with fetch.locked(tmp_path / "lock"):
-        order.append("second")
-    thread.join()
-    assert order == ["first", "second"]

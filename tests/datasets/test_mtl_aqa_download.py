@@ -1,5 +1,6 @@
 import logging
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 from loopback import Answer, Server, serve, video
 from mtl_release import write_release
 
-from dae_aqa.datasets import fetch, video_fetch
+from dae_aqa.datasets import video_fetch
 from dae_aqa.datasets.mtl_aqa.download import download
 from dae_aqa.datasets.mtl_aqa.videos import read_addresses
 from dae_aqa.datasets.video_fetch import VideoCache
 from dae_aqa.errors import AnnotationError, DownloadError
+from dae_aqa.running import retries
 from dae_aqa.tables.dataset import DatasetTables
 
 FIRST = bytes(range(251)) * 1200  # what the "videos" hold: yt-dlp does not look inside
@@ -30,7 +32,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "_FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE_SECONDS", 0.0)
 
 
 class Project:
@@ -249,6 +251,30 @@ def test_a_look_up_that_breaks_off_is_tried_again(
     server.requests.clear()
     two_videos.download(num_retries=2)
     assert two_videos.listing() == {"01.mp4": FIRST, "02.mp4": SECOND}
+
+
+def test_of_two_that_fetch_one_video_at_once_the_second_waits(
+    tmp_path: Path, server: Server
+) -> None:
+    both_ask = threading.Barrier(2)
+    server.answers["/a.mp4"] = video(FIRST)
+    cache = VideoCache(folder=tmp_path, video_format=FORMAT, num_retries=0, timeout_seconds=5)
+    cache.fetch(video_id="1", address=f"{server.address}/a.mp4")
+    num_once = server.count("/a.mp4")
+    found = []
+
+    def fetch_other() -> None:
+        both_ask.wait()
+        found.append(cache.fetch(video_id="2", address=f"{server.address}/b.mp4").read_bytes())
+
+    server.answers["/b.mp4"] = video(SECOND)
+    threads = [threading.Thread(target=fetch_other) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [SECOND, SECOND]
+    assert server.count("/b.mp4") == num_once
 
 
 def test_two_own_files_for_one_video_are_no_choice(project: Project) -> None:

@@ -233,7 +233,7 @@ def test_half_written_samples_leave_the_output(
     folders["frames_dir"].mkdir()
     process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
     dead = int(process.stdout)
-    half = folders["frames_dir"] / f".a.zip.{socket.gethostname()}-{dead}-00000000.tmp"
+    half = folders["frames_dir"] / f".a.zip.{socket.gethostname()}-{dead}-00000000.part"
     half.write_bytes(b"half")
     extract_samples(annotations=table(("a", "v", 0, 40)), options=options, **folders)
     assert sorted(contents(folders["frames_dir"])) == ["a.zip"]

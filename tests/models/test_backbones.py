@@ -8,6 +8,7 @@ import i3d_pins
 import numpy as np
 import pytest
 import torch
+from dae_aqa.models.features import clip_features
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,7 +16,6 @@ from dae_aqa.errors import ModelError
 from dae_aqa.models.backbones import BACKBONES, I3D, TORCHVISION_MODELS, Small3d, build_backbone
 from dae_aqa.models.backbones.i3d import LAYOUTS, ConvUnit, SamePool, canonical_key
 from dae_aqa.models.build import load_i3d
-from dae_aqa.models.features import clip_features
 from dae_aqa.models.normalization import IMAGENET
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.packs.store import PackedSample, SampleMeta, remove_leftovers, write_packed_sample
+from dae_aqa.packs.store import PackedSample, SampleMeta, write_packed_sample
 
 IMAGES = [b"\xff\xd8" + bytes([i]) * (50 + i) for i in range(5)]
 
@@ -139,21 +139,6 @@ def test_what_the_disk_garbled_does_not_replace_the_old_file(
         write_packed_sample(path, meta=meta(video_id="w"), images=IMAGES)
     assert path.read_bytes() == good
     assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
-
-
-def test_leftovers_of_dead_processes_only_are_removed(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from dae_aqa.packs.store import aside_path; "
-        "aside_path(Path(sys.argv[1])).write_bytes(b'half')"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.zip")], check=True)
-    from dae_aqa.packs.store import aside_path
-
-    mine = aside_path(tmp_path / "b.zip")
-    mine.write_bytes(b"being written")
-    assert len(list(tmp_path.iterdir())) == 2
-    remove_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == [mine]
 
 
 def test_store_needs_neither_pyav_nor_opencv() -> None:

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from dae_aqa.errors import OutputError
-from dae_aqa.running.runtime import cache_dir, check_outputs, project_root, restore_outputs
+from dae_aqa.files.outputs import restore
+from dae_aqa.running.places import cache_dir, check_outputs, project_root
 
 CTRL_C = "signal.raise_signal(signal.SIGINT)"
 
@@ -234,7 +235,7 @@ def test_files_and_folders_are_restored(in_project):
     dvc.add_folder("data/frames", {"a.zip": b"A", "sub/b.zip": b"B"})
     Path("data/frames").mkdir(parents=True)
     Path("data/frames/of_the_failed_run.zip").write_bytes(b"C")
-    restore_outputs("cut")
+    restore("cut", root=project_root())
     assert not Path("data/frames/of_the_failed_run.zip").exists()
     assert Path("data/table.csv").read_bytes() == b"rows"
     assert Path("data/frames/a.zip").read_bytes() == b"A"
@@ -243,15 +244,15 @@ def test_files_and_folders_are_restored(in_project):
 
 def test_other_stages_are_left_alone(in_project):
     FakeDvc(in_project).add_file("data/table.csv", b"rows")
-    restore_outputs("other")
-    restore_outputs("unheard-of")
+    restore("other", root=project_root())
+    restore("unheard-of", root=project_root())
     assert not Path("data").exists()
 
 
 def test_nothing_to_restore(in_project):
-    restore_outputs("cut")
+    restore("cut", root=project_root())
     (in_project / "dvc.lock").write_text("")
-    restore_outputs("cut")
+    restore("cut", root=project_root())
     assert [path.name for path in in_project.iterdir()] == ["dvc.lock"]
 
 
@@ -263,7 +264,7 @@ def test_what_the_cache_lacks_is_left_as_it_is(in_project):
     dvc.cached(b"A").unlink()
     Path("data").mkdir()
     Path("data/table.csv").write_text("new")
-    restore_outputs("cut")
+    restore("cut", root=project_root())
     assert Path("data/table.csv").read_text() == "new"
     assert [path.name for path in Path("data/frames").iterdir()] == ["b.zip"]
 
@@ -274,7 +275,7 @@ def test_output_without_a_hash_is_left_as_it_is(in_project):
     dvc.add_unhashed("data/notes.csv")
     Path("data").mkdir()
     Path("data/notes.csv").write_text("notes")
-    restore_outputs("cut")
+    restore("cut", root=project_root())
     assert Path("data/notes.csv").read_text() == "notes"
     assert Path("data/table.csv").read_bytes() == b"rows"
 
@@ -286,16 +287,34 @@ def test_queued_experiment_restores_from_the_real_roots_cache(in_project, tmp_pa
     shutil.copy("dvc.lock", copy)
     monkeypatch.setenv("DVC_ROOT", str(in_project))
     monkeypatch.chdir(copy)
-    restore_outputs("cut")
+    restore("cut", root=project_root())
     assert (copy / "data/table.csv").read_bytes() == b"rows"
     assert not (in_project / "data").exists()
 
 
-def test_other_file_system(in_project, monkeypatch):
-    def no_link(source: object, target: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+def test_what_is_written_into_a_restored_file_never_reaches_the_cache(in_project):
+    dvc = FakeDvc(in_project)
+    dvc.add_file("data/table.csv", b"rows")
+    cached = dvc.cached(b"rows")
+    cached.chmod(0o444)  # as DVC keeps it
+    restore("cut", root=project_root())
+    with Path("data/table.csv").open("r+b") as file:
+        file.write(b"X")
+    assert cached.read_bytes() == b"rows"
 
-    monkeypatch.setattr(os, "link", no_link)
+
+def test_copy_that_cannot_be_restored_does_not_hide_the_stages_error(in_project):
     FakeDvc(in_project).add_file("data/table.csv", b"rows")
-    restore_outputs("cut")
-    assert Path("data/table.csv").read_bytes() == b"rows"
+    failed = run_stage_script(
+        """
+        from pathlib import Path
+        def main():
+            Path('data').write_text('a file where the folder was')
+            raise VideoError('07.mp4: cut short')
+        """,
+        root=in_project,
+    )
+    assert failed.returncode == 1
+    assert "cut failed.\n07.mp4: cut short" in failed.stderr
+    assert "earlier outputs could not be put back (" in failed.stderr
+    assert "Traceback" not in failed.stderr

@@ -3,7 +3,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -83,12 +86,15 @@ def test_crowd_on_stores_that_do_not_exist_yet(tmp_path, processes, runs_of):
 def test_half_built_store_of_a_killed_process_is_built_again(tmp_path):
     folder = tmp_path / ".mlflow"
     folder.mkdir()
-    with sqlite3.connect(folder / "mlflow.new") as half:
+    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    killed = f"{socket.gethostname()}-{int(process.stdout)}-00000000"
+    left = folder / f".mlflow.db.{killed}.part"
+    with sqlite3.connect(left) as half:
         half.execute("CREATE TABLE experiments (n INTEGER)")
     (folder / "mlflow.db").touch()  # what SQLite leaves when a process only looked
     store = open_store(root=tmp_path)
     assert [found.name for found in store.client.search_experiments()] == ["Default"]
-    assert not (folder / "mlflow.new").exists()
+    assert not left.exists()
 
 
 def test_deleted_experiment_comes_back(root):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 Result = TypeVar("Result")
+_FIRST_PAUSE_SECONDS = 1.0
 
 
 def with_retries(
@@ -39,5 +40,5 @@ def with_retries(
 
 
 def doubling_pauses(num_retries: int) -> list[float]:
-    """Return a second for the first retry and twice the one before for each further one."""
-    return [2.0**n for n in range(num_retries)]
+    """Return the pauses in seconds before `num_retries` retries: one, then twice the one before."""
+    return [_FIRST_PAUSE_SECONDS * 2**n for n in range(num_retries)]

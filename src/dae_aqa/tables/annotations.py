@@ -26,7 +26,7 @@ COLUMNS = (
     "split",  # official split, 'train' or 'test'; empty where there is none
 )
 OFFICIAL_SPLITS = ("train", "test", "")
-# File systems take names of 255 bytes; `.<id>.zip.<host>-<pid>-<…>.tmp` names an unfinished sample.
+# File systems take 255 bytes; a sample in the making is `.<id>.zip.<host>-<pid>-<…>.part`.
 MAX_ID_LENGTH = 150
 _SAFE_ID = r"[A-Za-z0-9_.-]+"
 _MAX_ROWS_SHOWN = 20
