@@ -43,7 +43,7 @@ PUBLISHED_LAYOUT = ClipLayout(
     jitter_px=0,
 )
 _MAX_FRAME_PX = 8192  # either side of a scaled frame: 8K video
-_RESIZE_FILTER: ResizeFilter = "bicubic"  # ffmpeg's own, which the released extraction leaves as it is
+_RESIZE_FILTER: ResizeFilter = "bicubic"  # ffmpeg's own, which the released extraction keeps
 _EXPECTED_ARRAY = (
     "expected uint8 RGB frames (F, H, W, 3), or float32 input (3, F, H, W) that is normalised "
     "already, as np.save writes them"

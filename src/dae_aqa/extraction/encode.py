@@ -2,97 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
-from dae_aqa.extraction.options import ExtractOptions
-from dae_aqa.extraction.plan import SamplePlan
+from dae_aqa.extraction.options import ExtractOptions, ImageFormat
+from dae_aqa.extraction.plan import SamplePlan, Task
 from dae_aqa.packs.store import write_packed_sample
 from dae_aqa.video.decode import read_frames
-from dae_aqa.video.index import VideoIndex
 from dae_aqa.video.upright import UprightScaler
 
 
-class SampleWriter:
-    """Writes samples of one video into the work cache. One object per thread."""
+def write_samples(
+    task: Task, *, cache: WorkCache, options: ExtractOptions, num_threads: int
+) -> Iterator[tuple[SamplePlan, Path | VideoError]]:
+    """Decode the frames of a task in one pass; yield each sample with its file or its error.
 
-    def __init__(
-        self,
-        *,
-        path: Path,
-        index: VideoIndex,
-        cache: WorkCache,
-        options: ExtractOptions,
-        num_threads: int,
-    ) -> None:
-        self._path, self._index, self._cache, self._options = path, index, cache, options
-        self._num_threads = num_threads
-        self._scaler = UprightScaler(
-            width=options.width, height=options.height, resize_filter=options.resize_filter
-        )
+    Where the pass meets damage, each sample that is not finished is tried by itself, so that only
+    those are lost that touch the damage.
 
-    def write(
-        self, samples: Sequence[SamplePlan]
-    ) -> Iterator[tuple[SamplePlan, Path | VideoError]]:
-        """Decode the frames of `samples` in one pass; yield each with its file or its error.
-
-        Where the pass meets damage, the samples not finished are tried one by one, so that only
-        those that touch the damage are lost.
-        """
-        unfinished = {sample.sample_id: sample for sample in samples}
-        try:
-            for sample, path in self._write_pass(samples):
-                del unfinished[sample.sample_id]
-                yield sample, path
+    Args:
+        task: the samples and their video.
+        cache: where the files are written.
+        options: how to scale and compress.
+        num_threads: decoder threads.
+    """
+    unfinished = {sample.sample_id: sample for sample in task.samples}
+    try:
+        for sample, path in _write_pass(task, cache, options, num_threads):
+            del unfinished[sample.sample_id]
+            yield sample, path
+        return
+    except VideoError as error:
+        if len(task.samples) == 1:
+            yield task.samples[0], error
             return
-        except VideoError as error:
-            if len(samples) == 1:
-                yield samples[0], error
-                return
-        for sample in unfinished.values():
-            yield from self.write([sample])
+    for sample in unfinished.values():
+        alone = replace(task, samples=[sample])
+        yield from write_samples(alone, cache=cache, options=options, num_threads=num_threads)
 
-    def encode(self, frame: Any) -> bytes:
-        """Return a decoded frame as a compressed image of the asked size and format."""
-        options = self._options
-        return encode_image(
-            self._scaler(frame),
-            image_format=options.image_format,
-            jpeg_quality=options.jpeg_quality,
+
+def _write_pass(
+    task: Task, cache: WorkCache, options: ExtractOptions, num_threads: int
+) -> Iterator[tuple[SamplePlan, Path]]:
+    """Yield each sample with its file, as soon as its last frame has been decoded."""
+    uses: dict[int, list[tuple[SamplePlan, int]]] = {}
+    for sample in task.samples:
+        for place, number in enumerate(sample.decoded):
+            uses.setdefault(number, []).append((sample, place))
+    images: dict[str, dict[int, bytes]] = {sample.sample_id: {} for sample in task.samples}
+    for number, image in _encoded_frames(task, uses, options, num_threads):
+        for sample, place in uses[number]:
+            collected = images[sample.sample_id]
+            collected[place] = image
+            if len(collected) == len(sample.decoded):
+                path = cache.sample_path(sample.key)
+                ordered = [collected[i] for i in range(len(collected))]
+                write_packed_sample(path, meta=sample.meta, images=ordered)
+                collected.clear()
+                yield sample, path
+
+
+def _encoded_frames(
+    task: Task, numbers: Iterable[int], options: ExtractOptions, num_threads: int
+) -> Iterator[tuple[int, bytes]]:
+    """Yield `(number, compressed image)` for the decoded frames `numbers`, ascending."""
+    scaler = UprightScaler(
+        width=options.width, height=options.height, resize_filter=options.resize_filter
+    )
+    frames = read_frames(
+        task.path,
+        index=task.index,
+        numbers=sorted(numbers),
+        num_threads=num_threads,
+        hwaccel=options.hwaccel,
+    )
+    for number, frame in frames:
+        image = encode_image(
+            scaler(frame), image_format=options.image_format, jpeg_quality=options.jpeg_quality
         )
-
-    def _write_pass(self, samples: Sequence[SamplePlan]) -> Iterator[tuple[SamplePlan, Path]]:
-        uses: dict[int, list[tuple[SamplePlan, int]]] = {}
-        for sample in samples:
-            for place, number in enumerate(sample.decoded):
-                uses.setdefault(number, []).append((sample, place))
-        images: dict[str, dict[int, bytes]] = {sample.sample_id: {} for sample in samples}
-        frames = read_frames(
-            self._path,
-            index=self._index,
-            numbers=sorted(uses),
-            num_threads=self._num_threads,
-            hwaccel=self._options.hwaccel,
-        )
-        for number, frame in frames:
-            image = self.encode(frame)
-            for sample, place in uses[number]:
-                collected = images[sample.sample_id]
-                collected[place] = image
-                if len(collected) == len(sample.decoded):
-                    path = self._cache.sample_path(sample.key)
-                    ordered = [collected[i] for i in range(len(collected))]
-                    write_packed_sample(path, meta=sample.meta, images=ordered)
-                    collected.clear()
-                    yield sample, path
+        yield number, image
 
 
-def encode_image(image: Any, *, image_format: str, jpeg_quality: int) -> bytes:
+def encode_image(
+    image: NDArray[np.uint8], *, image_format: ImageFormat, jpeg_quality: int
+) -> bytes:
     """Compress an image.
 
     Args:
@@ -106,10 +106,8 @@ def encode_image(image: Any, *, image_format: str, jpeg_quality: int) -> bytes:
     if image_format == "jpeg":
         suffix = ".jpg"
         params = [
-            cv2.IMWRITE_JPEG_QUALITY,
-            jpeg_quality,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+            *(cv2.IMWRITE_JPEG_QUALITY, jpeg_quality),
+            *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
         ]
     else:
         suffix, params = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3]

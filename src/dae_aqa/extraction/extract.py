@@ -1,8 +1,8 @@
 """Extraction: from annotations and videos to one packed sample each, resumable at any moment.
 
-Every video is indexed, the frames that its samples need are planned, and only the groups of
-pictures that hold them are decoded. Each finished sample goes to the work cache first and from
-there to the output folder, so that no later accident costs it.
+Every video is indexed and planned. Then only the groups of pictures are decoded that hold frames of
+its samples. Each finished sample goes to the work cache and from there to the output folder, so
+that no later accident costs it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,12 +20,13 @@ import pandas as pd
 
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
-from dae_aqa.extraction.encode import SampleWriter
-from dae_aqa.extraction.options import ExtractOptions as ExtractOptions
-from dae_aqa.extraction.plan import Exclusion, Note, SamplePlan, VideoPlan, plan_video
+from dae_aqa.extraction.encode import write_samples
+from dae_aqa.extraction.options import ExtractOptions
+from dae_aqa.extraction.plan import Exclusion, SamplePlan, Task, VideoPlan, plan_video
 from dae_aqa.files.whole import copy_file, remove_leftovers
 from dae_aqa.packs.store import write_error
 from dae_aqa.running.progress import Progress
+from dae_aqa.wording import first_few, problem_list
 
 _logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -34,8 +35,6 @@ _Result = TypeVar("_Result")
 STAGE = "extract_frames"
 _EXCLUDED_COLUMNS = ["sample_id", "video_id", "stage", "reason"]
 _NOTE_COLUMNS = ["sample_id", "video_id", "note"]
-_SAMPLES_PER_TASK = 8
-_MAX_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +54,6 @@ class ExtractionReport:
     num_reused: int
     excluded: pd.DataFrame
     notes: pd.DataFrame
-
-
-@dataclass
-class _Progress:
-    """What was found and done so far; the tasks add to it under the lock."""
-
-    excluded: list[Exclusion] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    num_extracted: int = 0
-    num_reused: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def extract_samples(
@@ -97,26 +84,23 @@ def extract_samples(
     """
     cache = WorkCache(cache_dir)
     _prepare(frames_dir, set(annotations["sample_id"]))
-    progress = _Progress()
     groups = [(str(video), rows) for video, rows in annotations.groupby("video_id", sort=True)]
 
     def plan(group: tuple[str, pd.DataFrame]) -> VideoPlan:
         return plan_video(group[0], group[1], videos_dir=videos_dir, cache=cache, options=options)
 
-    def work(task: tuple[VideoPlan, list[SamplePlan]]) -> None:
-        if progress.stop.is_set():
-            return
-        _finish_samples(task[0], task[1], frames_dir, cache, options, progress)
-
-    pool = _Pool(num_workers=options.num_workers, stop=progress.stop)
+    extractor = _Extractor(frames_dir=frames_dir, cache=cache, options=options)
+    pool = _Pool(num_workers=options.num_workers, stop=extractor.stop)
     plans = pool.run(plan, groups, title="index videos", unit="video", size=lambda _: 1)
-    tasks: list[tuple[VideoPlan, list[SamplePlan]]] = []
-    for video in plans:
-        progress.excluded.extend(video.excluded)
-        progress.notes.extend(video.notes)
-        tasks.extend((video, samples) for samples in _parts(video))
-    pool.run(work, tasks, title="extract frames", unit="sample", size=lambda task: len(task[1]))
-    report = _report(annotations, progress)
+    tasks = [task for video in plans for task in video.tasks]
+    pool.run(
+        extractor.finish,
+        tasks,
+        title="extract frames",
+        unit="sample",
+        size=lambda task: len(task.samples),
+    )
+    report = _report(len(annotations), plans, extractor)
     _judge(report, options)
     return report
 
@@ -134,65 +118,62 @@ def _prepare(frames_dir: Path, sample_ids: set[str]) -> None:
         raise write_error(frames_dir, error) from error
 
 
-def _parts(video: VideoPlan) -> Iterable[list[SamplePlan]]:
-    """Split the samples of a video, in order, where a seek parts them anyway."""
-    part: list[SamplePlan] = []
-    end = -1
-    index = video.index
-    for sample in sorted(video.samples, key=lambda s: (s.decoded[0], s.sample_id)):
-        is_apart = (
-            index is not None and index.is_seekable and index.seek_frame(sample.decoded[0]) > end
-        )
-        if part and is_apart and len(part) >= _SAMPLES_PER_TASK:
-            yield part
-            part = []
-        part.append(sample)
-        end = max(end, sample.decoded[-1])
-    if part:
-        yield part
+class _Extractor:
+    """Brings samples to the output folder; several threads may use one.
 
+    Attributes:
+        excluded: samples that met damage.
+        num_extracted: samples decoded so far.
+        num_reused: samples taken from the work cache so far.
+        stop: once set, no further sample is begun.
+    """
 
-def _finish_samples(
-    video: VideoPlan,
-    samples: list[SamplePlan],
-    frames_dir: Path,
-    cache: WorkCache,
-    options: ExtractOptions,
-    progress: _Progress,
-) -> None:
-    """Bring all `samples` of one video to the output folder, from the cache or by decoding."""
+    def __init__(self, *, frames_dir: Path, cache: WorkCache, options: ExtractOptions) -> None:
+        self._frames_dir, self._cache, self._options = frames_dir, cache, options
+        self.excluded: list[Exclusion] = []
+        self.num_extracted = self.num_reused = 0
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
 
-    def done(sample: SamplePlan, path: Path, *, is_new: bool) -> None:
-        copy_file(source=path, target=frames_dir / f"{sample.sample_id}.zip")
-        with progress.lock:
-            progress.num_extracted += is_new
-            progress.num_reused += not is_new
+    def finish(self, task: Task) -> None:
+        """Bring the samples of `task` to the output folder, from the cache or by decoding."""
+        if self.stop.is_set():
+            return
+        missing = [sample for sample in task.samples if not self._reuse(sample)]
+        if missing:
+            self._decode(replace(task, samples=missing))
 
-    missing = []
-    for sample in samples:
-        kept = cache.find_sample(sample.key)
+    def _reuse(self, sample: SamplePlan) -> bool:
+        """Take `sample` from the work cache, and say whether it was there."""
+        kept = self._cache.find_sample(sample.key)
         if kept is None:
-            missing.append(sample)
-        else:
-            done(sample, kept, is_new=False)
-    if not missing or video.index is None:
-        return
-    threads = max(1, (os.cpu_count() or 1) // options.num_workers)
-    writer = SampleWriter(
-        path=video.path, index=video.index, cache=cache, options=options, num_threads=threads
-    )
-    for sample, outcome in writer.write(missing):
-        if isinstance(outcome, Path):
-            done(sample, outcome, is_new=True)
-            if progress.stop.is_set():
-                return
-        else:
-            with progress.lock:
-                progress.excluded.append(
-                    Exclusion(
-                        sample_id=sample.sample_id, video_id=video.video_id, reason=str(outcome)
-                    )
+            return False
+        self._publish(sample, kept)
+        with self._lock:
+            self.num_reused += 1
+        return True
+
+    def _decode(self, task: Task) -> None:
+        num_threads = max(1, (os.cpu_count() or 1) // self._options.num_workers)
+        written = write_samples(
+            task, cache=self._cache, options=self._options, num_threads=num_threads
+        )
+        for sample, outcome in written:
+            if isinstance(outcome, VideoError):
+                lost = Exclusion(
+                    sample_id=sample.sample_id, video_id=task.video_id, reason=str(outcome)
                 )
+                with self._lock:
+                    self.excluded.append(lost)
+                continue
+            self._publish(sample, outcome)
+            with self._lock:
+                self.num_extracted += 1
+            if self.stop.is_set():
+                return
+
+    def _publish(self, sample: SamplePlan, path: Path) -> None:
+        copy_file(source=path, target=self._frames_dir / f"{sample.sample_id}.zip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,18 +211,22 @@ class _Pool:
         return [results[place] for place in range(len(items))]
 
 
-def _report(annotations: pd.DataFrame, progress: _Progress) -> ExtractionReport:
+def _report(
+    num_annotated: int, plans: Sequence[VideoPlan], extractor: _Extractor
+) -> ExtractionReport:
+    lost = [each for plan in plans for each in plan.excluded] + extractor.excluded
     excluded = pd.DataFrame(
-        [(e.sample_id, e.video_id, STAGE, e.reason) for e in progress.excluded],
+        [(each.sample_id, each.video_id, STAGE, each.reason) for each in lost],
         columns=_EXCLUDED_COLUMNS,
     ).sort_values("sample_id", ignore_index=True)
     notes = pd.DataFrame(
-        [(n.sample_id, n.video_id, n.note) for n in progress.notes], columns=_NOTE_COLUMNS
+        [(each.sample_id, each.video_id, each.note) for plan in plans for each in plan.notes],
+        columns=_NOTE_COLUMNS,
     ).sort_values(["video_id", "sample_id", "note"], ignore_index=True)
     return ExtractionReport(
-        num_samples=len(annotations) - len(excluded),
-        num_extracted=progress.num_extracted,
-        num_reused=progress.num_reused,
+        num_samples=num_annotated - len(excluded),
+        num_extracted=extractor.num_extracted,
+        num_reused=extractor.num_reused,
         excluded=excluded,
         notes=notes,
     )
@@ -251,15 +236,15 @@ def _judge(report: ExtractionReport, options: ExtractOptions) -> None:
     """Raise where samples are missing and the user did not allow that."""
     if report.excluded.empty:
         return
-    lines = []
-    for (video_id, reason), rows in report.excluded.groupby(["video_id", "reason"], sort=True):
-        ids = list(rows["sample_id"])
-        shown = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-        lines.append(f"  video {video_id!r}, {len(ids)} sample(s) ({shown}): {reason}")
-    more = f"\n  … and {len(lines) - _MAX_SHOWN} more" if len(lines) > _MAX_SHOWN else ""
+    problems = [
+        f"video {video_id!r}, {len(rows)} sample(s) ({first_few(list(rows['sample_id']))}): "
+        f"{reason}"
+        for (video_id, reason), rows in report.excluded.groupby(["video_id", "reason"], sort=True)
+    ]
+    num_excluded = len(report.excluded)
     message = (
-        f"{len(report.excluded)} of {report.num_samples + len(report.excluded)} samples cannot be "
-        f"extracted:\n" + "\n".join(lines[:_MAX_SHOWN]) + more
+        f"{num_excluded} of {report.num_samples + num_excluded} samples cannot be extracted; "
+        f"{problem_list(problems)}"
     )
     if options.damaged == "error":
         raise VideoError(

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dae_aqa.options import Options, Pixels, PositiveInt, Workers, one_of
-from dae_aqa.video.options import HWACCELS, Numbering
+from dae_aqa.video.options import HWACCELS, Numbering, ResizeFilter
 
 Window = Literal["end", "uniform"]
-ResizeFilter = Literal["area", "bilinear", "bicubic", "lanczos"]
 ImageFormat = Literal["jpeg", "png"]
 EarlyEnd = Literal["error", "repeat_last"]
 Damaged = Literal["error", "exclude"]

@@ -1,8 +1,9 @@
-"""The plan of one video: its index, its samples' frames and what can be said before decoding."""
+"""The plan of one video: what each of its samples needs, and what to tell the user beforehand."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from dae_aqa.video.numbering import decoded_numbers, has_reference, reference_nu
 from dae_aqa.video.probe import find_video
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-# Changes whenever the same options would give other bytes.
+# To be raised when the same options give other bytes than before.
 _RECIPE_VERSION = 1
+_SAMPLES_PER_TASK = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Exclusion:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Something that a user should know of a sample, or (with no sample) of a video."""
+    """Something to know about a sample, or (where `sample_id` is empty) about a video."""
 
     sample_id: str
     video_id: str
@@ -52,15 +54,33 @@ class SamplePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoPlan:
-    """All that is to be done with one video; no index means that it cannot be read."""
+class Task:
+    """Samples of one video that are decoded one after the other."""
 
     video_id: str
     path: Path
-    index: VideoIndex | None
+    index: VideoIndex
     samples: list[SamplePlan]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPlan:
+    """What is to be done with one video, and what the user is told about it."""
+
+    tasks: list[Task]
     excluded: list[Exclusion]
     notes: list[Note]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Video:
+    """A readable video; `numbers[n]` is the decoded frame that frame number `n` means."""
+
+    video_id: str
+    path: Path
+    sha256: str
+    index: VideoIndex
+    numbers: Int64Array
 
 
 def plan_video(
@@ -77,61 +97,56 @@ def plan_video(
     """
     ids = [str(sample_id) for sample_id in rows["sample_id"]]
     try:
-        path = find_video(videos_dir, video_id)
-        sha256 = cache.video_sha256(path)
-        index = cache.index(path, sha256)
-        numbers = decoded_numbers(index, options.numbering)
+        video = _read_video(video_id, videos_dir=videos_dir, cache=cache, options=options)
     except (VideoError, OSError) as error:
         lost = [Exclusion(sample_id=i, video_id=video_id, reason=str(error)) for i in ids]
-        return VideoPlan(
-            video_id=video_id, path=videos_dir, index=None, samples=[], excluded=lost, notes=[]
-        )
-    plan = VideoPlan(
-        video_id=video_id,
-        path=path,
-        index=index,
-        samples=[],
-        excluded=[],
-        notes=_video_notes(video_id, index, options),
-    )
+        return VideoPlan(tasks=[], excluded=lost, notes=[])
+    samples, excluded = [], []
     for sample_id, start, end in zip(ids, rows["start_frame"], rows["end_frame"], strict=True):
         try:
-            frames = (int(start), int(end))
-            sample = _plan_sample(sample_id, frames, video_id, sha256, index, numbers, options)
+            samples.append(_plan_sample(sample_id, int(start), int(end), video, options))
         except VideoError as error:
-            plan.excluded.append(
-                Exclusion(sample_id=sample_id, video_id=video_id, reason=f"{path}: {error}")
-            )
-            continue
-        plan.samples.append(sample)
-        plan.notes.extend(_sample_notes(sample.meta))
-    return plan
+            reason = f"{video.path}: {error}"
+            excluded.append(Exclusion(sample_id=sample_id, video_id=video_id, reason=reason))
+    notes = _video_notes(video, options)
+    for sample in samples:
+        notes += _sample_notes(sample.meta)
+    tasks = [
+        Task(video_id=video_id, path=video.path, index=video.index, samples=part)
+        for part in _parts(samples, video.index)
+    ]
+    return VideoPlan(tasks=tasks, excluded=excluded, notes=notes)
+
+
+def _read_video(
+    video_id: str, *, videos_dir: Path, cache: WorkCache, options: ExtractOptions
+) -> _Video:
+    path = find_video(videos_dir, video_id)
+    sha256 = cache.video_sha256(path)
+    index = cache.index(path, sha256)
+    numbers = decoded_numbers(index, options.numbering)
+    return _Video(video_id=video_id, path=path, sha256=sha256, index=index, numbers=numbers)
 
 
 def _plan_sample(
-    sample_id: str,
-    frames: tuple[int, int],
-    video_id: str,
-    sha256: str,
-    index: VideoIndex,
-    numbers: Int64Array,
-    options: ExtractOptions,
+    sample_id: str, start: int, end: int, video: _Video, options: ExtractOptions
 ) -> SamplePlan:
-    start, end = frames
+    """Return the plan of the sample annotated as `[start, end)`."""
+    num_frames = len(video.numbers)
     if not _SAFE_ID.fullmatch(sample_id):
         raise VideoError(
             f"sample_id {sample_id!r} may hold letters, digits, '-', '_', '.' alone, since it "
             "names a file; correct the annotations."
         )
-    if index.is_truncated and end > len(numbers):
+    if video.index.is_truncated and end > num_frames:
         raise VideoError(
-            f"the sample ends at frame {end}, but the file is cut off after frame {len(numbers)}. "
+            f"the sample ends at frame {end}, but the file is cut off after frame {num_frames}. "
             "Fetch the video again, or set damaged: exclude."
         )
     window = sample_window(
         start_frame=start,
         end_frame=end,
-        num_video_frames=len(numbers),
+        num_video_frames=num_frames,
         window=options.window,
         num_frames=options.num_frames,
         margin_frames=options.margin_frames,
@@ -139,8 +154,8 @@ def _plan_sample(
     )
     meta = SampleMeta(
         sample_id=sample_id,
-        video_id=video_id,
-        video_sha256=sha256,
+        video_id=video.video_id,
+        video_sha256=video.sha256,
         numbering=options.numbering,
         window=options.window,
         frame_numbers=window.numbers,
@@ -152,13 +167,36 @@ def _plan_sample(
         height=options.height,
         image_format=options.image_format,
     )
+    decoded = tuple(int(number) for number in video.numbers[list(window.numbers)])
+    return SamplePlan(
+        sample_id=sample_id, key=_cache_key(meta, options), meta=meta, decoded=decoded
+    )
+
+
+def _cache_key(meta: SampleMeta, options: ExtractOptions) -> str:
+    """Return the key of all that determines a sample's bytes; the video's content is in `meta`."""
     quality = options.jpeg_quality if options.image_format == "jpeg" else None
     recipe = [_RECIPE_VERSION, meta.to_json().decode(), options.resize_filter, quality]
-    decoded = tuple(int(number) for number in numbers[list(window.numbers)])
-    return SamplePlan(sample_id=sample_id, key=content_key(recipe), meta=meta, decoded=decoded)
+    return content_key(recipe)
 
 
-def _video_notes(video_id: str, index: VideoIndex, options: ExtractOptions) -> list[Note]:
+def _parts(samples: Iterable[SamplePlan], index: VideoIndex) -> Iterator[list[SamplePlan]]:
+    """Split the samples of a video, in order, at places where a seek is due anyway."""
+    part: list[SamplePlan] = []
+    end = -1
+    for sample in sorted(samples, key=lambda s: (s.decoded[0], s.sample_id)):
+        is_apart = index.is_seekable and index.seek_frame(sample.decoded[0]) > end
+        if is_apart and len(part) >= _SAMPLES_PER_TASK:
+            yield part
+            part = []
+        part.append(sample)
+        end = max(end, sample.decoded[-1])
+    if part:
+        yield part
+
+
+def _video_notes(video: _Video, options: ExtractOptions) -> list[Note]:
+    index = video.index
     notes = []
     reference = reference_numbers(index)
     if not has_reference(index):
@@ -173,7 +211,7 @@ def _video_notes(video_id: str, index: VideoIndex, options: ExtractOptions) -> l
         notes.append(f"the file is cut off after frame {index.num_frames}")
     if index.counted_by == "decoding":
         notes.append("its frames were counted by decoding all of it")
-    return [Note(sample_id="", video_id=video_id, note=note) for note in notes]
+    return [Note(sample_id="", video_id=video.video_id, note=note) for note in notes]
 
 
 def _sample_notes(meta: SampleMeta) -> list[Note]:

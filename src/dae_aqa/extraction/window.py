@@ -8,17 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dae_aqa.errors import VideoError
-
-WINDOWS = ("end", "uniform")
-EARLY_ENDS = ("error", "repeat_last")
+from dae_aqa.extraction.options import EarlyEnd, Window
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleWindow:
     """The frames of one sample.
 
-    `numbers` holds the margins and the nominal window in order; the window is `length` frames from
-    `offset` on. Repeated frames stand in for frames that the video does not have.
+    `numbers` holds the margins and the nominal window, in order; the window is the `length` frames
+    from `offset` on. A frame that the video does not have is replaced by the nearest that it has.
     """
 
     numbers: tuple[int, ...]
@@ -33,10 +31,10 @@ def sample_window(
     start_frame: int,
     end_frame: int,
     num_video_frames: int,
-    window: str,
+    window: Window,
     num_frames: int,
     margin_frames: int,
-    early_end: str,
+    early_end: EarlyEnd,
 ) -> SampleWindow:
     """Return the frames of a sample annotated as `[start_frame, end_frame)`.
 
