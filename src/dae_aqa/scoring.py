@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dae_aqa.errors import ScoringError
 from dae_aqa.options import one_of
+from dae_aqa.wording import problem_list
 
 # Final scores are compared with this slack: some official score sheets round to one decimal.
 OFFICIAL_TOLERANCE = 0.05
@@ -143,11 +144,9 @@ def judge_matrix(
         elif not np.isfinite(np.asarray(marks, dtype=np.float64)).all():
             problems.append(f"sample {sample_id!r}: a mark is not finite: {list(marks)}")
     if problems:
-        shown = "\n".join(f"  {problem}" for problem in problems[:20])
-        more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise ScoringError(
-            f"scoring rule {rule!r} does not fit the marks of {len(problems)} sample(s):\n"
-            f"{shown}{more}\nCorrect their judge_scores, or choose another scoring rule."
+            f"scoring rule {rule!r} does not fit the marks; correct their judge_scores, or choose "
+            f"another scoring rule. {problem_list(problems, limit=20)}"
         )
     return np.array([list(marks) for marks in judge_scores], dtype=np.float64)
 
@@ -182,24 +181,6 @@ def execution_score(
         name = str(row) if sample_ids is None else sample_ids[row]
         raise ScoringError(f"sample {name!r}: a mark is not a finite number.")
     return np.asarray(scoring.execution(marks), dtype=np.float64)
-
-
-def diving_execution(
-    judge_scores: ArrayLike, *, sample_ids: Sequence[str] | None = None
-) -> NDArray[np.float64]:
-    """Return the execution of dives; J tells individual (5, 7) from synchronised ones (9, 11).
-
-    Args:
-        judge_scores: marks in judge order, (..., J).
-        sample_ids: names of the rows for messages.
-
-    Raises:
-        ScoringError: J is none of 5, 7, 9, 11, or a mark is not finite.
-    """
-    num_judges = np.shape(judge_scores)[-1] if np.ndim(judge_scores) else 0
-    synchronised = f"synchronised_diving_{num_judges}"
-    rule = synchronised if synchronised in SCORING_RULES else "diving"
-    return execution_score(judge_scores, rule=rule, sample_ids=sample_ids)
 
 
 def final_score(*, execution: Any, difficulty: Any) -> Any:

@@ -291,7 +291,9 @@ def test_batch_size_does_not_change_predictions():
 def test_an_output_that_is_no_number_names_its_sample():
     inputs = features(3)
     inputs[1] = math.inf
-    with pytest.raises(ModelError, match=r"1 sample.* cannot be used:\n  sample 't1': the model's"):
+    with pytest.raises(
+        ModelError, match=r"samples cannot be used; 1 problem.*\n  sample 't1': the model's"
+    ):
         predict(
             fresh_model(),
             FeatureFeed(inputs, device=CPU),

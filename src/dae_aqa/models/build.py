@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from dae_aqa import scoring
-from dae_aqa.errors import DaeAqaError, ModelError
+from dae_aqa.errors import DaeAqaError, ModelError, ParamsError
 from dae_aqa.models import checkpoints
-from dae_aqa.models.backbones import I3D, build_backbone
-from dae_aqa.models.heads import ExecutionHead, FinalScoreHead, GaussianMlp, Head
-from dae_aqa.models.judges import JudgesHead
-from dae_aqa.models.model import ModelSpec, ScoreModel
+from dae_aqa.models.backbones import build_backbone
+from dae_aqa.models.backbones.i3d import I3D
+from dae_aqa.models.heads.base import Head
+from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.options import METHODS, I3dLayout, ModelSpec
+from dae_aqa.options import parse_options
 
 _FORMATS = "dae_aqa.model/"
 _FILE_FORMAT = f"{_FORMATS}1"  # the one that is written, and the only one so far
-_MAX_JUDGES = 100
-
-
-def _mlp(feature_dim: int, spec: ModelSpec) -> Head:
-    net = GaussianMlp(feature_dim, num_means=1, num_variances=0, dropout=spec.dropout)
-    return FinalScoreHead(net)
-
-
-def _dae(feature_dim: int, spec: ModelSpec) -> Head:
-    net = GaussianMlp(feature_dim, num_means=1, num_variances=1, dropout=spec.dropout)
-    return FinalScoreHead(net)
-
-
-def _dae_mt(feature_dim: int, spec: ModelSpec) -> Head:
-    net = GaussianMlp(feature_dim, num_means=1, num_variances=1, dropout=spec.dropout)
-    return ExecutionHead(net)
-
-
-def _dae_judges(feature_dim: int, spec: ModelSpec) -> Head:
-    if spec.scoring_rule is None or spec.num_judges is None:
-        raise ModelError(
-            "model dae_judges needs judge scores and the dataset's scoring_rule, got "
-            f"scoring_rule {spec.scoring_rule!r} and {spec.num_judges} judges. "
-            "Set datasets.<name>.scoring_rule, or choose the model dae_mt."
-        )
-    judges = spec.num_judges
-    rule = scoring.scoring_rule(spec.scoring_rule, num_judges=judges)
-    net = GaussianMlp(feature_dim, num_means=judges, num_variances=judges + 1, dropout=spec.dropout)
-    return JudgesHead(net, rule=rule, num_judges=judges)
-
-
-HEADS: dict[str, Callable[[int, ModelSpec], Head]] = {
-    "mlp": _mlp,
-    "dae": _dae,
-    "dae_mt": _dae_mt,
-    "dae_judges": _dae_judges,
-}
 
 
 def build_model(
@@ -71,31 +35,37 @@ def build_model(
     """Return a model with fresh weights, or with its backbone's weights from a file or torchvision.
 
     Args:
-        model: a key of `HEADS`.
-        backbone: a key of `BACKBONES` or the name of a torchvision video model.
+        model: which method.
+        backbone: which backbone.
         backbone_weights: published I3D weights in either layout, a released DAE checkpoint, or a
             model file of this project with the same backbone; None: fresh weights.
         pretrained: fetch the weights that torchvision publishes.
-        scoring_rule: the dataset's rule, used by `dae_judges`.
-        num_judges: marks per sample, used by `dae_judges`.
+        scoring_rule: the dataset's rule, used by methods that learn from judges.
+        num_judges: marks per sample, used by the same.
         dropout: probability with which the head drops inputs in training.
 
     Raises:
         ModelError: unknown names, or weights that are missing, damaged or of another architecture.
         ScoringError: the rule does not take that many judges.
     """
-    state, layout = None, None
+    state: dict[str, Any] | None = None
+    layout: I3dLayout | None = None
     if backbone_weights is not None:
         state, layout = _backbone_state(backbone_weights, backbone=backbone)
-    judges = model == "dae_judges"
-    spec = ModelSpec(
-        model=model,
-        backbone=backbone,
-        i3d_layout=(layout or "inception") if backbone == "i3d" else None,
-        scoring_rule=scoring_rule if judges else None,
-        num_judges=num_judges if judges else None,
-        dropout=dropout,
-    )
+    content = {
+        "model": model,
+        "backbone": backbone,
+        "i3d_layout": layout or "inception" if backbone == "i3d" else None,
+        "scoring_rule": scoring_rule,
+        "num_judges": num_judges,
+        "dropout": dropout,
+    }
+    try:
+        spec = parse_options(ModelSpec, content, source="the model")
+    except ParamsError as error:
+        raise ModelError(str(error)) from error
+    if not METHODS[spec.model].needs_judges:
+        spec = spec.replaced(scoring_rule=None, num_judges=None)
     built = _from_spec(spec, pretrained=pretrained)
     if state is not None:
         checkpoints.load_state(built.backbone, state, source=str(backbone_weights))
@@ -109,7 +79,8 @@ def load_i3d(path: Path) -> I3D:
         ModelError: the file is missing, damaged or holds something else.
     """
     state, layout = _backbone_state(path, backbone="i3d")
-    net = I3D(layout=layout or "inception")
+    assert layout is not None  # every I3D has one
+    net = I3D(layout=layout)
     checkpoints.load_state(net, state, source=str(path))
     return net.eval()
 
@@ -119,14 +90,16 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
 
     Args:
         path: a dictionary with `i3d` and `dae` (and `epoch`, `optimizer`, `rho_best`).
-        model: what its head predicts, which the file does not tell: `dae` the final score, `dae_mt`
-            the execution score.
+        model: the method, which the file does not tell: whether its head predicts the final score
+            or the execution score.
 
     Raises:
         ModelError: the file is missing, damaged, or not such a checkpoint.
     """
-    if model not in ("dae", "dae_mt"):
-        raise ModelError(f"a released checkpoint is a 'dae' or a 'dae_mt', not a {model!r}.")
+    released = [name for name, facts in METHODS.items() if facts.is_released]
+    if model not in released:
+        names = " or a ".join(map(repr, released))
+        raise ModelError(f"a released checkpoint is a {names}, not a {model!r}.")
     content = checkpoints.read_weights(path)
     if not all(isinstance(content.get(part), dict) for part in ("i3d", "dae")):
         raise ModelError(
@@ -134,10 +107,17 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
             f"optimizer and rho_best, got the keys {', '.join(sorted(content)[:8])}."
         )
     layout, backbone = checkpoints.i3d_state(content["i3d"], source=f"{path} (i3d)")
-    spec = ModelSpec(model, "i3d", layout, scoring_rule=None, num_judges=None, dropout=0.0)
-    built = _from_spec(spec, pretrained=False)
-    head = {str(key).removeprefix("module."): value for key, value in content["dae"].items()}
+    spec = ModelSpec(
+        model=model,
+        backbone="i3d",
+        i3d_layout=layout,
+        scoring_rule=None,
+        num_judges=None,
+        dropout=0.0,
+    )
+    built = _from_spec(spec)
     checkpoints.load_state(built.backbone, backbone, source=f"{path} (i3d)")
+    head = checkpoints.serial_keys(content["dae"])
     checkpoints.load_state(built.head.net, head, source=f"{path} (dae)")
     return built.eval()
 
@@ -154,7 +134,7 @@ def save_model(model: ScoreModel, path: Path, *, usage: Mapping[str, Any]) -> No
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     content = {
         "format": _FILE_FORMAT,
-        "spec": dataclasses.asdict(model.spec),
+        "spec": dict(model.spec),
         "state": state,
         "usage": dict(usage),
     }
@@ -187,18 +167,19 @@ def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
     if not isinstance(usage, dict):
         raise ModelError(f"{path}: it does not say how it is used; train it again.")
     try:
-        built = _from_spec(spec, pretrained=False)
+        built = _from_spec(spec)
     except DaeAqaError as error:
         raise ModelError(f"{path}: {error}") from error
     checkpoints.load_state(built, state, source=str(path))
     return built.eval(), usage
 
 
-def _from_spec(spec: ModelSpec, *, pretrained: bool) -> ScoreModel:
-    if spec.model not in HEADS:
-        raise ModelError(f"unknown model {spec.model!r}; allowed: {', '.join(HEADS)}.")
-    backbone = build_backbone(spec.backbone, i3d_layout=spec.i3d_layout, pretrained=pretrained)
-    head = HEADS[spec.model](backbone.feature_dim, spec)
+def _from_spec(spec: ModelSpec, *, pretrained: bool = False) -> ScoreModel:
+    backbone = build_backbone(spec, pretrained=pretrained)
+    # A method is imported by its name, since the table of methods stands where the check of
+    # params.yaml reads it without torch. A spec holds no name that is not in that table.
+    method = importlib.import_module(f"dae_aqa.models.heads.{spec.model}")
+    head: Head = method.build_head(backbone.feature_dim, spec)
     return ScoreModel(backbone=backbone, head=head, spec=spec)
 
 
@@ -223,23 +204,11 @@ def _is_model_file(content: Mapping[str, Any], path: Path) -> bool:
 def _spec_of(content: Mapping[str, Any], path: Path) -> ModelSpec:
     """Return the file's description of the model, checked: it may have been edited."""
     try:
-        spec = ModelSpec(**content["spec"])
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path}: its model description is damaged ({error}).") from error
-    names = (spec.model, spec.backbone)
-    optional = [name for name in (spec.i3d_layout, spec.scoring_rule) if name is not None]
-    judges, dropout = spec.num_judges, spec.dropout
-    if (
-        not all(isinstance(name, str) for name in (*names, *optional))
-        or not (judges is None or (type(judges) is int and 1 <= judges <= _MAX_JUDGES))
-        or not (type(dropout) in (int, float) and 0 <= dropout < 1)
-    ):
+        return parse_options(ModelSpec, content.get("spec"), source="spec")
+    except ParamsError as error:
         raise ModelError(
-            f"{path}: its model description is damaged; expected names of model, backbone, "
-            f"i3d_layout and scoring_rule, 1 to {_MAX_JUDGES} judges or none and a dropout of 0 to "
-            f"1, got {str(spec)[:300]}. Train it again."
-        )
-    return spec
+            f"{path}: its model description is damaged; train it again. {error}"
+        ) from error
 
 
 def _state_of(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -250,7 +219,7 @@ def _state_of(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return state
 
 
-def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], str | None]:
+def _backbone_state(path: Path, *, backbone: str) -> tuple[dict[str, Tensor], I3dLayout | None]:
     """Return the backbone's state dict in the file and, for an I3D, its layout."""
     content = checkpoints.read_weights(path)
     if _is_model_file(content, path):

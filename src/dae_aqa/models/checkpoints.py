@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from dae_aqa.errors import ModelError
 from dae_aqa.files.whole import written_whole
 from dae_aqa.models.backbones.i3d import CLASSIFIERS, canonical_key, recognise_layout
+from dae_aqa.models.options import I3dLayout
+from dae_aqa.wording import first_few
 
 I3D_SOURCES = (
     "I3D weights are published as rgb_imagenet.pt (layout inception) at "
@@ -40,7 +42,6 @@ _NUMPY_SCALAR: list[Any] = [
     np.dtype,
     type(np.dtype(np.float64)),
 ]
-_MAX_KEYS_SHOWN = 5
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -65,16 +66,14 @@ def read_weights(path: Path) -> dict[str, Any]:
                 f"{_EXPECTED}. Save its state dict alone. ({_first_line(reason)})"
             ) from error
         raise ModelError(f"{path}: not readable as weights; {_EXPECTED}.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError) as error:
+    except (
+        *(RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError, AttributeError),
+        *(TypeError, AssertionError, ImportError, MemoryError, ArithmeticError, struct.error),
+    ) as error:
         raise ModelError(
             f"{path}: truncated or damaged, or no file of torch ({_first_line(str(error))}); "
             f"{_EXPECTED}. It has {path.stat().st_size} bytes; fetch it again."
         ) from error
-    except (
-        *(AttributeError, TypeError, AssertionError, ImportError),
-        *(MemoryError, ArithmeticError, struct.error),
-    ) as error:
-        raise ModelError(f"{path}: damaged; {_EXPECTED}. Fetch it again.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ModelError(f"{path}: holds a {type(content).__name__}; {_EXPECTED}.")
     return content
@@ -94,8 +93,8 @@ def _refuse_compressed(path: Path) -> None:
     grown = [entry.filename for entry in entries if entry.file_size != entry.compress_size]
     if grown:
         raise ModelError(
-            f"{path}: refused, since {_some(grown)} in it is compressed, which torch.save never "
-            f"does; {_EXPECTED}."
+            f"{path}: refused, since {first_few(grown)} in it is compressed, which torch.save "
+            f"never does; {_EXPECTED}."
         )
 
 
@@ -117,7 +116,12 @@ def check_intact(path: Path) -> None:
         )
 
 
-def i3d_state(content: Mapping[str, Any], *, source: str) -> tuple[str, dict[str, Tensor]]:
+def serial_keys(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `state` without the prefix that training on several GPUs gives to every key."""
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def i3d_state(content: Mapping[str, Any], *, source: str) -> tuple[I3dLayout, dict[str, Tensor]]:
     """Return the layout of published I3D weights and their state dict under this module's names.
 
     The classifier of the pretraining task is checked and left out; every other key is kept.
@@ -125,13 +129,13 @@ def i3d_state(content: Mapping[str, Any], *, source: str) -> tuple[str, dict[str
     Raises:
         ModelError: the keys are of neither layout.
     """
-    state = {str(key).removeprefix("module."): value for key, value in content.items()}
+    state = serial_keys(content)
     layout = recognise_layout(set(state))
     if layout is None:
         raise ModelError(
             f"{source}: not the weights of an I3D; expected keys such as "
             "Conv3d_1a_7x7.conv3d.weight (layout inception) or conv3d_1a_7x7.conv3d.weight (layout "
-            f"model_rgb), got {_some(sorted(state))}."
+            f"model_rgb), got {first_few(sorted(state)) or 'no keys'}."
         )
     classifier = CLASSIFIERS[layout]
     for name in ("weight", "bias"):
@@ -157,7 +161,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, source: str) -> N
     if odd:
         raise ModelError(
             f"{source}: expected plain tensors of the kind that {type(module).__name__} holds, but "
-            f"these are sparse, quantised or of another type of number: {_some(odd)}."
+            f"these are sparse, quantised or of another type of number: {first_few(odd)}."
         )
     missing = sorted(set(expected) - set(state))
     unknown = sorted(set(state) - set(expected))
@@ -169,11 +173,12 @@ def load_state(module: nn.Module, state: Mapping[str, Any], *, source: str) -> N
     if missing or unknown or shapes:
         raise ModelError(
             f"{source}: does not fit {type(module).__name__}, which has {len(expected)} entries. "
-            f"Missing: {_some(missing)}; unknown: {_some(unknown)}; wrong shape: {_some(shapes)}."
+            f"Missing: {first_few(missing) or 'none'}; unknown: {first_few(unknown) or 'none'}; "
+            f"wrong shape: {first_few(shapes) or 'none'}."
         )
     bad = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
     if bad:
-        raise ModelError(f"{source}: holds NaN or infinity in {_some(bad)}; fetch it again.")
+        raise ModelError(f"{source}: holds NaN or infinity in {first_few(bad)}; fetch it again.")
     module.load_state_dict(dict(state))
 
 
@@ -193,14 +198,6 @@ def write_weights(content: dict[str, Any], path: Path) -> None:
     """Write `content` to `path` with `torch.save`, whole or not at all."""
     with written_whole(path, synced=True) as part, part.open("wb") as file:
         torch.save(content, file)
-
-
-def _some(names: list[str]) -> str:
-    """Return the first few names and how many more there are."""
-    if not names:
-        return "none"
-    more = f" and {len(names) - _MAX_KEYS_SHOWN} more" if len(names) > _MAX_KEYS_SHOWN else ""
-    return ", ".join(names[:_MAX_KEYS_SHOWN]) + more
 
 
 def _first_line(text: str) -> str:

@@ -27,7 +27,7 @@ def bounded_log_variance(log_variance: Tensor) -> Tensor:
 
 
 def mse(mu: Tensor, target: Tensor) -> Tensor:
-    """Return the mean of `(mu - s)²`: the warm-up of every loss, and the loss of `mlp`."""
+    """Return the mean of `(mu - s)²`: the warm-up of every loss, and a point regression's loss."""
     return (mu - target).square().mean()
 
 
@@ -87,13 +87,11 @@ def crps(mu: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
 
 
 def gaussian_loss(
-    mu: Tensor,
-    log_variance: Tensor,
-    target: Tensor,
-    *,
-    options: LossOptions,
+    mu: Tensor, log_variance: Tensor, target: Tensor, *, options: LossOptions
 ) -> Tensor:
-    """Return the loss that `options` name, with the log-variance bounded; `mse` draws noise.
+    """Return the loss that `options` name, with the log-variance bounded.
+
+    `mse` draws its noise from torch's global generator.
 
     Args:
         mu: predicted means, any shape.

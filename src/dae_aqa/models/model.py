@@ -4,40 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.backbones import Backbone
-from dae_aqa.models.heads import Head, HeadOutput
-from dae_aqa.models.options import BatchNormMode, Finetune, LossOptions
+from dae_aqa.models.backbones.base import Backbone
+from dae_aqa.models.heads.base import Head, HeadOutput
+from dae_aqa.models.options import BatchNormMode, Finetune, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets, check_output
 
 _PRIOR_SAMPLES_OF_SIGMA = 4  # see `ScoreModel.fit_sigma_scale`
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """All that is needed to rebuild a model before its weights are loaded.
-
-    Attributes:
-        model: a key of `HEADS`.
-        backbone: name of the backbone.
-        i3d_layout: published layout that an I3D computes; None for other backbones.
-        scoring_rule: rule of `dae_judges`; None for other models.
-        num_judges: number of marks of `dae_judges`; None for other models.
-        dropout: probability with which the head drops inputs in training.
-    """
-
-    model: str
-    backbone: str
-    i3d_layout: str | None
-    scoring_rule: str | None
-    num_judges: int | None
-    dropout: float
 
 
 class ScoreModel(nn.Module):
@@ -84,12 +62,7 @@ class ScoreModel(nn.Module):
         return features.view(num_samples, num_clips, -1)
 
     def loss(
-        self,
-        output: HeadOutput,
-        targets: Targets,
-        *,
-        options: LossOptions,
-        warmup: bool,
+        self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
     ) -> Tensor:
         """Return the mean loss of a batch (scalar).
 
@@ -163,15 +136,11 @@ class ScoreModel(nn.Module):
         Frozen, their statistics stay, while their gains and biases still learn, as in the released
         DAE code.
         """
-        if mode not in ("frozen", "train"):
-            raise ModelError(f"bn must be 'frozen' or 'train', got {mode!r}.")
         self._frozen_bn = mode == "frozen"
         self.train(self.training)
 
     def set_finetune(self, part: Finetune) -> None:
         """Train everything, or the head alone with the backbone in evaluation mode."""
-        if part not in ("all", "head"):
-            raise ModelError(f"finetune must be 'all' or 'head', got {part!r}.")
         self._frozen_backbone = part == "head"
         self.backbone.requires_grad_(not self._frozen_backbone)
         self.train(self.training)

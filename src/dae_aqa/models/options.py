@@ -1,13 +1,17 @@
-"""The names of models and backbones, what must be known of them before they are built, the loss.
+"""The methods and backbones by name, what a model is, and its loss.
 
 A check of `params.yaml` needs all this and must not wait for torch to be imported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
 
+from pydantic import Field
+
 from dae_aqa.options import Fraction, Options, PositiveFloat, one_of
+from dae_aqa.scoring import RuleName
 
 LossName = Literal["mse", "nll", "beta_nll", "crps"]
 BatchNormMode = Literal["train", "frozen"]
@@ -15,7 +19,7 @@ Finetune = Literal["all", "head"]
 
 
 class MethodFacts(NamedTuple):
-    """What must be known of a model before it is built.
+    """What must be known of a method before its model is built.
 
     Attributes:
         needs_judges: it learns from the marks of judges, and needs the rule that combines them.
@@ -37,30 +41,75 @@ class BackboneFacts(NamedTuple):
 
     min_clip: tuple[int, int, int]
     exact_clip: bool = False
-    is_torchvision: bool = True
+    is_torchvision: bool = False
 
 
+# The file `models/heads/<name>.py` holds each method.
 METHODS = {
     "mlp": MethodFacts(),
     "dae": MethodFacts(is_released=True),
     "dae_mt": MethodFacts(is_released=True),
     "dae_judges": MethodFacts(needs_judges=True),
 }
+# The file `models/backbones/<name>.py` holds each backbone that torchvision does not have.
 BACKBONES = {
-    "small3d": BackboneFacts((8, 32, 32), is_torchvision=False),
-    "i3d": BackboneFacts((8, 32, 32), is_torchvision=False),
-    "r3d_18": BackboneFacts((8, 32, 32)),
-    "mc3_18": BackboneFacts((2, 32, 32)),
-    "r2plus1d_18": BackboneFacts((8, 32, 32)),
-    "s3d": BackboneFacts((14, 224, 224)),
-    "mvit_v1_b": BackboneFacts((16, 224, 224), exact_clip=True),
-    "mvit_v2_s": BackboneFacts((16, 224, 224), exact_clip=True),
-    "swin3d_t": BackboneFacts((2, 32, 32)),
-    "swin3d_s": BackboneFacts((2, 32, 32)),
-    "swin3d_b": BackboneFacts((2, 32, 32)),
+    "small3d": BackboneFacts((8, 32, 32)),
+    "i3d": BackboneFacts((8, 32, 32)),
+    "r3d_18": BackboneFacts((8, 32, 32), is_torchvision=True),
+    "mc3_18": BackboneFacts((2, 32, 32), is_torchvision=True),
+    "r2plus1d_18": BackboneFacts((8, 32, 32), is_torchvision=True),
+    "s3d": BackboneFacts((14, 224, 224), is_torchvision=True),
+    "mvit_v1_b": BackboneFacts((16, 224, 224), exact_clip=True, is_torchvision=True),
+    "mvit_v2_s": BackboneFacts((16, 224, 224), exact_clip=True, is_torchvision=True),
+    "swin3d_t": BackboneFacts((2, 32, 32), is_torchvision=True),
+    "swin3d_s": BackboneFacts((2, 32, 32), is_torchvision=True),
+    "swin3d_b": BackboneFacts((2, 32, 32), is_torchvision=True),
 }
 ModelName = Annotated[str, one_of(METHODS)]
 BackboneName = Annotated[str, one_of(BACKBONES)]
+I3dLayout = Literal["inception", "model_rgb"]
+Dropout = Annotated[float, Field(ge=0, le=0.95)]
+
+
+def _judges_where_needed(spec: ModelSpec) -> Iterator[str]:
+    has_judges = spec.scoring_rule is not None and spec.num_judges is not None
+    if METHODS[spec.model].needs_judges and not has_judges:
+        others = [name for name, facts in METHODS.items() if not facts.needs_judges]
+        yield (
+            f"model: {spec.model} needs judge scores and the dataset's scoring_rule, got "
+            f"scoring_rule {spec.scoring_rule!r} and {spec.num_judges} judges. Set "
+            f"datasets.<name>.scoring_rule, or choose one of: {', '.join(others)}."
+        )
+
+
+def _layout_where_needed(spec: ModelSpec) -> Iterator[str]:
+    if (spec.backbone == "i3d") != (spec.i3d_layout is not None):
+        yield (
+            f"i3d_layout: {spec.i3d_layout!r} does not fit the backbone {spec.backbone!r}; an i3d "
+            "has a layout, other backbones have none."
+        )
+
+
+class ModelSpec(Options):
+    """All that is needed to rebuild a model before its weights are loaded.
+
+    Attributes:
+        model: which method.
+        backbone: which backbone.
+        i3d_layout: published layout that an I3D computes; None for other backbones.
+        scoring_rule: rule that combines judges; None where the method needs none.
+        num_judges: marks per sample; None where the method needs none.
+        dropout: probability with which the head drops inputs in training.
+    """
+
+    RULES = (_judges_where_needed, _layout_where_needed)
+
+    model: ModelName
+    backbone: BackboneName
+    i3d_layout: I3dLayout | None
+    scoring_rule: RuleName | None
+    num_judges: Annotated[int, Field(ge=1, le=100)] | None
+    dropout: Dropout
 
 
 class LossOptions(Options):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dae_aqa import scoring
 from dae_aqa.errors import ModelError
+from dae_aqa.wording import problem_list
 
 _MAX_SHOWN = 20
 
@@ -33,22 +35,19 @@ class Targets:
 
     def to(self, device: torch.device | str) -> Targets:
         """Return the same targets on `device`."""
-        judges = self.judge_scores
-        return Targets(
-            final_score=self.final_score.to(device),
-            execution_score=self.execution_score.to(device),
-            difficulty=self.difficulty.to(device),
-            judge_scores=None if judges is None else judges.to(device),
-        )
+        return self._each(lambda values: values.to(device))
 
     def take(self, rows: Tensor) -> Targets:
         """Return the targets of the samples at `rows` (indices or a mask)."""
+        return self._each(lambda values: values[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Targets:
         judges = self.judge_scores
         return Targets(
-            final_score=self.final_score[rows],
-            execution_score=self.execution_score[rows],
-            difficulty=self.difficulty[rows],
-            judge_scores=None if judges is None else judges[rows],
+            final_score=change(self.final_score),
+            execution_score=change(self.execution_score),
+            difficulty=change(self.difficulty),
+            judge_scores=None if judges is None else change(judges),
         )
 
 
@@ -100,8 +99,10 @@ def make_targets(
             f"targets of {len(sample_ids)} samples need as many scores and difficulties, "
             f"got {len(final)} and {len(dd)}."
         )
-    _refuse_rows(~np.isfinite(final), final, sample_ids, "final_score must be a finite number")
-    _refuse_rows(~(np.isfinite(dd) & (dd > 0)), dd, sample_ids, "difficulty must be > 0")
+    _refuse_rows(
+        ~np.isfinite(final), sample_ids, "final_score must be a finite number", values=final
+    )
+    _refuse_rows(~(np.isfinite(dd) & (dd > 0)), sample_ids, "difficulty must be > 0", values=dd)
     marks = None
     if judge_scores is not None:
         if scoring_rule is None:
@@ -141,21 +142,21 @@ def check_output(means: Tensor, *, sample_ids: Sequence[str]) -> None:
 
 
 def _refuse_not_finite(values: Tensor, sample_ids: Sequence[str], message: str) -> None:
-    bad = ~torch.isfinite(values.flatten(1)).all(dim=1).cpu().numpy()
-    _refuse_rows(bad, bad, sample_ids, message)
+    _refuse_rows(~torch.isfinite(values.flatten(1)).all(dim=1).cpu().numpy(), sample_ids, message)
 
 
 def _refuse_rows(
-    bad: np.ndarray, values: np.ndarray, sample_ids: Sequence[str], message: str
+    bad: NDArray[np.bool_],
+    sample_ids: Sequence[str],
+    message: str,
+    *,
+    values: NDArray[np.float64] | None = None,
 ) -> None:
-    """Raise a ModelError that names the samples whose row is bad."""
-    rows = np.flatnonzero(bad).tolist()
-    if len(rows) == 0:
-        return
-    lines = [f"  sample {sample_ids[row]!r}: {message}, got {values[row]}" for row in rows]
-    if values is bad:
-        lines = [f"  sample {sample_ids[row]!r}: {message}" for row in rows]
-    more = f"\n  … and {len(rows) - _MAX_SHOWN} more" if len(rows) > _MAX_SHOWN else ""
-    raise ModelError(
-        f"{len(rows)} sample(s) cannot be used:\n" + "\n".join(lines[:_MAX_SHOWN]) + more
-    )
+    """Raise a ModelError that names the samples whose row is bad, and their values."""
+    lines = [
+        f"sample {sample_ids[row]!r}: {message}"
+        + ("" if values is None else f", got {values[row]}")
+        for row in np.flatnonzero(bad).tolist()
+    ]
+    if lines:
+        raise ModelError(f"samples cannot be used; {problem_list(lines, limit=_MAX_SHOWN)}")

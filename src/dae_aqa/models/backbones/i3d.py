@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dae_aqa.errors import ModelError
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.normalization import IMAGENET
+from dae_aqa.models.options import BACKBONES, I3dLayout, ModelSpec
 
 Size3 = tuple[int, int, int]
 
@@ -37,7 +37,7 @@ class Layout:
     bn_momentum: float
 
 
-LAYOUTS = {
+LAYOUTS: dict[I3dLayout, Layout] = {
     "inception": Layout(pads_by_size=True, ceil_pooling=False, bn_eps=1e-3, bn_momentum=0.01),
     "model_rgb": Layout(pads_by_size=False, ceil_pooling=True, bn_eps=1e-5, bn_momentum=0.1),
 }
@@ -232,17 +232,15 @@ class I3D(Backbone):
     the mean over everything is its natural meaning at other sizes.
 
     Args:
-        layout: a key of `LAYOUTS`; with other weights than its own, features are wrong.
+        layout: which port; with other weights than its own, features are wrong.
     """
 
     feature_dim = 1024
     normalization = IMAGENET  # Source: the released DAE code
-    min_clip = (8, 32, 32)
+    min_clip = BACKBONES["i3d"].min_clip
 
-    def __init__(self, *, layout: str = "inception") -> None:
+    def __init__(self, *, layout: I3dLayout) -> None:
         super().__init__()
-        if layout not in LAYOUTS:
-            raise ModelError(f"unknown I3D layout {layout!r}; allowed: {', '.join(LAYOUTS)}.")
         self.layout = layout
         rules = LAYOUTS[layout]
 
@@ -284,7 +282,13 @@ class I3D(Backbone):
         return [self.get_submodule(name) for name in self._steps]
 
 
-def recognise_layout(keys: set[str]) -> str | None:
+def build_backbone(spec: ModelSpec) -> I3D:
+    """Return an I3D with fresh weights."""
+    assert spec.i3d_layout is not None  # by the rules of ModelSpec
+    return I3D(layout=spec.i3d_layout)
+
+
+def recognise_layout(keys: set[str]) -> I3dLayout | None:
     """Return the layout whose parameter names `keys` are, or None."""
     if "Conv3d_1a_7x7.conv3d.weight" in keys:
         return "inception"
@@ -293,7 +297,10 @@ def recognise_layout(keys: set[str]) -> str | None:
     return None
 
 
-CLASSIFIERS = {"inception": "logits.conv3d", "model_rgb": "conv3d_0c_1x1.conv3d"}
+CLASSIFIERS: dict[I3dLayout, str] = {
+    "inception": "logits.conv3d",
+    "model_rgb": "conv3d_0c_1x1.conv3d",
+}
 _BRANCHES = {
     "branch_0.": "b0.",
     "branch_1.0.": "b1a.",
@@ -304,7 +311,7 @@ _BRANCHES = {
 }
 
 
-def canonical_key(key: str, *, layout: str) -> str:
+def canonical_key(key: str, *, layout: I3dLayout) -> str:
     """Return the name that this module gives to the parameter `key` of a published layout.
 
     Example: `mixed_3b.branch_1.0.batch3d.weight` → `Mixed_3b.b1a.bn.weight`.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.normalization import HALF
+from dae_aqa.models.options import BACKBONES, ModelSpec
 
 # Per layer: width, kernel and stride over (time, height, width). The first one leaves full
 # resolution at once, where most of the arithmetic would go; space and time then shrink in turn, by
@@ -32,7 +33,7 @@ class Small3d(Backbone):
 
     feature_dim = 2 * _LAYERS[-1][0]
     normalization = HALF
-    min_clip = (8, 32, 32)
+    min_clip = BACKBONES["small3d"].min_clip
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,3 +61,9 @@ class Small3d(Backbone):
     def stages(self) -> Sequence[nn.Module]:
         """See `Backbone.stages`."""
         return self._stages
+
+
+def build_backbone(spec: ModelSpec) -> Small3d:
+    """Return a small3d with fresh weights."""
+    del spec  # there is but one
+    return Small3d()

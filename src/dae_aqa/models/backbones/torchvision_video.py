@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import URLError
 
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import video
 
 from dae_aqa.errors import ModelError
 from dae_aqa.models.backbones.base import Backbone
-from dae_aqa.models.normalization import KINETICS, Normalization
+from dae_aqa.models.normalization import IMAGENET, KINETICS, Normalization
+from dae_aqa.models.options import BACKBONES
 
-# Half-range normalisation of torchvision's MViT and Swin3D weights.
+# Of torchvision's MViT weights.
 _MVIT = Normalization(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
-_SWIN = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """How to use one model: its classifier's attribute, normalisation and smallest clip."""
+class _Family(NamedTuple):
+    """How networks of one class become backbones.
+
+    Attributes:
+        classifier: attribute that holds the last layers.
+        normalization: what the weights were trained with.
+        blocks: attribute whose children are the stages; "": the network's own children.
+    """
 
     classifier: str
     normalization: Normalization
-    min_clip: tuple[int, int, int]
-    exact_clip: bool = False  # its position embedding fits that size alone
-    blocks: str = "features"  # attribute whose children are its stages; "": its own children
+    blocks: str
 
 
 # Source: https://docs.pytorch.org/vision/stable/models.html#video-classification
-TORCHVISION_MODELS: dict[str, _Facts] = {
-    "r3d_18": _Facts("fc", KINETICS, (8, 32, 32), blocks=""),
-    "mc3_18": _Facts("fc", KINETICS, (2, 32, 32), blocks=""),
-    "r2plus1d_18": _Facts("fc", KINETICS, (8, 32, 32), blocks=""),
-    "s3d": _Facts("classifier", KINETICS, (14, 224, 224)),
-    "mvit_v1_b": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True, blocks="blocks"),
-    "mvit_v2_s": _Facts("head", _MVIT, (16, 224, 224), exact_clip=True, blocks="blocks"),
-    "swin3d_t": _Facts("head", _SWIN, (2, 32, 32)),
-    "swin3d_s": _Facts("head", _SWIN, (2, 32, 32)),
-    "swin3d_b": _Facts("head", _SWIN, (2, 32, 32)),
+_FAMILIES: dict[type[nn.Module], _Family] = {
+    video.VideoResNet: _Family("fc", KINETICS, blocks=""),
+    video.S3D: _Family("classifier", KINETICS, blocks="features"),
+    video.MViT: _Family("head", _MVIT, blocks="blocks"),
+    video.SwinTransformer3d: _Family("head", IMAGENET, blocks="features"),
 }
 
 
@@ -47,7 +45,7 @@ class TorchvisionVideo(Backbone):
     """A torchvision video classifier without its last layers.
 
     Args:
-        name: a key of `TORCHVISION_MODELS`.
+        name: a backbone of torchvision's.
         pretrained: fetch the Kinetics-400 weights that torchvision gives by default.
 
     Raises:
@@ -56,20 +54,20 @@ class TorchvisionVideo(Backbone):
 
     def __init__(self, name: str, *, pretrained: bool) -> None:
         super().__init__()
-        facts = TORCHVISION_MODELS[name]
         self.net = _torchvision_model(name, pretrained=pretrained)
-        self.feature_dim = _cut_classifier(self.net, facts.classifier)
-        self.normalization = facts.normalization
-        self.min_clip = facts.min_clip
-        self._exact_clip = facts.min_clip if facts.exact_clip else None
+        family = _FAMILIES[type(self.net)]
+        self.feature_dim = _cut_classifier(self.net, family.classifier)
+        self.normalization = family.normalization
+        self.min_clip = BACKBONES[name].min_clip
         self._name = name
-        self._blocks = facts.blocks
+        self._blocks = family.blocks
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, D) of clips (B, 3, T, H, W)."""
-        if self._exact_clip is not None and tuple(clips.shape[2:]) != self._exact_clip:
+        is_exact = BACKBONES[self._name].exact_clip  # its position embedding fits that size alone
+        if is_exact and tuple(clips.shape[2:]) != self.min_clip:
             raise ModelError(
-                f"{self._name} takes clips of exactly {self._exact_clip} (frames, height, width), "
+                f"{self._name} takes clips of exactly {self.min_clip} (frames, height, width), "
                 f"got {tuple(clips.shape[2:])}. Set train.clips.num_frames and size_px."
             )
         features: Tensor = self.net(clips)

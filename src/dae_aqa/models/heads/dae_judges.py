@@ -1,4 +1,4 @@
-"""From one Gaussian per judge to one Gaussian of the execution score, through any scoring rule.
+"""`dae_judges`: one Gaussian per judge, and through the sport's rule one of the execution score.
 
 Judges see the same performance, so what a model cannot know about it moves all marks together.
 The marks are therefore modelled as `mark_j = mu_j + tau e_0 + sigma_j e_j` with independent
@@ -13,7 +13,6 @@ sample and call: predictions are never random, gradients pass through it, and an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,8 +21,8 @@ from torch import Tensor
 from dae_aqa import scoring
 from dae_aqa.errors import ModelError
 from dae_aqa.models import losses
-from dae_aqa.models.heads import GaussianMlp, Head, HeadOutput, exact, from_execution
-from dae_aqa.models.options import LossOptions
+from dae_aqa.models.heads.base import GaussianMlp, Head, HeadOutput, exact, from_execution
+from dae_aqa.models.options import LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
 
 NUM_POINTS = 1024
@@ -123,12 +122,7 @@ class JudgesHead(Head):
         self._set_scale("execution", self.rule.execution(self.target(targets)))
 
     def loss(
-        self,
-        output: HeadOutput,
-        targets: Targets,
-        *,
-        options: LossOptions,
-        warmup: bool,
+        self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
     ) -> Tensor:
         """Return the loss of the marks about their panel's mean plus that of the execution.
 
@@ -158,15 +152,15 @@ class JudgesHead(Head):
         return panel_loss + execution_loss
 
     def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
-        """Return the Gaussian of the execution score under the rule, and it times difficulty."""
+        """Return the Gaussian of the execution score under the rule, and that times difficulty."""
         output = exact(output)
         mu, sigma = self._execution(output)
-        prediction = from_execution(mu, sigma * self.sigma_scale.to(sigma), difficulty)
-        if not self._is_panel:
-            return prediction
-        own, common = self._variances(output)
-        _, sigma_judges = self._propagated(output.mu, own, torch.zeros_like(common))
-        return replace(prediction, sigma_judges_execution=sigma_judges)
+        sigma_judges = None
+        if self._is_panel:
+            own, common = self._variances(output)
+            _, sigma_judges = self._propagated(output.mu, own, torch.zeros_like(common))
+        sigma = sigma * self.sigma_scale.to(sigma)
+        return from_execution(mu, sigma, difficulty, sigma_judges=sigma_judges)
 
     @property
     def _is_panel(self) -> bool:
@@ -193,3 +187,17 @@ class JudgesHead(Head):
             rule=self.rule.execution,
             points=self.points,
         )
+
+
+def build_head(feature_dim: int, spec: ModelSpec) -> Head:
+    """Return the head for features of length `feature_dim`.
+
+    Raises:
+        ScoringError: the rule does not take that many judges.
+    """
+    assert spec.scoring_rule is not None  # by the rules of ModelSpec
+    assert spec.num_judges is not None
+    judges = spec.num_judges
+    rule = scoring.scoring_rule(spec.scoring_rule, num_judges=judges)
+    net = GaussianMlp(feature_dim, num_means=judges, num_variances=judges + 1, dropout=spec.dropout)
+    return JudgesHead(net, rule=rule, num_judges=judges)

@@ -1,7 +1,7 @@
-"""Heads: from the feature vector of a sample to the distribution of its score.
+"""What every head is: from the feature vector of a sample to the distribution of its score.
 
 A head knows what it predicts (`target`), how that is learned (`loss`) and what it says about the
-final score (`predict`). It learns standardised scores; the scale lies in its buffers, so that
+final score (`predict`). It learns standardised scores. The scale lies in its buffers, so that
 a saved model speaks in score points by itself.
 """
 
@@ -28,7 +28,7 @@ class HeadOutput(NamedTuple):
 
     Attributes:
         mu: means (N, M).
-        log_variance: log sigma² (N, M), for `dae_judges` (N, M + 1), the last common to all judges;
+        log_variance: log sigma² (N, M), or (N, M + 1), where the last one is common to all judges;
             None for a point regression.
     """
 
@@ -105,12 +105,7 @@ class Head(nn.Module, ABC):
         self._set_scale("target", self.target(targets))
 
     def loss(
-        self,
-        output: HeadOutput,
-        targets: Targets,
-        *,
-        options: LossOptions,
-        warmup: bool,
+        self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
     ) -> Tensor:
         """Return the mean loss of a batch; in `warmup` the MSE of the means alone."""
         target = self._standardized(self.target(targets)).to(output.mu)
@@ -133,43 +128,15 @@ class Head(nn.Module, ABC):
         return (values - self.target_mean) / self.target_std
 
     def _gaussian(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
-        """Return mean and sigma of the head's target, (N, M), in score points."""
+        """Return mean and sigma (N,) of a target of one number, float64, in score points."""
+        output = exact(output)
         mean, std = self.target_mean.to(output.mu), self.target_std.to(output.mu)
         scale = std * self.sigma_scale.to(std)
-        mu = mean + std * output.mu
+        mu = (mean + std * output.mu).squeeze(1)
         if output.log_variance is None:
             return mu, scale.expand_as(mu)
         log_variance = losses.bounded_log_variance(output.log_variance)
-        return mu, scale * torch.exp(0.5 * log_variance)
-
-
-class FinalScoreHead(Head):
-    """`dae`: a Gaussian over the final score; without variances `mlp`, its sigma a constant."""
-
-    needs_difficulty = False
-
-    def target(self, targets: Targets) -> Tensor:
-        """Return final scores (N, 1)."""
-        return targets.final_score[:, None]
-
-    def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
-        """Return the Gaussian of the final score; that of the execution is it over difficulty."""
-        mu, sigma = (value.squeeze(1) for value in self._gaussian(exact(output)))
-        dd = _checked(difficulty).to(mu)
-        return ScorePrediction(mu, sigma, mu / dd, sigma / dd)
-
-
-class ExecutionHead(Head):
-    """`dae_mt`: a Gaussian over the execution score, times difficulty."""
-
-    def target(self, targets: Targets) -> Tensor:
-        """Return execution scores (N, 1)."""
-        return targets.execution_score[:, None]
-
-    def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
-        """Return the Gaussian of the execution score and it times difficulty."""
-        mu, sigma = (value.squeeze(1) for value in self._gaussian(exact(output)))
-        return from_execution(mu, sigma, difficulty)
+        return mu, (scale * torch.exp(0.5 * log_variance)).squeeze(1)
 
 
 def _full(value: Tensor) -> Tensor:
@@ -185,18 +152,36 @@ def exact(output: HeadOutput) -> HeadOutput:
     )
 
 
-def from_execution(mu: Tensor, sigma: Tensor, difficulty: Tensor) -> ScorePrediction:
-    """Return the prediction of an execution score (N,), float64, times difficulty (N,)."""
-    dd = _checked(difficulty).to(mu)
+def from_execution(
+    mu: Tensor, sigma: Tensor, difficulty: Tensor, *, sigma_judges: Tensor | None = None
+) -> ScorePrediction:
+    """Return the prediction of an execution score, and of the final one by difficulty.
+
+    Args:
+        mu: mean of the execution score (N,), float64.
+        sigma: its standard deviation (N,).
+        difficulty: degrees of difficulty (N,).
+        sigma_judges: the part of sigma that comes from judges (N,), where it is told apart.
+
+    Raises:
+        ModelError: a difficulty is not a finite number > 0.
+    """
+    dd = checked_difficulty(difficulty).to(mu)
     return ScorePrediction(
         mu=scoring.final_score(execution=mu, difficulty=dd),
         sigma=dd * sigma,
         mu_execution=mu,
         sigma_execution=sigma,
+        sigma_judges_execution=sigma_judges,
     )
 
 
-def _checked(difficulty: Tensor) -> Tensor:
+def checked_difficulty(difficulty: Tensor) -> Tensor:
+    """Return `difficulty` (N,) after a look at it.
+
+    Raises:
+        ModelError: one is not a finite number > 0.
+    """
     bad = ~(torch.isfinite(difficulty) & (difficulty > 0))
     if bool(bad.any()):
         row = int(bad.nonzero()[0, 0])
