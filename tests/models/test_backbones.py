@@ -3,20 +3,26 @@
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import i3d_pins
 import numpy as np
 import pytest
 import torch
-from dae_aqa.models.features import clip_features
+import torchvision
+from model_options import fresh_backbone
 from torch import nn
 from torch.nn import functional as F
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.backbones import BACKBONES, I3D, TORCHVISION_MODELS, Small3d, build_backbone
-from dae_aqa.models.backbones.i3d import LAYOUTS, ConvUnit, SamePool, canonical_key
+from dae_aqa.models.backbones.i3d import I3D, LAYOUTS, ConvUnit, SamePool, canonical_key
+from dae_aqa.models.backbones.small3d import Small3d
+from dae_aqa.models.backbones.torchvision_video import TorchvisionVideo
 from dae_aqa.models.build import load_i3d
-from dae_aqa.models.normalization import IMAGENET
+from dae_aqa.models.options import BACKBONES, I3dLayout
+
+OF_TORCHVISION = [name for name, facts in BACKBONES.items() if facts.is_torchvision]
+OWN = [name for name in BACKBONES if name not in OF_TORCHVISION]
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
@@ -100,10 +106,10 @@ def test_i3d_takes_other_sizes_and_refuses_too_small_ones() -> None:
         net(torch.randn(1, 3, 4, 64, 64))
     with pytest.raises(ModelError, match=r"shape \(B, 3, T, H, W\), got \(1, 1, 16, 64, 64\)"):
         net(torch.randn(1, 1, 16, 64, 64))
-    with pytest.raises(
-        ModelError, match="unknown I3D layout 'caffe'; allowed: inception, model_rgb"
-    ):
-        I3D(layout="caffe")
+
+
+def test_both_layouts_can_be_named() -> None:
+    assert get_args(I3dLayout) == tuple(LAYOUTS)
 
 
 @pytest.mark.parametrize("size", [(8, 32, 32), (17, 33, 45), (48, 64, 64)])
@@ -127,10 +133,11 @@ def test_small3d_tells_early_from_late() -> None:
         assert not torch.allclose(net(clip), net(clip.flip(2)), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, "r2plus1d_18", "s3d", "swin3d_t"])
+@pytest.mark.parametrize("name", [*OWN, "r2plus1d_18", "s3d", "swin3d_t"])
 def test_stated_facts_hold(name: str) -> None:
     torch.manual_seed(0)
-    net = build_backbone(name, i3d_layout=None, pretrained=False).eval()
+    net = fresh_backbone(name).eval()
+    assert net.min_clip == BACKBONES[name].min_clip
     with torch.no_grad():
         assert net(torch.randn(1, 3, *net.min_clip)).shape == (1, net.feature_dim)
     for mean, std in zip(net.normalization.mean, net.normalization.std, strict=True):
@@ -140,23 +147,36 @@ def test_stated_facts_hold(name: str) -> None:
 
 def test_mvit_says_which_clip_it_takes() -> None:
     with torch.device("meta"):
-        net = build_backbone("mvit_v2_s", i3d_layout=None, pretrained=False)
+        net = fresh_backbone("mvit_v2_s")
         assert net.feature_dim == 768
         with pytest.raises(ModelError, match=r"exactly \(16, 224, 224\).*got \(32, 224, 224\)"):
             net(torch.zeros(1, 3, 32, 224, 224))
 
 
-@pytest.mark.parametrize("name", list(TORCHVISION_MODELS))
+@pytest.mark.parametrize("name", OF_TORCHVISION)
 def test_every_torchvision_name_exists(name: str) -> None:
     with torch.device("meta"):
-        assert build_backbone(name, i3d_layout=None, pretrained=False).feature_dim >= 512
+        assert fresh_backbone(name).feature_dim >= 512
 
 
-def test_unknown_backbones_are_listed() -> None:
-    with pytest.raises(ModelError, match="unknown backbone 'c3d'; allowed: small3d, i3d, r3d_18"):
-        build_backbone("c3d", i3d_layout=None, pretrained=False)
-    with pytest.raises(ModelError, match=r"'small3d' has none of; set train.backbone_weights"):
-        build_backbone("small3d", i3d_layout=None, pretrained=True)
+def test_all_of_torchvisions_are_known() -> None:
+    videos = torchvision.models.list_models(module=torchvision.models.video)
+    assert set(OF_TORCHVISION) == set(videos)
+
+
+@pytest.mark.parametrize("name", OF_TORCHVISION)
+def test_what_fits_one_size_alone_says_so(name: str) -> None:
+    """A network whose clips have a learned embedding of each position."""
+    with torch.device("meta"):
+        net = fresh_backbone(name)
+    assert isinstance(net, TorchvisionVideo)
+    assert BACKBONES[name].exact_clip == hasattr(net.net, "pos_encoding")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_pretrained_weights_are_torchvisions(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"'{name}' has none of; set train.backbone_weights"):
+        fresh_backbone(name, pretrained=True)
 
 
 def test_an_unreachable_hub_says_where_the_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,40 +187,4 @@ def test_an_unreachable_hub_says_where_the_weights_are(monkeypatch: pytest.Monke
     with pytest.raises(
         ModelError, match=r"r2plus1d_18 could not be had .*Fetch https://.*r2plus1d"
     ):
-        build_backbone("r2plus1d_18", i3d_layout=None, pretrained=True)
-
-
-def test_clip_features_cut_and_normalise_as_the_backbone_wants() -> None:
-    torch.manual_seed(0)
-    net = Small3d()
-    frames = torch.randint(0, 256, (20, 3, 32, 40), dtype=torch.uint8)
-    features = clip_features(
-        net, frames, starts=[0, 4, 12], num_frames_per_clip=8, clips_per_batch=2
-    )
-    assert features.shape == (3, net.feature_dim)
-    assert net.training
-    clip = frames[4:12].transpose(0, 1).float()[None] / 127.5 - 1.0
-    with torch.no_grad():
-        torch.testing.assert_close(features[1:2], net.eval()(clip), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ModelError, match=r"clips of 8 frames at \[13\] do not lie within the 20"):
-        clip_features(net, frames, starts=[13], num_frames_per_clip=8, clips_per_batch=1)
-    with pytest.raises(ModelError, match=r"uint8 or normalised float32, got torch.float64"):
-        clip_features(net, frames.double(), starts=[0], num_frames_per_clip=8, clips_per_batch=1)
-
-
-def test_clip_features_of_a_stride_and_of_input_normalised_already() -> None:
-    torch.manual_seed(0)
-    net = Small3d().eval()
-    frames = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
-    normalised = (frames.float() / 255.0 - torch.tensor(IMAGENET.mean).view(3, 1, 1)) / (
-        torch.tensor(IMAGENET.std).view(3, 1, 1)
-    )
-    with torch.no_grad():
-        expected = net(normalised[1:17:2].transpose(0, 1)[None])
-    options = {"starts": [1], "num_frames_per_clip": 8, "stride": 2, "clips_per_batch": 1}
-    as_it_is = clip_features(net, normalised, **options)
-    torch.testing.assert_close(as_it_is, expected, rtol=1e-4, atol=1e-5)
-    by_name = clip_features(net, frames, normalization=IMAGENET, **options)
-    torch.testing.assert_close(by_name, expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ModelError, match=r"clips of 8 frames at \[6\] do not lie within the 20"):
-        clip_features(net, frames, **options | {"starts": [6]})
+        fresh_backbone("r2plus1d_18", pretrained=True)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dae_aqa.errors import ModelError
+from dae_aqa.models.backbones.i3d import I3D
 from dae_aqa.models.build import (
     build_model,
     is_model_file,
@@ -20,6 +21,7 @@ from dae_aqa.models.build import (
     save_model,
 )
 from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.options import I3dLayout
 from dae_aqa.models.targets import Targets
 
 Build = Callable[[str], ScoreModel]
@@ -64,6 +66,36 @@ def test_code_in_a_pickle_is_refused_and_not_run(
     with pytest.raises(ModelError, match=r"evil\.pt: "):
         load(path)
     assert not witness.exists()
+
+
+def thin_i3d(layout: I3dLayout) -> dict[str, torch.Tensor]:
+    """Return weights under the names of a published layout, small: a tensor repeats one number."""
+    with torch.device("meta"):
+        tensors = I3D(layout=layout).state_dict()
+    branches = {"b0": "branch_0", "b1a": "branch_1.0", "b1b": "branch_1.1"}
+    branches |= {"b2a": "branch_2.0", "b2b": "branch_2.1", "b3b": "branch_3.1", "bn": "batch3d"}
+    state = {}
+    for number, (name, tensor) in enumerate(tensors.items()):
+        if layout == "model_rgb":
+            name = ".".join(branches.get(part, part) for part in name.split("."))
+            name = name[0].lower() + name[1:]
+        state[name] = torch.tensor(number + 1).to(tensor.dtype).expand(tensor.shape)
+    return state
+
+
+@pytest.mark.parametrize("is_whole_checkpoint", [False, True])
+@pytest.mark.parametrize("layout", ["inception", "model_rgb"])
+def test_a_model_computes_in_the_layout_of_its_weights(
+    layout: I3dLayout, is_whole_checkpoint: bool, tmp_path: Path
+) -> None:
+    path, state = tmp_path / "i3d.pt", thin_i3d(layout)
+    torch.save({"i3d": state, "dae": {}} if is_whole_checkpoint else state, path)
+    built = _build_with(path)
+    assert isinstance(built.backbone, I3D)
+    assert (built.spec.i3d_layout, built.backbone.layout) == (layout, layout)
+    loaded = built.backbone.state_dict().values()
+    for number, (tensor, published) in enumerate(zip(loaded, state.values(), strict=True)):
+        assert torch.equal(tensor, published), number
 
 
 def test_a_missing_file_says_where_the_weights_are_published(tmp_path: Path) -> None:
@@ -229,6 +261,51 @@ def test_other_files_are_no_model_files(
     torch.save(i3d_states["inception"], path)
     with pytest.raises(ModelError, match=r"i3d\.pt: does not fit Small3d.* Missing: "):
         _build_with(path, backbone="small3d")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model", ["dae"], r"model: expected a text, got \['dae'\]"),
+        ("model", "dea", r"model: 'dea' is not allowed \(did you mean 'dae'\?\)"),
+        ("model", "base", "model: 'base' is not allowed"),  # a module beside the methods
+        ("model", "../dae", "model: '../dae' is not allowed"),
+        ("backbone", 7, "backbone: expected a text, got 7"),
+        ("backbone", "small4d", r"backbone: 'small4d' is not allowed \(did you mean 'small3d'\?\)"),
+        ("i3d_layout", "inception", "i3d_layout: 'inception' does not fit the backbone 'small3d'"),
+        ("i3d_layout", "caffe", "'caffe' is not allowed.*one of: inception, model_rgb"),
+        ("scoring_rule", "gym", "scoring_rule: 'gym' is not allowed; expected one of: diving"),
+        ("num_judges", 10**9, "num_judges: 1000000000 is out of range; .*>= 1 and <= 100"),
+        ("num_judges", 0, "num_judges: 0 is out of range"),
+        ("num_judges", True, "num_judges: expected a whole number, got True"),
+        ("dropout", float("nan"), "dropout: expected a finite number"),
+        ("dropout", 1.0, "dropout: 1.0 is out of range; expected a number >= 0 and <= 0.95"),
+        ("dropout", "0.5", "dropout: expected a number, got '0.5'"),
+        ("depth", 3, "depth: unknown key"),
+    ],
+)
+def test_an_edited_description_is_refused(
+    key: str, value: object, message: str, small_model: Build, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pt"
+    save_model(small_model("dae"), path, usage={})
+    content = torch.load(path, weights_only=True)
+    content["spec"][key] = value
+    torch.save(content, path)
+    with pytest.raises(
+        ModelError,
+        match=rf"model\.pt: its model description is damaged; train it again\. (?s:.*){message}",
+    ):
+        load_model(path)
+
+
+def test_an_i3d_without_its_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    spec = {"model": "dae", "backbone": "i3d", "i3d_layout": None, "dropout": 0.0}
+    spec |= {"scoring_rule": None, "num_judges": None}
+    torch.save({"format": "dae_aqa.model/1", "spec": spec, "state": {}, "usage": {}}, path)
+    with pytest.raises(ModelError, match="i3d_layout: None does not fit the backbone 'i3d'"):
+        load_model(path)
 
 
 def test_a_file_of_a_later_format_names_it(small_model: Build, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dae_aqa.models.backbones import I3D
-from dae_aqa.models.backbones.i3d import LAYOUTS, ConvUnit, Mixed, SamePool
+from dae_aqa.models.backbones.i3d import I3D, LAYOUTS, ConvUnit, Mixed, SamePool
 
 KERNELS = [
     ((1, 3, 3), (1, 2, 2)),
@@ -114,7 +113,7 @@ def test_both_poolings_equal_that_of_zero_padding(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_i3d_learns_on_cuda_under_deterministic_algorithms() -> None:
-    net = I3D().cuda()
+    net = I3D(layout="inception").cuda()
     clips = torch.randn(1, 3, 8, 64, 64, device="cuda")
     torch.use_deterministic_algorithms(True)
     try:

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from model_options import loss_options
 
 from dae_aqa import scoring
-from dae_aqa.models.heads import GaussianMlp, HeadOutput
-from dae_aqa.models.judges import JudgesHead, centred_variance, normal_points, propagate
-from dae_aqa.models.options import LossOptions
+from dae_aqa.models.heads.base import GaussianMlp, HeadOutput
+from dae_aqa.models.heads.dae_judges import (
+    JudgesHead,
+    centred_variance,
+    normal_points,
+    propagate,
+)
 from dae_aqa.models.targets import Targets
 
 CASES = {  # rule, judges' means, own sigmas, common sigma
@@ -104,11 +109,11 @@ def test_what_judges_share_is_told_from_what_each_adds(loss: str) -> None:
     head.fit_target_scale(targets)
     mu, log_variance = torch.zeros(5, requires_grad=True), torch.zeros(6, requires_grad=True)
     optimizer = torch.optim.Adam([mu, log_variance], lr=0.03)
-    options = LossOptions(name=loss, alpha=0.5, beta=0.5, beta_nll=0.5)
+    options = loss_options(loss)
     for step in range(300):
         rows = torch.arange(step % 30 * 100, step % 30 * 100 + 100)
         output = HeadOutput(mu.expand(100, 5), log_variance.expand(100, 6))
-        value = head.loss(output, targets.take(rows), options=options, warmup=False, generator=None)
+        value = head.loss(output, targets.take(rows), options=options, warmup=False)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
@@ -142,8 +147,8 @@ def test_a_single_judge_has_no_panel() -> None:
     targets = Targets(marks[:, 0], marks[:, 0], ones, marks)
     head.fit_target_scale(targets)
     output = head(ones[:, None])
-    options = LossOptions(name="nll", alpha=0.6, beta=0.4, beta_nll=0.5)
-    loss = head.loss(output, targets, options=options, warmup=False, generator=None)
+    options = loss_options("nll", alpha=0.6, beta=0.4)
+    loss = head.loss(output, targets, options=options, warmup=False)
     loss.backward()
     gradients = [parameter.grad for parameter in head.parameters()]
     assert all(bool(torch.isfinite(grad).all()) for grad in gradients if grad is not None)
@@ -199,8 +204,8 @@ def test_the_loss_in_closed_form(alpha: float, beta: float) -> None:
     """The user's weights reach the execution alone; the panel has the plain likelihood."""
     head, marks, targets = _four_raters()
     output = _output(3)
-    options = LossOptions(name="nll", alpha=alpha, beta=beta, beta_nll=0.5)
-    loss = head.loss(output, targets, options=options, warmup=False, generator=None)
+    options = loss_options("nll", alpha=alpha, beta=beta)
+    loss = head.loss(output, targets, options=options, warmup=False)
     scale, execution = marks.std().item(), marks.sum(dim=1).numpy()
     # the marks about their panel's mean, in units of the marks' scale
     own = np.array(OWN)
@@ -219,8 +224,8 @@ def test_the_loss_in_closed_form(alpha: float, beta: float) -> None:
 def test_the_warm_up_is_the_error_of_the_marks() -> None:
     head, marks, targets = _four_raters()
     output = _output(3)
-    options = LossOptions(name="nll", alpha=2.0, beta=3.0, beta_nll=0.5)
-    loss = head.loss(output, targets, options=options, warmup=True, generator=None)
+    options = loss_options("nll", alpha=2.0, beta=3.0)
+    loss = head.loss(output, targets, options=options, warmup=True)
     standardised = (marks - marks.mean()) / marks.std()
     assert loss.item() == pytest.approx((output.mu - standardised).square().mean().item())
 

@@ -5,21 +5,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from model_options import loss_options
 from scipy import integrate, stats
 from torch import Tensor
 
-from dae_aqa.errors import ModelError
+from dae_aqa.errors import ParamsError
 from dae_aqa.models import losses
+from dae_aqa.models.options import LossOptions
+from dae_aqa.options import parse_options
 
 MU = torch.tensor([0.3, -1.2, 2.0, 0.0], dtype=torch.float64)
 LOG_VARIANCE = torch.tensor([-1.5, 0.4, 1.1, -3.0], dtype=torch.float64)
 TARGET = torch.tensor([0.1, 0.5, 2.0, -0.7], dtype=torch.float64)
 NOISE = torch.tensor([0.5, -1.0, 2.0, 0.1], dtype=torch.float64)
-
-
-def _options(name: str, **values: float) -> losses.LossOptions:
-    constants = {"alpha": 0.6, "beta": 0.4, "beta_nll": 0.5, **values}
-    return losses.LossOptions(name=name, **constants)
 
 
 def test_nll_with_equal_weights_is_scipys_likelihood() -> None:
@@ -99,10 +97,9 @@ def test_crps_is_the_integral_that_defines_it() -> None:
 @pytest.mark.parametrize("name", ["mse", "nll", "crps"])
 def test_gradients_through_mean_and_sigma_by_finite_differences(name: str) -> None:
     def loss(mu: Tensor, log_variance: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(3)  # the same noise at every evaluation
-        return losses.gaussian_loss(
-            mu, log_variance, TARGET, options=_options(name), generator=generator
-        )
+        torch.manual_seed(3)  # the same noise at every evaluation
+        options = loss_options(name, alpha=0.6, beta=0.4)
+        return losses.gaussian_loss(mu, log_variance, TARGET, options=options)
 
     inputs = (MU.clone().requires_grad_(), LOG_VARIANCE.clone().requires_grad_())
     assert torch.autograd.gradcheck(loss, inputs)
@@ -117,26 +114,40 @@ def test_log_variance_is_bounded_and_can_come_back() -> None:
     limit = losses.MAX_ABS_LOG_VARIANCE
     np.testing.assert_allclose(bounded.detach(), [-limit, 0.3, limit])
     zeros = torch.zeros(3, dtype=torch.float64)
-    loss = losses.gaussian_loss(zeros, far, zeros + 1, options=_options("nll"), generator=None)
+    loss = losses.gaussian_loss(zeros, far, zeros + 1, options=loss_options("nll"))
     assert math.isfinite(loss.item())
     loss.backward()
     assert far.grad is not None
     assert far.grad[0] < 0 < far.grad[2]  # descent leads back from both ends
 
 
-def test_mse_draws_from_the_generator_alone() -> None:
-    def draw(seed: int) -> float:
-        generator = torch.Generator().manual_seed(seed)
-        return losses.gaussian_loss(
-            MU, LOG_VARIANCE, TARGET, options=_options("mse"), generator=generator
-        ).item()
+@pytest.mark.parametrize("seed", [0, 1])
+def test_mse_draws_its_noise_from_the_seed(seed: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        ours = losses.gaussian_loss(MU, LOG_VARIANCE, TARGET, options=loss_options("mse"))
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(MU.shape, dtype=MU.dtype, generator=generator)
+    sampled = MU + torch.exp(0.5 * LOG_VARIANCE) * noise
+    expected = ((sampled - TARGET) ** 2).mean() + ((MU - TARGET) ** 2).mean()
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-12)
 
-    assert draw(0) == draw(0) != draw(1)
+
+@pytest.mark.parametrize("name", ["nll", "beta_nll", "crps"])
+def test_the_other_losses_draw_nothing(name: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        losses.gaussian_loss(MU, LOG_VARIANCE, TARGET, options=loss_options(name))
+        next_draw = torch.rand(())
+    assert next_draw == torch.rand((), generator=torch.Generator().manual_seed(0))
 
 
 def test_unknown_losses_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"unknown loss 'mae'; allowed: mse, nll, beta_nll, crps"):
-        _options("mae")
+    content = dict(loss_options("mse")) | {"name": "mae"}
+    with pytest.raises(
+        ParamsError, match=r"name: 'mae' is not allowed.*one of: mse, nll, beta_nll, crps\."
+    ):
+        parse_options(LossOptions, content, source="train.loss")
 
 
 def test_options_choose_the_loss_and_its_constants() -> None:
@@ -148,8 +159,8 @@ def test_options_choose_the_loss_and_its_constants() -> None:
         "beta_nll": np.exp(v) ** 0.7 * likelihood,
     }
     for name, values in expected.items():
-        options = _options(name, alpha=2.0, beta=3.0, beta_nll=0.7)
-        ours = losses.gaussian_loss(MU, LOG_VARIANCE, TARGET, options=options, generator=None)
+        options = loss_options(name, alpha=2.0, beta=3.0, beta_nll=0.7)
+        ours = losses.gaussian_loss(MU, LOG_VARIANCE, TARGET, options=options)
         assert ours.item() == pytest.approx(values.mean(), rel=1e-12), name
 
 

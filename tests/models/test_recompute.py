@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from model_options import fresh_backbone
 from torch import Tensor
 
 from dae_aqa.errors import ModelError
 from dae_aqa.inference.device import set_determinism
-from dae_aqa.models.backbones import Backbone, build_backbone
+from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.recompute import recompute_activations
 
 
@@ -44,7 +45,7 @@ def deterministic() -> Iterator[None]:
 @pytest.mark.parametrize("name", ["small3d", "i3d", "r2plus1d_18", "swin3d_t"])
 def test_gradients_and_statistics_stay_the_same(name: str, frozen_bn: bool) -> None:
     torch.manual_seed(0)
-    plain = build_backbone(name, i3d_layout=None, pretrained=False).train(not frozen_bn)
+    plain = fresh_backbone(name).train(not frozen_bn)
     thrifty = copy.deepcopy(plain)
     recompute_activations(thrifty)
     clips = torch.randn(2, 3, 8, 32, 32)
@@ -58,7 +59,7 @@ def test_gradients_and_statistics_stay_the_same(name: str, frozen_bn: bool) -> N
 
 
 def test_statistics_do_move_in_the_first_pass() -> None:
-    net = build_backbone("small3d", i3d_layout=None, pretrained=False).train()
+    net = fresh_backbone("small3d").train()
     recompute_activations(net)
     net(torch.randn(2, 3, 8, 32, 32)).sum().backward()
     norm = next(module for module in net.modules() if isinstance(module, torch.nn.BatchNorm3d))
@@ -68,7 +69,7 @@ def test_statistics_do_move_in_the_first_pass() -> None:
 
 def test_a_copy_is_recomputed_by_itself() -> None:
     """The copy's stages must not run those of the original."""
-    net = build_backbone("small3d", i3d_layout=None, pretrained=False).train()
+    net = fresh_backbone("small3d").train()
     recompute_activations(net)
     other = copy.deepcopy(net)
     other(torch.randn(2, 3, 8, 32, 32)).sum().backward()

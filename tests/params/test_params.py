@@ -10,15 +10,12 @@ from typing import Any
 import av
 import av.codec.hwaccel
 import pytest
-import torchvision
 import yaml
 from dvc.utils.serialize import parse_yaml
 from tests.params.leaves import leaves, sections
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.files.yaml_file import read_yaml
-from dae_aqa.models.backbones import BACKBONES, TORCHVISION_MODELS
-from dae_aqa.models.options import BACKBONES as BACKBONE_FACTS
 from dae_aqa.options import flatten, parse_options
 from dae_aqa.params import Params, load_params
 from dae_aqa.video.options import HWACCELS
@@ -362,22 +359,6 @@ def test_rules_are_told_together_with_other_faults(changed):
 
 def test_a_rule_over_a_faulty_value_is_left_out(changed):
     assert "1 problem(s)" in refuse(changed({"train.clips.size_px": "big"}))
-
-
-@pytest.mark.parametrize("name", [*BACKBONES, *TORCHVISION_MODELS])
-def test_facts_of_backbones_are_theirs(name):
-    facts = BACKBONE_FACTS[name]
-    if name in TORCHVISION_MODELS:
-        known = TORCHVISION_MODELS[name]
-        assert facts == (known.min_clip, known.exact_clip, True)
-    else:
-        assert facts == (BACKBONES[name].min_clip, False, False)
-
-
-def test_all_backbones_are_known():
-    videos = set(torchvision.models.list_models(module=torchvision.models.video))
-    assert set(TORCHVISION_MODELS) == videos
-    assert set(BACKBONE_FACTS) == videos | set(BACKBONES)
 
 
 def test_decoder_devices_are_known():

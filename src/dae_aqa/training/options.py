@@ -14,6 +14,7 @@ from dae_aqa.models.options import (
     BACKBONES,
     BackboneName,
     BatchNormMode,
+    Dropout,
     Finetune,
     LossOptions,
     ModelName,
@@ -54,7 +55,7 @@ class TrainSection(Options):
     pretrained: bool
     finetune: Finetune
     bn: BatchNormMode
-    dropout: Annotated[float, Field(ge=0, le=0.95)]
+    dropout: Dropout
     optimizer: OptimizerName
     schedule: Schedule
     warmup_epochs: NonNegativeFloat
