@@ -41,8 +41,7 @@ from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.inference.device import compile_in_place, keep_freed_memory
 from dae_aqa.inference.feeds import ClipFeed
 from dae_aqa.inference.predict import autocast
-from dae_aqa.models.backbones import I3D
-from dae_aqa.models.backbones.i3d import ConvUnit, Mixed, SamePool
+from dae_aqa.models.backbones.i3d import I3D, ConvUnit, Mixed, SamePool
 from dae_aqa.models.build import build_model
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.normalization import IMAGENET
@@ -358,7 +357,7 @@ def count_flops(layout: ClipLayout) -> dict[str, float]:
     """Return FLOPs (two per multiply-add) of I3D per clip, forward and for a training step."""
     counts = {}
     with torch.device("meta"):
-        net = I3D().eval()
+        net = I3D(layout="inception").eval()
         clip = torch.empty(1, 3, layout.num_frames, layout.size_px, layout.size_px)
         with FlopCounterMode(display=False) as counter:
             features = net(clip)
@@ -469,7 +468,7 @@ def activation_bytes(layout: ClipLayout) -> dict[str, float]:
 
 def gigabytes_needed(per_clip: dict[str, float], *, num_clips: int) -> dict[str, float]:
     """Return GB for weights, gradients, Adam's two moments and the activations of a batch."""
-    fixed = 4 * 4 * sum(p.numel() for p in I3D().parameters())
+    fixed = 4 * 4 * sum(p.numel() for p in I3D(layout="inception").parameters())
     thrifty = per_clip["stage_inputs"] + per_clip["largest_stage"]
     return {
         "plain": (fixed + num_clips * per_clip["kept"]) / GIGA,

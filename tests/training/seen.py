@@ -22,8 +22,8 @@ from torch.nn.modules.module import (
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dae_aqa.inference.trained_model import TrainedModel
-from dae_aqa.models.backbones import Backbone
-from dae_aqa.models.heads import GaussianMlp
+from dae_aqa.models.backbones.base import Backbone
+from dae_aqa.models.heads.base import GaussianMlp
 from dae_aqa.params import Params
 from dae_aqa.training.loop import FitResult
 

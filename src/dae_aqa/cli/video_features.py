@@ -22,7 +22,7 @@ from dae_aqa.clips.transform import cut_into_clips, make_clips
 from dae_aqa.errors import ModelError, ParamsError, VideoError
 from dae_aqa.files.whole import written_whole
 from dae_aqa.inference.trained_model import TrainedModel
-from dae_aqa.models.backbones import Backbone
+from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.build import is_model_file, load_i3d
 from dae_aqa.models.normalization import NORMALIZATIONS, Normalization
 from dae_aqa.models.targets import check_features
