@@ -32,12 +32,17 @@ def first_few(names: Sequence[object], *, limit: int = 5) -> str:
     return f"{text} and {len(names) - limit} more" if len(names) > limit else text
 
 
+def first_lines(lines: Sequence[str], *, limit: int) -> str:
+    """Return the first `limit` lines, indented, and in a last one how many are left out."""
+    shown_lines = [f"  {line}" for line in lines[:limit]]
+    if len(lines) > limit:
+        shown_lines.append(f"  … and {len(lines) - limit} more")
+    return "\n".join(shown_lines)
+
+
 def problem_list(problems: Sequence[str], *, limit: int = _MAX_LINES) -> str:
     """Return the number of problems and the first `limit` of them, one a line.
 
     Example: '2 problem(s):', then '  lr: …' and '  seed: …' on lines of their own.
     """
-    lines = [f"{len(problems)} problem(s):", *(f"  {problem}" for problem in problems[:limit])]
-    if len(problems) > limit:
-        lines.append(f"  … and {len(problems) - limit} more")
-    return "\n".join(lines)
+    return f"{len(problems)} problem(s):\n{first_lines(problems, limit=limit)}"

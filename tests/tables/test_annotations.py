@@ -100,7 +100,7 @@ def test_equal_tables_give_equal_bytes(tmp_path):
         ("sample_id", "", "sample_id may hold letters"),
         ("sample_id", "a b", "sample_id may hold letters"),
         ("sample_id", "a\n", "sample_id may hold letters"),
-        ("sample_id", ".hidden", "sample_id may not start with '.'"),
+        ("sample_id", ".hidden", "and not start with '.'"),
         ("sample_id", "a" * 151, "sample_id has more than 150 characters"),
         ("video_id", "", "video_id is empty"),
         ("start_frame", -1, "start_frame must be a whole number >= 0"),

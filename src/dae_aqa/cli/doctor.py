@@ -21,6 +21,7 @@ from dae_aqa.files.outputs import stage_outputs
 from dae_aqa.params.check import SOURCES, check_project
 from dae_aqa.running.places import CACHE_VARIABLE
 from dae_aqa.tables.sources import NEXT_STEP, changed_sources, recorded_paths
+from dae_aqa.wording import first_few
 
 _GB = 1e9
 _LITTLE_DISK_BYTES, _NO_DISK_BYTES = 5 * _GB, 0.5 * _GB  # the shipped run takes 3 GB
@@ -119,7 +120,7 @@ def _own_files(root: Path) -> Finding:
         files = {path.resolve() for path in dataset.own_files(params.dataset_options)}
         changes += [f"{path} is new" for path in sorted(files - recorded)]
     if changes:
-        return Finding("warning", f"{_some(changes)}; {NEXT_STEP}")
+        return Finding("warning", f"{first_few(changes)}; {NEXT_STEP}")
     return Finding("ok", f"{len(recorded)} files, as download read them")
 
 
@@ -157,14 +158,13 @@ def _unfinished(root: Path) -> Finding:
         return Finding(
             "warning",
             f"{len(trainings)} unfinished training(s) in {base / 'trainings'} "
-            f"({_some(trainings)}); `dvc repro` goes on with that of the same params, "
+            f"({first_few(trainings)}); `dvc repro` goes on with that of the same params, "
             "the others can be deleted",
         )
     if leftover:
         return Finding(
             "warning",
-            f"left by a kill: {_some([str(path) for path in leftover])}; "
-            "delete them if nothing is running",
+            f"left by a kill: {first_few(leftover)}; delete them if nothing is running",
         )
     return Finding("ok", f"nothing unfinished; {text}")
 
@@ -184,8 +184,8 @@ def _processes(root: Path) -> Finding:
             continue
         (running if any("dvc" in parent for parent in parents) else orphans).append(label)
     if orphans:
-        return Finding("warning", f"no dvc waits for {_some(orphans)}; end them with `kill`")
-    return Finding("ok", f"running: {_some(running)}" if running else "no stage is running")
+        return Finding("warning", f"no dvc waits for {first_few(orphans)}; end them with `kill`")
+    return Finding("ok", f"running: {first_few(running)}" if running else "no stage is running")
 
 
 def _next_run(root: Path) -> Finding:
@@ -205,11 +205,6 @@ def _next_run(root: Path) -> Finding:
 
 def _size_of(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - 5} more" if len(items) > 5 else ""
-    return f"{', '.join(items[:5])}{more}"
 
 
 _MACHINE: dict[str, Callable[[Path], Finding]] = {

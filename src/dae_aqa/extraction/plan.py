@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,11 @@ from dae_aqa.extraction.cache import WorkCache, content_key
 from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.extraction.window import sample_window
 from dae_aqa.packs.store import SampleMeta
+from dae_aqa.tables.annotations import ID_RULE, SAFE_ID
 from dae_aqa.video.index import Int64Array, VideoIndex
 from dae_aqa.video.numbering import decoded_numbers, has_reference, reference_numbers
 from dae_aqa.video.probe import find_video
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 # To be raised when the same options give other bytes than before.
 _RECIPE_VERSION = 1
 _SAMPLES_PER_TASK = 8
@@ -133,11 +132,8 @@ def _plan_sample(
 ) -> SamplePlan:
     """Return the plan of the sample annotated as `[start, end)`."""
     num_frames = len(video.numbers)
-    if not _SAFE_ID.fullmatch(sample_id):
-        raise VideoError(
-            f"sample_id {sample_id!r} may hold letters, digits, '-', '_', '.' alone, since it "
-            "names a file; correct the annotations."
-        )
+    if not SAFE_ID.fullmatch(sample_id):
+        raise VideoError(f"sample_id {sample_id!r} {ID_RULE}; correct the annotations.")
     if video.index.is_truncated and end > num_frames:
         raise VideoError(
             f"the sample ends at frame {end}, but the file is cut off after frame {num_frames}. "

@@ -19,6 +19,7 @@ import yaml
 from dae_aqa.errors import OutputError
 from dae_aqa.files.hashing import file_md5
 from dae_aqa.files.whole import copy_file, remove
+from dae_aqa.wording import first_few
 
 _NEW = ".new"  # within a folder: what is to replace its files
 
@@ -76,10 +77,9 @@ def refuse_foreign_files(folder: Path, *, root: Path) -> None:
     """
     foreign = foreign_files(folder, root=root)
     if foreign:
-        names = ", ".join(path.relative_to(folder).as_posix() for path in foreign[:5])
-        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        names = first_few([path.relative_to(folder).as_posix() for path in foreign])
         raise OutputError(
-            f"{folder}: {names}{more} would be lost, since the pipeline writes this folder anew "
+            f"{folder}: {names} would be lost, since the pipeline writes this folder anew "
             "and DVC's cache does not hold them. Move files of your own to another folder, such as "
             f"my_videos, and name that in params.yaml; if none are yours, delete {folder}. "
             "Nothing was changed."

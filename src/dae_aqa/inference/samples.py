@@ -9,6 +9,7 @@ import pandas as pd
 from dae_aqa.errors import SplitError
 from dae_aqa.models.targets import Targets, make_targets
 from dae_aqa.tables.annotations import parse_judge_scores
+from dae_aqa.wording import first_few
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def select_samples(
     if unknown:
         raise SplitError(
             f"{len(unknown)} sample(s) of split {split!r} have no annotation: "
-            f"{', '.join(unknown[:5])}. Run `dvc repro make_splits`."
+            f"{first_few(unknown)}. Run `dvc repro make_splits`."
         )
     rows = by_id.loc[wanted].reset_index()
     sample_ids = rows["sample_id"].tolist()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dae_aqa.errors import SplitError
 from dae_aqa.splits.options import GroupBy, Source
+from dae_aqa.wording import first_few
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("sample_id", "split")
@@ -92,7 +93,9 @@ def check_splits(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
         raise SplitError(f"{source}: unknown split(s) {unknown}; expected {SPLITS}.")
     twice = table.loc[table["sample_id"].duplicated(), "sample_id"].tolist()
     if twice:
-        raise SplitError(f"{source}: sample(s) in more than one split: {', '.join(twice[:10])}.")
+        raise SplitError(
+            f"{source}: sample(s) in more than one split: {first_few(twice, limit=_MAX_SHOWN)}."
+        )
     counts = table["split"].value_counts()
     empty = [name for name in SPLITS if counts.get(name, 0) == 0]
     if empty:
@@ -134,10 +137,9 @@ def _has_own_split(annotations: pd.DataFrame) -> bool:
     """Return whether every sample has a split of its own, False where none has."""
     unassigned = annotations.loc[annotations["split"] == "", "sample_id"].tolist()
     if unassigned and len(unassigned) < len(annotations):
-        more = ", …" if len(unassigned) > _MAX_SHOWN else ""
         raise SplitError(
             f"{len(unassigned)} of {len(annotations)} samples have no split of their own "
-            f"({', '.join(unassigned[:_MAX_SHOWN])}{more}), the others have one. Fill the column "
+            f"({first_few(unassigned, limit=_MAX_SHOWN)}), the others have one. Fill the column "
             "'split' with train or test for every sample, or empty it for all."
         )
     return not unassigned and not annotations.empty

@@ -7,12 +7,14 @@ One row per sample (one scored performance). The table is a CSV file with exactl
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import AnnotationError
+from dae_aqa.wording import first_lines
 
 COLUMNS = (
     "sample_id",  # unique; at most 150 of letters, digits, '-', '_', '.', since it names a file
@@ -28,7 +30,8 @@ COLUMNS = (
 OFFICIAL_SPLITS = ("train", "test", "")
 # File systems take 255 bytes; a sample in the making is `.<id>.zip.<host>-<pid>-<…>.part`.
 MAX_ID_LENGTH = 150
-_SAFE_ID = r"[A-Za-z0-9_.-]+"
+SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+ID_RULE = "may hold letters, digits, '-', '_', '.' alone and not start with '.': it names files"
 _MAX_ROWS_SHOWN = 20
 
 
@@ -79,11 +82,9 @@ def check_annotations(annotations: pd.DataFrame, *, source: str) -> pd.DataFrame
 
     problems = _row_problems(table)
     if problems:
-        shown = "\n".join(f"  {problem}" for problem in problems[:_MAX_ROWS_SHOWN])
-        more = len(problems) - _MAX_ROWS_SHOWN
-        tail = f"\n  … and {more} more" if more > 0 else ""
         raise AnnotationError(
-            f"{source}: {len(problems)} problem(s) in the annotations table:\n{shown}{tail}\n"
+            f"{source}: {len(problems)} problem(s) in the annotations table:\n"
+            f"{first_lines(problems, limit=_MAX_ROWS_SHOWN)}\n"
             "Correct these rows and run the stage again; nothing was written."
         )
     return table.astype({"start_frame": np.int64, "end_frame": np.int64})
@@ -121,11 +122,7 @@ def _row_problems(table: pd.DataFrame) -> list[str]:
     """Return one line per fault, in row order; lines are counted as in the file, header first."""
     start, end = table["start_frame"], table["end_frame"]
     checks: list[tuple[pd.Series, str]] = [
-        (
-            ~table["sample_id"].str.fullmatch(_SAFE_ID),
-            "sample_id may hold letters, digits, '-', '_', '.' alone",
-        ),
-        (table["sample_id"].str.startswith("."), "sample_id may not start with '.'"),
+        (~table["sample_id"].str.fullmatch(SAFE_ID.pattern), f"sample_id {ID_RULE}"),
         (
             table["sample_id"].str.len() > MAX_ID_LENGTH,
             f"sample_id has more than {MAX_ID_LENGTH} characters; it names files",

@@ -22,6 +22,7 @@ import pandas as pd
 
 from dae_aqa.errors import EvaluationError
 from dae_aqa.files.whole import written_whole
+from dae_aqa.wording import first_lines
 
 COLUMNS = (
     "sample_id",  # unique, as in the annotations table
@@ -143,11 +144,9 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
         table[name] = [float(_format(number)) for number in numbers]
     problems = _row_problems(table)
     if problems:
-        shown = "\n".join(f"  {problem}" for problem in problems[:_MAX_ROWS_SHOWN])
-        more = len(problems) - _MAX_ROWS_SHOWN
-        tail = f"\n  … and {more} more" if more > 0 else ""
         raise EvaluationError(
-            f"{source}: {len(problems)} problem(s) in the predictions table:\n{shown}{tail}"
+            f"{source}: {len(problems)} problem(s) in the predictions table:\n"
+            f"{first_lines(problems, limit=_MAX_ROWS_SHOWN)}"
         )
     return table
 

@@ -7,7 +7,6 @@ reported at once, so that a table is corrected in one go.
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +22,18 @@ from dae_aqa.errors import AnnotationError, ScoringError, VideoError
 from dae_aqa.files.whole import copy_file
 from dae_aqa.tables.annotations import (
     COLUMNS,
+    ID_RULE,
     MAX_ID_LENGTH,
     OFFICIAL_SPLITS,
+    SAFE_ID,
     check_annotations,
     format_judge_scores,
 )
 from dae_aqa.tables.dataset import DatasetTables, missing_table, no_truth, notes_table
 from dae_aqa.video.options import Numbering
 from dae_aqa.video.probe import VIDEO_SUFFIXES, count_frames, seconds_to_frame
+from dae_aqa.wording import first_lines
 
-_SAFE_ID = re.compile(r"(?!\.)[A-Za-z0-9_.-]+")  # as `annotations` demands: it names files
 _MAX_ROWS_SHOWN = 100
 _MAX_MARK = 100.0
 
@@ -199,10 +200,8 @@ def _check_id(row: Row, *, num_uses: int) -> None:
         row.problems.append(
             f"sample_id has {length} characters; {MAX_ID_LENGTH} are allowed, since it names files"
         )
-    if not _SAFE_ID.fullmatch(row.cells["sample_id"]):
-        row.problems.append(
-            "sample_id may hold letters, digits, '-', '_', '.' alone and not start with '.'"
-        )
+    if not SAFE_ID.fullmatch(row.cells["sample_id"]):
+        row.problems.append(f"sample_id {ID_RULE}")
     if num_uses > 1:
         row.problems.append(f"sample_id occurs {num_uses} times")
 
@@ -310,14 +309,12 @@ def _raise_on_problems(rows: Sequence[Row], *, csv_path: Path) -> None:
     if not bad:
         return
     lines = [
-        f"  line {row.line} (sample_id {row.cells['sample_id']!r}): {'; '.join(row.problems)}"
-        for row in bad[:_MAX_ROWS_SHOWN]
+        f"line {row.line} (sample_id {row.cells['sample_id']!r}): {'; '.join(row.problems)}"
+        for row in bad
     ]
-    if len(bad) > _MAX_ROWS_SHOWN:
-        lines.append(f"  … and {len(bad) - _MAX_ROWS_SHOWN} more")
     raise AnnotationError(
         f"{csv_path}: {len(bad)} of {len(rows)} row(s) are bad:\n"
-        + "\n".join(lines)
-        + "\nCorrect them and run the stage again; nothing was written. "
+        f"{first_lines(lines, limit=_MAX_ROWS_SHOWN)}\n"
+        "Correct them and run the stage again; nothing was written. "
         "data/README.md describes the columns."
     )

@@ -20,6 +20,7 @@ from dae_aqa.datasets.safe_pickle import load_plain_pickle
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
 from dae_aqa.tables.dataset import notes_table
+from dae_aqa.wording import first_few
 
 _FIELDS = (
     "start_frame",
@@ -182,7 +183,7 @@ def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, st
     if unlisted:
         raise AnnotationError(
             f"{release_dir}: {len(unlisted)} dive(s) of {DICTIONARY} are in neither split: "
-            f"{', '.join(map(str, unlisted[:20]))}."
+            f"{first_few(unlisted, limit=20)}."
         )
     return splits
 
