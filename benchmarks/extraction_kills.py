@@ -27,7 +27,7 @@ sys.path.insert(0, str(REPO_ROOT))
 
 from tests.numbered_videos import MAKERS
 
-from dae_aqa.errors import FrameStoreError
+from dae_aqa.errors import OutputError
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples
 from dae_aqa.extraction.options import ExtractOptions
 
@@ -125,7 +125,7 @@ def fill_disk(folder: Path, disk: Path, good: dict[str, bytes]) -> dict[str, Any
     message = ""
     try:
         run(folder, frames, cache)
-    except FrameStoreError as error:
+    except OutputError as error:
         message = str(error)
     kept = finished(cache)
     filler.unlink()
@@ -136,7 +136,7 @@ def fill_disk(folder: Path, disk: Path, good: dict[str, bytes]) -> dict[str, Any
         "finished_when_full": kept,
         "reused": report.num_reused,
         "identical": identical,
-        "ok": "no space left" in message and identical and report.num_reused >= kept,
+        "ok": "no space left" in message.lower() and identical and report.num_reused >= kept,
     }
 
 

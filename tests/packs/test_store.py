@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import pkgutil
 import subprocess
 import sys
 import zipfile
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dae_aqa.errors import FrameStoreError
+from dae_aqa import packs
+from dae_aqa.errors import FrameStoreError, OutputError
 from dae_aqa.packs.store import PackedSample, SampleMeta, write_packed_sample
 
 IMAGES = [b"\xff\xd8" + bytes([i]) * (50 + i) for i in range(5)]
@@ -42,7 +45,7 @@ def test_written_sample_reads_back(tmp_path: Path) -> None:
     with PackedSample.open(path) as sample:
         sample.verify()
         assert sample.meta == meta()
-        assert (sample.meta.first_frame, sample.meta.num_frames) == (4, 5)
+        assert sample.meta.num_frames == 5
         assert sample.read([3, 0, 3]) == [IMAGES[3], IMAGES[0], IMAGES[3]]
         with pytest.raises(FrameStoreError, match="no image 5; it holds 0 to 4"):
             sample.read([5])
@@ -105,6 +108,28 @@ def test_compressed_or_foreign_zip_is_refused(tmp_path: Path) -> None:
         PackedSample.open(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "it has format version 2, expected 1"),
+        ({"colour": "red"}, "its fields are not format_version, frame_numbers"),
+        ({"frame_numbers": [4, 5]}, "its window or its image format does not fit its frames"),
+        ({"image_format": "bmp"}, "its window or its image format does not fit its frames"),
+        ({"frame_numbers": [4, 5, 6, 7]}, "it holds 5 images, expected 4"),
+        ({"image_format": "png"}, "it holds 5 images, expected 5, 000000.png on"),
+    ],
+)
+def test_a_sample_of_another_layout_is_refused(
+    change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("meta.json", json.dumps(json.loads(meta().to_json()) | change))
+        for index, image in enumerate(IMAGES):
+            archive.writestr(f"{index:06d}.jpg", image)
+    with pytest.raises(FrameStoreError, match=f"a.zip: damaged packed sample: {message}"):
+        PackedSample.open(tmp_path / "a.zip")
+
+
 def test_full_disk_leaves_the_old_file_and_no_leftovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +141,7 @@ def test_full_disk_leaves_the_old_file_and_no_leftovers(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FrameStoreError, match="no space left on the disk"):
+    with pytest.raises(OutputError, match=r"a\.zip: no space left on the disk"):
         write_packed_sample(path, meta=meta(video_id="w"), images=IMAGES)
     assert path.read_bytes() == good
     assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
@@ -141,9 +166,11 @@ def test_what_the_disk_garbled_does_not_replace_the_old_file(
     assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
 
 
-def test_store_needs_neither_pyav_nor_opencv() -> None:
+def test_training_needs_neither_pyav_nor_opencv_for_its_frames() -> None:
+    names = [module.name for module in pkgutil.iter_modules(packs.__path__)]
+    assert {"store", "digest"} <= set(names)
     code = (
-        "import sys, dae_aqa.packs.store; "
+        f"import importlib, sys; [importlib.import_module(f'dae_aqa.packs.{{n}}') for n in {names}]; "
         "print([m for m in ('av', 'cv2', 'torch') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

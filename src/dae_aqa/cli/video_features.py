@@ -20,14 +20,13 @@ from dae_aqa.clips.dataset import FrameBatch
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.transform import cut_into_clips, make_clips
 from dae_aqa.errors import ModelError, ParamsError, VideoError
-from dae_aqa.files.whole import written_whole
+from dae_aqa.files.whole import write_error, written_whole
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.build import is_model_file, load_i3d
 from dae_aqa.models.normalization import NORMALIZATIONS, Normalization
 from dae_aqa.models.targets import check_features
 from dae_aqa.options import parse_options
-from dae_aqa.packs.store import write_error
 from dae_aqa.video.decode import read_frames
 from dae_aqa.video.options import ResizeFilter
 from dae_aqa.video.probe import video_index
@@ -253,7 +252,7 @@ def write_features(features: NDArray[np.float32], path: Path) -> None:
     """Write the features to `path` (`.npy`), whole or not at all.
 
     Raises:
-        FrameStoreError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
         with written_whole(path) as part, part.open("wb") as file:

@@ -1,8 +1,8 @@
 """Finished work that outlives a run: packed samples, indexes and content hashes of videos.
 
-DVC deletes a stage's outputs before it runs the stage; what is kept here is found again by what
-determines it. Entries are only ever renamed into place, so a kill cannot leave a half-written one,
-and each is checked when it is used. The folder may be deleted at any time.
+DVC deletes a stage's outputs before it runs the stage. An entry here stays, under a name made from
+all that determines its content, and is checked before it is used. A kill leaves none half-written.
+The folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from dae_aqa.errors import FrameStoreError
 from dae_aqa.files.hashing import file_sha256
-from dae_aqa.files.whole import remove_leftovers, written_whole
-from dae_aqa.packs.store import PackedSample, write_error
+from dae_aqa.files.whole import remove_leftovers, write_error, written_whole
+from dae_aqa.packs.store import PackedSample
 from dae_aqa.video.index import INDEX_VERSION, VideoIndex, build_index, load_index, save_index
 
 _logger = logging.getLogger(__name__)

@@ -23,8 +23,7 @@ from dae_aqa.extraction.cache import WorkCache
 from dae_aqa.extraction.encode import write_samples
 from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.extraction.plan import Exclusion, SamplePlan, Task, VideoPlan, plan_video
-from dae_aqa.files.whole import copy_file, remove_leftovers
-from dae_aqa.packs.store import write_error
+from dae_aqa.files.whole import copy_file, remove_leftovers, write_error
 from dae_aqa.running.progress import Progress
 from dae_aqa.wording import first_few, problem_list
 
@@ -79,8 +78,7 @@ def extract_samples(
     Raises:
         VideoError: after everything else is finished: videos are missing or damaged and
             `options.damaged` is `error`.
-        FrameStoreError: the disk is full, or the work cache cannot be written.
-        OutputError: the output cannot be written.
+        OutputError: the disk is full, or the output or the work cache cannot be written.
     """
     cache = WorkCache(cache_dir)
     _prepare(frames_dir, set(annotations["sample_id"]))

@@ -7,6 +7,7 @@ work. So everything is written aside, under a name that belongs to one process, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -77,6 +78,16 @@ def copy_file(*, source: Path, target: Path) -> None:
             f"{source}: cannot be copied to {target} ({error.strerror}). "
             "Check free space and access rights, and run the stage again."
         ) from error
+
+
+def write_error(path: Path, error: OSError) -> OutputError:
+    """Return the error to raise where `path` cannot be written; a full disk gets its own advice."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"{path}: no space left on the disk. Nothing good was lost: free some space and run "
+            "the stage again, it goes on where it stopped."
+        )
+    return OutputError(f"{path}: cannot write ({error.strerror or error}).")
 
 
 def remove(path: Path) -> None:

@@ -1,13 +1,12 @@
 """The frame store: one packed file per sample, a stored (uncompressed) zip of numbered images.
 
 `unzip -l sample.zip` lists it and every image viewer opens what it holds. Equal content gives equal
-bytes: entry order, times and attributes are fixed. A file appears whole or not at all: it is
-written aside, read back, checked against its checksums and only then renamed.
+bytes: entry order, times and attributes are fixed. A file appears whole or not at all, after it has
+been read back and compared with its checksums.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import struct
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.files.whole import written_whole
+from dae_aqa.files.whole import write_error, written_whole
 
 FORMAT_VERSION = 1
 META_NAME = "meta.json"
@@ -37,9 +36,9 @@ _REMAKE = "Delete it and run the extraction again; finished samples are kept."
 class SampleMeta:
     """What a packed sample says of itself (`meta.json` in the file).
 
-    `frame_numbers[i]` is the number, in the dataset's numbering, of the frame that image `i` shows.
-    The nominal window is `window_length` images from `window_offset` on; what lies around it is the
-    margin that a temporal shift in training may use.
+    Image `i` shows frame `frame_numbers[i]`, in the dataset's numbering. The nominal window is the
+    `window_length` images from `window_offset` on. The images around it are the margin, which a
+    temporal shift in training may use.
     """
 
     sample_id: str
@@ -61,11 +60,6 @@ class SampleMeta:
     def num_frames(self) -> int:
         """Number of images in the file, margins included."""
         return len(self.frame_numbers)
-
-    @property
-    def first_frame(self) -> int:
-        """Number of the frame that the first image shows."""
-        return self.frame_numbers[0]
 
     def to_json(self) -> bytes:
         """Return the bytes of `meta.json`, equal for equal content."""
@@ -198,19 +192,22 @@ class PackedSample:
         expected = [f"{index:06d}{suffix}" for index in range(self.meta.num_frames)]
         names = [name for _, name, _, _ in self._entries]
         if names != expected:
-            raise ValueError(f"it holds {len(names)} images, expected {len(expected)}, 000000 on")
+            raise ValueError(
+                f"it holds {len(names)} images, expected {len(expected)}, {expected[0]} on"
+            )
 
 
 def write_packed_sample(path: Path, *, meta: SampleMeta, images: Sequence[bytes]) -> None:
-    """Write one packed sample: aside, checked, then renamed to `path`, which it replaces if there.
+    """Write one packed sample and check it before it appears at `path`.
 
     Args:
-        path: where the sample shall appear.
+        path: the file; one that stands there is replaced.
         meta: what the file says of itself.
         images: one encoded image per entry of `meta.frame_numbers`.
 
     Raises:
-        FrameStoreError: the number of images is wrong, or the disk is full or cannot be written.
+        FrameStoreError: the number of images is wrong, or the disk has garbled the file.
+        OutputError: the disk is full or cannot be written.
     """
     if len(images) != meta.num_frames:
         raise FrameStoreError(
@@ -234,18 +231,8 @@ def _verify(path: Path) -> None:
         written.verify()
 
 
-def write_error(path: Path, error: OSError) -> FrameStoreError:
-    """Return the error for a `path` that cannot be written; a full disk gets its own advice."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FrameStoreError(
-            f"{path}: no space left on the disk. Nothing good was lost: free some space and run "
-            "the stage again, it goes on where it stopped."
-        )
-    return FrameStoreError(f"{path}: cannot write ({error.strerror or error}).")
-
-
 def _entry(name: str) -> zipfile.ZipInfo:
-    """Return a zip entry without anything that depends on time or machine."""
+    """Return a zip entry that depends on neither time nor machine."""
     entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
     entry.create_system = 3  # Unix
     entry.external_attr = 0o644 << 16
@@ -253,7 +240,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _read_directory(path: Path) -> list[_Entry]:
-    """Return (header offset, name, size, CRC-32) of each entry; the first one is the meta entry."""
+    """Return all entries; the first one is `meta.json`."""
     entries = []
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
