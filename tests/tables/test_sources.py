@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.edit_params import edit_params
 
-from dae_aqa.cli.main import refresh as refresh_module
+from dae_aqa.cli import refresh as refresh_module
 from dae_aqa.cli.refresh import refresh
 from dae_aqa.datasets import DATASETS
 from dae_aqa.params import load_params
@@ -113,8 +113,8 @@ def test_results_from_elsewhere_are_not_doubted(root):
 def test_large_files_are_read_where_they_are_newer(root, monkeypatch):
     monkeypatch.setattr(sources, "_ALWAYS_READ_BYTES", 300)  # the videos have 500 bytes
     read: list[str] = []
-    real = sources._sha256
-    monkeypatch.setattr(sources, "_sha256", lambda path: read.append(path.name) or real(path))
+    real = sources.file_sha256
+    monkeypatch.setattr(sources, "file_sha256", lambda path: read.append(path.name) or real(path))
     later = time.time() + 100
     os.utime(TABLE, (later, later))
     assert changed_sources(TABLE, root=root, read_all=False) == []
