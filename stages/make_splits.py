@@ -14,7 +14,6 @@ def main() -> None:
     # imported here: Ctrl-C meanwhile is then no traceback
     import pandas as pd
 
-    from dae_aqa.datasets import DATASETS
     from dae_aqa.params import load_params
     from dae_aqa.splits.make import make_splits
     from dae_aqa.tables.annotations import read_annotations
@@ -26,7 +25,7 @@ def main() -> None:
     splits = make_splits(
         annotations[~annotations["sample_id"].isin(excluded["sample_id"])],
         source=section.source,
-        is_users_own=DATASETS[params.dataset].is_users_own,
+        is_users_own=params.is_split_users_own,
         test_fraction=section.test_fraction,
         val_fraction=section.val_fraction,
         group_by=section.group_by,

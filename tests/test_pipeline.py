@@ -38,6 +38,12 @@ def covers(dep: str, file: str) -> bool:
     return file == dep or file.startswith(f"{dep}/")
 
 
+def says_nothing(path: Path) -> bool:
+    """Whether a module is a docstring alone, as the `__init__` of most rooms."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return len(body) == 1 and ast.get_docstring(ast.Module(body, [])) is not None
+
+
 def imported_files(script: Path, *, idle: tuple[str, ...] = ()) -> set[str]:
     """Files of the package that a stage's script imports, not by way of `idle` ones, from src."""
     known = modules()
@@ -51,7 +57,7 @@ def imported_files(script: Path, *, idle: tuple[str, ...] = ()) -> set[str]:
                 if path is None or path in seen:
                     continue
                 file = path.relative_to(PACKAGE).as_posix()
-                if not any(covers(room, file) for room in idle):
+                if not any(covers(room, file) for room in idle) and not says_nothing(path):
                     seen.add(path)
                     queue.append(path)
     return {path.relative_to(PACKAGE).as_posix() for path in seen}
@@ -126,6 +132,7 @@ def params_read(script: Path) -> set[str]:
     sections = {
         "training": {*TrainingOptions.model_fields},
         "dataset_options": {"datasets.${dataset}"},
+        "is_split_users_own": {"dataset"},
         "used": set(),  # for the record alone
     }
     read: set[str] = set()

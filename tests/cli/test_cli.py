@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.edit_params import edit_params
 
 from dae_aqa.cli import main as cli
 from dae_aqa.cli.recipes import recipe_names
@@ -35,6 +36,33 @@ def test_params_with_a_fault(project, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("dae-aqa: params.yaml: 1 problem(s):\n  model: 'dae_tm' is not")
+
+
+def test_params_tells_every_fault_of_every_section(capsys):
+    edit_params(
+        {
+            "datasets.simdive.fps": 3,
+            "datasets.simdive.height": 257,
+            "datasets.mtl_aqa.annotations_source": "ftp://example.org/a.zip",
+            "extract_frames.width": 8,
+            "make_splits.val_fraction": 0,
+            "train.clips.starts": [],
+            "lr": 0,
+        }
+    )
+    assert cli.main(["params"]) == 1
+    said = capsys.readouterr().err
+    assert "params.yaml: 7 problem(s):\n" in said
+    for line in (
+        "lr: 0 is out of range; expected a number > 0.",
+        "extract_frames.width: 8 is out of range; expected a number >= 16 and <= 8192.",
+        "make_splits.val_fraction: 0 is out of range; expected a number > 0 and <= 0.9.",
+        "datasets.simdive.fps: 3 is out of range; expected a number >= 5 and <= 120.",
+        "datasets.simdive.height: 257; expected an even number.",
+        "datasets.mtl_aqa.annotations_source: 'ftp://example.org/a.zip'; expected a folder, a",
+        "train.clips.starts: needs at least one clip start.",
+    ):
+        assert f"\n  {line}" in said
 
 
 def test_no_params_file(project, capsys):

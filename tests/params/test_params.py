@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
+import operator
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -12,6 +16,7 @@ import av.codec.hwaccel
 import pytest
 import yaml
 from dvc.utils.serialize import parse_yaml
+from pydantic.fields import FieldInfo
 from tests.params.leaves import leaves, sections
 
 from dae_aqa.errors import ParamsError
@@ -177,11 +182,14 @@ def test_missing_section(changed):
         ("model", ["dae"], "model: expected a text, got ['dae'] (list)."),
         ("train.experiment", "", "train.experiment: expected a text that is not blank"),
         ("datasets.csv.videos_dir", " ", "videos_dir: expected a text that is not blank"),
+        ("backbone", "i3dd", "backbone: 'i3dd' is not allowed (did you mean 'i3d'?); expected one"),
+        ("extract_frames.hwaccel", "cudda", "hwaccel: 'cudda' is not allowed (did you mean 'cuda'"),
+        ("train.experiment", "x" * 251, "train.experiment: 251 characters; expected at most 250."),
         ("datasets.csv.videos_dir", "a\0b", "has no control characters, got 'a\\x00b' (str)"),
         ("lr", 10**400, "lr: expected a finite number, got 1000"),
     ],
 )
-def test_wrong_type(changed, key, value, told):
+def test_wrong_value(changed, key, value, told):
     assert told in refuse(changed({key: value}))
 
 
@@ -259,70 +267,110 @@ def test_all_faults_are_named_at_once(changed):
         assert f"\n  {key}: " in message
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
-        ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),
-        ({"train.clips.starts": [9]}, "the last clip ends at frame 103, but a sample has only 103"),
-        ({"train.clips.num_frames": 51}, "the last clip ends at frame 104"),
-        ({"train.clips.crop_px": 257}, "needs a square of 257 px, but frames have 455x256"),
-        ({"train.clips.jitter_px": 1}, "needs a square of 264 px"),
-        (
-            {"train.compile": True, "train.activation_checkpointing": True},
-            "train.compile: cannot go together with train.activation_checkpointing",
-        ),
-        (
-            {"backbone": "i3dd"},
-            "backbone: 'i3dd' is not allowed (did you mean 'i3d'?); expected one",
-        ),
-        ({"train.clips.size_px": 31}, "train.clips.size_px: 31, but small3d takes at least 32."),
-        ({"train.clips.num_frames": 7}, "clips.num_frames: 7, but small3d takes at least 8."),
-        (
-            {"backbone": "s3d", "train.clips.size_px": 223},
-            "train.clips.size_px: 223, but s3d takes at least 224.",
-        ),
-        (
-            {"backbone": "mvit_v2_s", "train.clips.size_px": 256},
-            "train.clips.size_px: 256, but mvit_v2_s takes exactly 224.",
-        ),
-        (
-            {"backbone": "mvit_v2_s", "train.clips.size_px": 224},
-            "train.clips.num_frames: 48, but mvit_v2_s takes exactly 16.",
-        ),
-        ({"train.pretrained": True}, "train.pretrained: true fetches torchvision's weights"),
-        ({"evaluate.checkpoint": "x.pth"}, "evaluate.checkpoint: a released checkpoint holds the"),
-        (
-            {"dataset": "csv", "model": "dae_judges"},
-            "model: 'dae_judges' combines judges by the sport's rule, but datasets.csv.scoring_rule"
-            " is null",
-        ),
-        (
-            {"train.experiment": "x" * 251},
-            "train.experiment: 251 characters; expected at most",
-        ),
-        (
-            {"make_splits.source": "random", "make_splits.test_fraction": 1},
-            "make_splits.test_fraction: 1 leaves no sample to test or none to train",
-        ),
-        (
-            {"extract_frames.hwaccel": "cudda"},
-            "hwaccel: 'cudda' is not allowed (did you mean 'cuda",
-        ),
-        ({"datasets.simdive.dives_per_video": 900}, "dives_per_video: 900; expected at most"),
-        ({"datasets.simdive.width": 457}, "datasets.simdive.width: 457; expected an even number"),
-        ({"datasets.simdive.width": 254}, "datasets.simdive.width: 254; expected an even number"),
-        ({"datasets.simdive.height": 255}, "datasets.simdive.height: 255; expected an even"),
-        ({"datasets.simdive.max_gap_seconds": 0.4}, "max_gap_seconds: 0.4; expected at least"),
-        ({"datasets.csv.min_score": 110}, "datasets.csv.min_score: 110 is not below datasets.csv."),
-        (
-            {"datasets.mtl_aqa.annotations_source": "ftp://example.org/a.zip"},
-            "annotations_source: 'ftp://example.org/a.zip'; expected a folder, a zip file or an",
-        ),
-    ],
-)
+DO_NOT_FIT = [
+    ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
+    ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),
+    ({"train.clips.starts": [9]}, "the last clip ends at frame 103, but a sample has only 103"),
+    ({"train.clips.num_frames": 51}, "the last clip ends at frame 104"),
+    ({"train.clips.crop_px": 257}, "needs a square of 257 px, but frames have 455x256"),
+    ({"train.clips.jitter_px": 1}, "needs a square of 264 px"),
+    (
+        {"train.compile": True, "train.activation_checkpointing": True},
+        "train.compile: cannot go together with train.activation_checkpointing",
+    ),
+    ({"train.clips.size_px": 31}, "train.clips.size_px: 31, but small3d takes at least 32."),
+    ({"train.clips.num_frames": 7}, "clips.num_frames: 7, but small3d takes at least 8."),
+    (
+        {"backbone": "s3d", "train.clips.size_px": 223},
+        "train.clips.size_px: 223, but s3d takes at least 224.",
+    ),
+    (
+        {"backbone": "mvit_v2_s", "train.clips.size_px": 256},
+        "train.clips.size_px: 256, but mvit_v2_s takes exactly 224.",
+    ),
+    (
+        {"backbone": "mvit_v2_s", "train.clips.size_px": 224},
+        "train.clips.num_frames: 48, but mvit_v2_s takes exactly 16.",
+    ),
+    ({"train.pretrained": True}, "train.pretrained: true fetches torchvision's weights"),
+    ({"evaluate.checkpoint": "x.pth"}, "evaluate.checkpoint: a released checkpoint holds the"),
+    (
+        {"dataset": "csv", "model": "dae_judges"},
+        "model: 'dae_judges' combines judges by the sport's rule, but datasets.csv.scoring_rule"
+        " is null",
+    ),
+    (
+        {"make_splits.source": "random", "make_splits.test_fraction": 1},
+        "make_splits.test_fraction: 1 leaves no sample to test or none to train",
+    ),
+    ({"datasets.simdive.dives_per_video": 900}, "dives_per_video: 900; expected at most"),
+    ({"datasets.simdive.width": 457}, "datasets.simdive.width: 457; expected an even number"),
+    ({"datasets.simdive.width": 254}, "datasets.simdive.width: 254; expected an even number"),
+    ({"datasets.simdive.height": 255}, "datasets.simdive.height: 255; expected an even"),
+    ({"datasets.simdive.max_gap_seconds": 0.4}, "max_gap_seconds: 0.4; expected at least"),
+    ({"datasets.csv.min_score": 110}, "datasets.csv.min_score: 110 is not below datasets.csv."),
+    (
+        {"datasets.mtl_aqa.annotations_source": "ftp://example.org/a.zip"},
+        "annotations_source: 'ftp://example.org/a.zip'; expected a folder, a zip file or an",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "told"), DO_NOT_FIT)
 def test_values_that_do_not_fit_together(changed, changes, told):
     assert told in refuse(changed(changes))
+
+
+def test_every_rule_has_a_case_above(changed):
+    """A rule that nobody has seen broken may say nothing, or the wrong thing."""
+
+    def as_section(content: Mapping[str, Any]) -> SimpleNamespace:
+        return SimpleNamespace(
+            **{
+                key: as_section(value) if isinstance(value, Mapping) else value
+                for key, value in content.items()
+            }
+        )
+
+    rules = {(prefix, rule) for prefix, cls in sections(Params) for rule in cls.RULES}
+    assert len(rules) > 15
+    broken = set()
+    for changes, _ in DO_NOT_FIT:
+        file = as_section(changed(changes))
+        for prefix, rule in rules:
+            section = operator.attrgetter(prefix.rstrip("."))(file) if prefix else file
+            if list(rule(section)):
+                broken.add((prefix, rule))
+    assert {f"{prefix}{rule.__name__}" for prefix, rule in rules - broken} == set()
+
+
+def just_outside(field: FieldInfo) -> list[object]:
+    """Return what a value of this field may just not be, by the text of its annotation."""
+    text = f"{field.annotation} {field.metadata}"
+    if "int" in text.split("=")[0]:
+        steps = {"ge": lambda limit: limit - 1, "le": lambda limit: limit + 1}
+        number = int
+    elif "float" in text:
+        steps = {
+            "gt": lambda limit: limit,
+            "ge": lambda limit: math.nextafter(limit, -math.inf),
+            "le": lambda limit: math.nextafter(limit, math.inf),
+        }
+        number = float
+    else:
+        return ["x"] if "bool" in text else ["\a", " ", 3]
+    limits = re.findall(r"\b([gl][et])=([\d.]+)", text)
+    values = [steps[sign](number(limit)) for sign, limit in limits] or [math.inf, math.nan]
+    return [[value] for value in values] if "tuple" in text else values
+
+
+@pytest.mark.parametrize("key", leaves(Params))
+def test_every_value_is_checked_by_the_whole_file(changed, key):
+    """Each section's class declares its ranges; none of them may be forgotten on the way."""
+    for value in just_outside(leaves(Params)[key]):
+        message = refuse(changed({key: value}))
+        assert f"\n  {key}: " in message or f"\n  {key}[0]: " in message
+        assert "expected" in message.split(key)[1]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ class Params(TrainingOptions):
         return section
 
     @property
+    def is_split_users_own(self) -> bool:
+        """Whether the dataset's column `split` is the user's choice; `dataset` alone decides it."""
+        return DATASETS[self.dataset].is_users_own
+
+    @property
     def used(self) -> dict[str, Any]:
         """All values that this run is told, nested, without the sections of other datasets."""
         values = {"dataset": self.dataset} | self.model_dump()
