@@ -268,6 +268,10 @@ def test_all_faults_are_named_at_once(changed):
 
 
 DO_NOT_FIT = [
+    (
+        {"train.clips.starts": [0] * 21, "train.clips.num_frames": 100_000},
+        "train.clips.starts: 21 clips of 100000 frames are too many.",
+    ),
     ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
     ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),
     ({"train.clips.starts": [9]}, "the last clip ends at frame 103, but a sample has only 103"),
