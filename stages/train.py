@@ -28,7 +28,7 @@ def main() -> None:
     checkpoint = params.evaluate.checkpoint
     if checkpoint is not None:
         import_and_track(
-            Path(checkpoint),
+            checkpoint,
             options=params.training,
             params=flatten(params.used),
             model_path=MODEL,

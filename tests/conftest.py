@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     import torch
+
+    from dae_aqa.params import Params
+    from dae_aqa.training.options import TrainingOptions
+    from tests.tiny_training import MakeOptions, MakeParams, TinyData
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = (
@@ -95,3 +99,43 @@ def i3d_states(
         }
         for layout in ("inception", "model_rgb")
     }
+
+
+@pytest.fixture(scope="session")
+def small_params(repo_root: Path) -> MakeParams:
+    """Make the parameters of a tiny training, with further changes by dotted key."""
+    from tests.tiny_training import make_small_params
+
+    def make(changes: dict[str, Any] | None = None) -> Params:
+        return make_small_params(repo_root / "params.yaml", changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_options(small_params: MakeParams) -> MakeOptions:
+    """Make the options of a tiny training, with further changes by dotted key."""
+
+    def make(changes: dict[str, Any] | None = None) -> TrainingOptions:
+        return small_params(changes).training
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
+    from tests.tiny_training import make_tiny_data
+
+    return make_tiny_data(tmp_path_factory.mktemp("frames"))
+
+
+@pytest.fixture
+def own_torch_settings() -> Iterator[None]:
+    """A training sets torch's threads and determinism; other tests shall not feel it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)

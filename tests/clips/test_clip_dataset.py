@@ -12,6 +12,7 @@ import pytest
 import torch
 from tests.packed_samples import HEIGHT, MARGIN, WIDTH, draw_frames, write_pack
 
+from dae_aqa.clips.augmentation import Augmenter
 from dae_aqa.clips.dataset import SampleDataset, collate, scale_frames
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.transform import make_clips
@@ -24,6 +25,7 @@ SAMPLE_IDS = ["a", "b", "c", "d"]
 LAYOUT = ClipLayout(
     starts=(1, 5), num_frames=3, stride=2, crop_px=24, size_px=24, jitter_px=2
 )  # frames 1 to 9 of 12
+AUGMENTER = Augmenter(num_shifts=2 * MARGIN, flip=True, color_jitter=0.2, seed=0)
 Make = Callable[..., SampleDataset]
 
 
@@ -47,11 +49,7 @@ def make_dataset(frames_dir: Path) -> Make:
             "sample_ids": SAMPLE_IDS,
             "frames_dir": frames_dir,
             "layout": LAYOUT,
-            "augment": True,
-            "num_shifts": 2 * MARGIN,
-            "flip": True,
-            "color_jitter": 0.2,
-            "seed": 0,
+            "augmenter": AUGMENTER,
             "cache": False,
         }
         return SampleDataset(**(options | changes))
@@ -106,7 +104,7 @@ def test_clips_equal_the_oracle(make_dataset, frames, cache, num_shifts):
 
     An odd number of shifts reaches one frame further after the window than before it.
     """
-    dataset = make_dataset(cache=cache, num_shifts=num_shifts)
+    dataset = make_dataset(cache=cache, augmenter=replace(AUGMENTER, num_shifts=num_shifts))
     flips, shifts = set(), set()
     for epoch in range(3):
         batch = collate([dataset[(epoch, index)] for index in range(4)])
@@ -124,18 +122,18 @@ def test_clips_equal_the_oracle(make_dataset, frames, cache, num_shifts):
     assert num_shifts not in (1, 5) or max(shifts) == num_shifts - num_shifts // 2
 
 
-@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("augmenter", [None, AUGMENTER], ids=["plain", "augmented"])
 @pytest.mark.parametrize(
     "layout",
     [
         LAYOUT,
-        replace(LAYOUT, crop_px=32, size_px=16, jitter_px=1),
-        replace(LAYOUT, starts=(6, 0), num_frames=2, stride=3, jitter_px=0),
+        LAYOUT.replaced(crop_px=32, size_px=16, jitter_px=1),
+        LAYOUT.replaced(starts=(6, 0), num_frames=2, stride=3, jitter_px=0),
     ],
 )
-def test_cache_changes_nothing(make_dataset, layout, augment):
+def test_cache_changes_nothing(make_dataset, layout, augmenter):
     plain, cached = (
-        make_dataset(layout=layout, augment=augment, cache=cache) for cache in (False, True)
+        make_dataset(layout=layout, augmenter=augmenter, cache=cache) for cache in (False, True)
     )
     for epoch in range(4):
         for index in range(4):
@@ -146,14 +144,14 @@ def test_cache_changes_nothing(make_dataset, layout, augment):
 
 
 def test_cached_frames_are_not_handed_out_to_be_changed(make_dataset):
-    dataset = make_dataset(cache=True, augment=False)
+    dataset = make_dataset(cache=True, augmenter=None)
     before = dataset[(0, 0)].frames.clone()
     dataset[(0, 0)].frames.zero_()
     assert torch.equal(dataset[(0, 0)].frames, before)
 
 
 def test_without_augmentation_every_epoch_is_the_same(make_dataset):
-    dataset = make_dataset(augment=False)
+    dataset = make_dataset(augmenter=None)
     assert torch.equal(dataset[(0, 1)].frames, dataset[(7, 1)].frames)
     assert dataset[(7, 1)].augmentation.flip is False
     assert len(dataset) == 4
@@ -162,7 +160,7 @@ def test_without_augmentation_every_epoch_is_the_same(make_dataset):
 @pytest.mark.parametrize(("side", "size"), [(40, 20), (36, 16), (32, 32), (24, 30)])
 def test_scaling_equals_weighted_sums(side, size):
     images = draw_frames("scale", num_frames=2)
-    layout = replace(LAYOUT, crop_px=side, size_px=size, jitter_px=0)
+    layout = LAYOUT.replaced(crop_px=side, size_px=size, jitter_px=0)
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     scaled = scale_frames(tensor, layout)
     assert scaled.dtype == torch.uint8
@@ -176,7 +174,7 @@ def test_scaling_equals_weighted_sums(side, size):
 
 def test_frames_smaller_than_the_crop_are_used_whole():
     tensor = torch.from_numpy(draw_frames("small", num_frames=1)).permute(0, 3, 1, 2)
-    scaled = scale_frames(tensor, replace(LAYOUT, crop_px=256, size_px=HEIGHT, jitter_px=0))
+    scaled = scale_frames(tensor, LAYOUT.replaced(crop_px=256, size_px=HEIGHT, jitter_px=0))
     left = (WIDTH - HEIGHT) // 2
     assert torch.equal(scaled, tensor[..., left : left + HEIGHT])
 
@@ -219,7 +217,7 @@ def test_loading_draws_nothing_from_the_global_generator(make_dataset):
 
 def test_window_too_short_for_the_layout(make_dataset):
     with pytest.raises(FrameStoreError, match=r"a: .* window of 12 frames, .* reach to frame 14"):
-        make_dataset(layout=replace(LAYOUT, starts=(9,)))[(0, 0)]
+        make_dataset(layout=LAYOUT.replaced(starts=(9,)))[(0, 0)]
 
 
 @pytest.mark.parametrize("cache", [False, True])
@@ -229,7 +227,7 @@ def test_missing_sample(make_dataset, cache):
 
 
 def test_normalised_values_lie_where_they_should(make_dataset):
-    clips = feed_batches(make_dataset(augment=False), num_workers=0)[0][1]
+    clips = feed_batches(make_dataset(augmenter=None), num_workers=0)[0][1]
     darkest = min(-m / s for m, s in zip(IMAGENET.mean, IMAGENET.std, strict=True))
     brightest = max((1 - m) / s for m, s in zip(IMAGENET.mean, IMAGENET.std, strict=True))
     assert math.isclose(float(clips.min()), darkest, abs_tol=0.05)

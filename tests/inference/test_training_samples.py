@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-from tests.tiny_training import MakeParams, TinyData
+from tests.tiny_training import MakeOptions, TinyData
 
 from dae_aqa.errors import DaeAqaError, ModelError, SplitError
 from dae_aqa.inference import features as features_module
@@ -56,7 +56,7 @@ def test_samples_that_are_not_there_are_named():
 
 
 def test_features_that_are_not_finite_name_their_sample_and_are_not_kept(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path, monkeypatch
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path, monkeypatch
 ):
     compute = features_module._compute
 
@@ -67,7 +67,7 @@ def test_features_that_are_not_finite_name_their_sample_and_are_not_kept(
 
     monkeypatch.setattr(features_module, "_compute", damaged)
     with pytest.raises(ModelError, match=r"sample 't2': its features hold NaN"):
-        tiny_data.train(small_params({"train.finetune": "head"}), tmp_path)
+        tiny_data.train(small_options({"train.finetune": "head"}), tmp_path)
     assert list((tmp_path / "features").iterdir()) == []
 
 

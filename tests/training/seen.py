@@ -24,8 +24,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.heads.base import GaussianMlp
-from dae_aqa.params import Params
 from dae_aqa.training.loop import FitResult
+from dae_aqa.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ class Seen:
         return self.trained.model.head
 
 
-def watch(params: Params, data: TinyData, folder: Path) -> Seen:
+def watch(options: TrainingOptions, data: TinyData, folder: Path) -> Seen:
     """Train, and return what was seen."""
     with watching() as seen:
-        seen.trained, seen.result = data.train(params, folder)
+        seen.trained, seen.result = data.train(options, folder)
     return seen
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from tests.packed_samples import draw_frames, write_pack
-from tests.tiny_training import NUM_FRAMES, MakeParams, TinyData
+from tests.tiny_training import NUM_FRAMES, MakeOptions, TinyData
 from tests.training.seen import Seen, names_in, watch
 from torch import nn
 
@@ -27,16 +27,16 @@ def orders(seen: Seen) -> list[list[str]]:
 
 
 def test_every_epoch_takes_each_sample_once_in_an_order_of_its_own(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path: Path
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
 ):
     changes = {"num_epochs": 6, "train.clips.color_jitter": 0.0}
-    found = orders(watch(small_params(changes), tiny_data, tmp_path))
+    found = orders(watch(small_options(changes), tiny_data, tmp_path))
     assert [sorted(order) for order in found] == [["t0", "t1", "t2", "t3"]] * 6
     assert len({tuple(order) for order in found}) >= 4
 
 
 def test_dropout_draws_anew_in_every_epoch(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     dropout, masks = nn.functional.dropout, []
 
@@ -48,7 +48,7 @@ def test_dropout_draws_anew_in_every_epoch(
 
     monkeypatch.setattr(nn.functional, "dropout", noting)
     changes = {"train_batch_size": 4, "train.dropout": 0.5}
-    tiny_data.train(small_params(HEAD | changes), tmp_path)
+    tiny_data.train(small_options(HEAD | changes), tmp_path)
     assert [mask.shape for mask in masks] == [(4, 256)] * 4  # features and hidden layer, twice
     for one, other in combinations(masks, 2):
         assert not torch.equal(one, other)
@@ -75,15 +75,15 @@ def with_test_samples(data: TinyData, folder: Path, *, seed: int, num_samples: i
 
 @pytest.mark.parametrize("changes", [{"num_epochs": 2}, HEAD])
 def test_test_samples_have_no_influence(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path: Path, changes: dict[str, Any]
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path, changes: dict[str, Any]
 ):
     """Other scores, difficulties and frames of them, or none at all: the same bits are learned."""
-    results = [tiny_data.train(small_params(changes), tmp_path / "none")]
+    results = [tiny_data.train(small_options(changes), tmp_path / "none")]
     for seed, num_samples in ((1, 2), (2, 5)):
         data = with_test_samples(
             tiny_data, tmp_path / f"frames{seed}", seed=seed, num_samples=num_samples
         )
-        results.append(data.train(small_params(changes), tmp_path / f"work{seed}"))
+        results.append(data.train(small_options(changes), tmp_path / f"work{seed}"))
     for trained, result in results[1:]:
         pd.testing.assert_frame_equal(result.history, results[0][1].history, check_exact=True)
         for key, value in results[0][0].model.state_dict().items():
@@ -110,15 +110,15 @@ def brighter(data: TinyData, folder: Path) -> TinyData:
     ids=str,
 )
 def test_kept_features_are_taken_only_for_what_they_were_computed_from(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path: Path, changes: dict[str, Any]
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path, changes: dict[str, Any]
 ):
     """With features of another training at hand, a training ends as it would without."""
-    tiny_data.train(small_params(HEAD), tmp_path / "both")
+    tiny_data.train(small_options(HEAD), tmp_path / "both")
     data = tiny_data
     if "frames" in changes:
         data, changes = brighter(tiny_data, tmp_path / "frames"), {}
-    params = small_params(HEAD | changes)
+    options = small_options(HEAD | changes)
     shutil.rmtree(tmp_path / "both/work")
-    _, beside = data.train(params, tmp_path / "both")
-    _, alone = data.train(params, tmp_path / "alone")
+    _, beside = data.train(options, tmp_path / "both")
+    _, alone = data.train(options, tmp_path / "alone")
     pd.testing.assert_frame_equal(beside.history, alone.history, check_exact=True)

@@ -9,15 +9,16 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from tests.tiny_training import MakeParams, TinyData
+from tests.tiny_training import MakeOptions, TinyData
 from torch._inductor import config as inductor_config
 
 from dae_aqa.errors import FrameStoreError, TrainingError
 from dae_aqa.inference import features as features_module
 from dae_aqa.inference.samples import ScoredSamples, select_samples
 from dae_aqa.inference.trained_model import TrainedModel
-from dae_aqa.params import Params
-from dae_aqa.training.loop import FitResult, fit
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.loop import FedSamples, FitOptions, FitResult, fit
+from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import new_model
 
 Trained = tuple[TrainedModel, FitResult]
@@ -34,13 +35,13 @@ def assert_same_bits(one: Trained, other: Trained) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path_factory: pytest.TempPathFactory
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
-    return tiny_data.train(small_params(), tmp_path_factory.mktemp("undisturbed"))
+    return tiny_data.train(small_options(), tmp_path_factory.mktemp("undisturbed"))
 
 
-def test_overfits_four_samples(small_params: MakeParams, tiny_data: TinyData, tmp_path: Path):
-    params = small_params(
+def test_overfits_four_samples(small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path):
+    options = small_options(
         {
             "train_batch_size": 4,
             "num_epochs": 40,
@@ -52,7 +53,7 @@ def test_overfits_four_samples(small_params: MakeParams, tiny_data: TinyData, tm
             "train.loss.mse_warmup_fraction": 1.0,
         }
     )
-    _, result = tiny_data.train(params, tmp_path)
+    _, result = tiny_data.train(options, tmp_path)
     loss = result.history["train_loss"]
     assert loss.iloc[0] > 0.3  # in units of the targets' variance
     assert loss.iloc[-1] < 0.03
@@ -71,12 +72,12 @@ def test_history_and_best_epoch(undisturbed):
     assert history["lr"].tolist() == pytest.approx([3e-3 * f for f in factors], rel=1e-3)
 
 
-def test_same_seed_same_bits(undisturbed, small_params, tiny_data, tmp_path):
-    assert_same_bits(tiny_data.train(small_params(), tmp_path), undisturbed)
+def test_same_seed_same_bits(undisturbed, small_options, tiny_data, tmp_path):
+    assert_same_bits(tiny_data.train(small_options(), tmp_path), undisturbed)
 
 
-def test_another_seed_other_bits(undisturbed, small_params, tiny_data, tmp_path):
-    _, other = tiny_data.train(small_params({"seed": 1, "num_epochs": 1}), tmp_path)
+def test_another_seed_other_bits(undisturbed, small_options, tiny_data, tmp_path):
+    _, other = tiny_data.train(small_options({"seed": 1, "num_epochs": 1}), tmp_path)
     assert other.history["train_loss"][0] != undisturbed[1].history["train_loss"][0]
 
 
@@ -93,55 +94,55 @@ def interrupt_after(epoch: int, error: type[BaseException]):
     ("epoch", "error"), [(0, KeyboardInterrupt), (1, RuntimeError), (3, KeyboardInterrupt)]
 )
 def test_resumed_training_ends_with_the_same_bits(
-    undisturbed, small_params, tiny_data, tmp_path, epoch, error
+    undisturbed, small_options, tiny_data, tmp_path, epoch, error
 ):
-    params = small_params()
+    options = small_options()
     with pytest.raises(error, match=r"^$"):
-        tiny_data.train(params, tmp_path, on_epoch=interrupt_after(epoch, error))
+        tiny_data.train(options, tmp_path, on_epoch=interrupt_after(epoch, error))
     seen: list[int] = []
     resumed = tiny_data.train(
-        params, tmp_path, on_epoch=lambda number, figures: seen.append(number)
+        options, tmp_path, on_epoch=lambda number, figures: seen.append(number)
     )
     assert seen == list(range(epoch, 4))  # the epoch that was told but not saved is told again
     assert_same_bits(resumed, undisturbed)
 
 
 def test_training_that_had_ended_gives_its_result_again(
-    undisturbed, small_params, tiny_data, tmp_path
+    undisturbed, small_options, tiny_data, tmp_path
 ):
-    tiny_data.train(small_params(), tmp_path)
+    tiny_data.train(small_options(), tmp_path)
     assert_same_bits(
-        tiny_data.train(small_params(), tmp_path, on_epoch=interrupt_after(3, RuntimeError)),
+        tiny_data.train(small_options(), tmp_path, on_epoch=interrupt_after(3, RuntimeError)),
         undisturbed,
     )
 
 
 @pytest.mark.slow
-def test_workers_and_a_resume_change_no_bit(undisturbed, small_params, tiny_data, tmp_path):
+def test_workers_and_a_resume_change_no_bit(undisturbed, small_options, tiny_data, tmp_path):
     """Dropout draws from the global generator; loading must not, or this would differ."""
-    params = small_params({"num_workers": 1, "train.clips.cache": False})
+    options = small_options({"num_workers": 1, "train.clips.cache": False})
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        tiny_data.train(params, tmp_path, on_epoch=interrupt_after(2, KeyboardInterrupt))
-    assert_same_bits(tiny_data.train(params, tmp_path), undisturbed)
+        tiny_data.train(options, tmp_path, on_epoch=interrupt_after(2, KeyboardInterrupt))
+    assert_same_bits(tiny_data.train(options, tmp_path), undisturbed)
 
 
-def test_activation_checkpointing_changes_no_bit(undisturbed, small_params, tiny_data, tmp_path):
-    params = small_params({"train.activation_checkpointing": True})
-    assert_same_bits(tiny_data.train(params, tmp_path), undisturbed)
+def test_activation_checkpointing_changes_no_bit(undisturbed, small_options, tiny_data, tmp_path):
+    options = small_options({"train.activation_checkpointing": True})
+    assert_same_bits(tiny_data.train(options, tmp_path), undisturbed)
 
 
 @pytest.mark.slow
 def test_compiled_training_differs_by_rounding_alone(
-    undisturbed, small_params, tiny_data, tmp_path
+    undisturbed, small_options, tiny_data, tmp_path
 ):
-    params = small_params({"train.compile": True, "num_epochs": 1})
-    trained, result = tiny_data.train(params, tmp_path)
+    options = small_options({"train.compile": True, "num_epochs": 1})
+    trained, result = tiny_data.train(options, tmp_path)
     expected = undisturbed[1].history["train_loss"][0]
     assert result.history["train_loss"].tolist() == pytest.approx([expected], rel=1e-3)
     assert trained.model.state_dict().keys() == undisturbed[0].model.state_dict().keys()
 
 
-def test_without_a_compiler_the_parameter_is_named(small_params, tiny_data, tmp_path):
+def test_without_a_compiler_the_parameter_is_named(small_options, tiny_data, tmp_path):
     """And before the first step: something small is compiled at once."""
     torch._dynamo.reset()  # forget what was compiled before
     with (
@@ -150,17 +151,17 @@ def test_without_a_compiler_the_parameter_is_named(small_params, tiny_data, tmp_
             TrainingError, match=r"train\.compile: true needs a working compiler for cpu"
         ),
     ):
-        tiny_data.train(small_params({"train.compile": True}), tmp_path)
+        tiny_data.train(small_options({"train.compile": True}), tmp_path)
 
 
-def test_noise_of_the_released_loss_resumes_too(small_params, tiny_data, tmp_path):
-    params = small_params(
+def test_noise_of_the_released_loss_resumes_too(small_options, tiny_data, tmp_path):
+    options = small_options(
         {"num_epochs": 2, "train.loss.name": "mse", "train.loss.mse_warmup_fraction": 0.0}
     )
-    whole = tiny_data.train(params, tmp_path / "whole")
+    whole = tiny_data.train(options, tmp_path / "whole")
     with pytest.raises(RuntimeError, match=r"^$"):
-        tiny_data.train(params, tmp_path / "cut", on_epoch=interrupt_after(1, RuntimeError))
-    assert_same_bits(tiny_data.train(params, tmp_path / "cut"), whole)
+        tiny_data.train(options, tmp_path / "cut", on_epoch=interrupt_after(1, RuntimeError))
+    assert_same_bits(tiny_data.train(options, tmp_path / "cut"), whole)
 
 
 HEAD: dict[str, Any] = {
@@ -181,42 +182,46 @@ def samples_of(data: TinyData) -> dict[str, ScoredSamples]:
     }
 
 
-def train_head_through_clips(params: Params, data: TinyData, folder: Path) -> FitResult:
+def train_head_through_clips(options: TrainingOptions, data: TinyData, folder: Path) -> FitResult:
     """Train the head with the frozen backbone run anew in every step."""
     samples = samples_of(data)
-    torch.manual_seed(params.seed)
-    trained = new_model(params, samples["train"], device=torch.device("cpu"))
-    feeds = {
-        split: trained.feed(
-            content.sample_ids, frames_dir=data.frames_dir, num_workers=0, cache=False
+    torch.manual_seed(options.seed)
+    trained = new_model(options, samples["train"], scoring_rule=None, device=torch.device("cpu"))
+    train, val = (
+        FedSamples(
+            content,
+            trained.feed(
+                content.sample_ids, frames_dir=data.frames_dir, num_workers=0, cache=False
+            ),
         )
-        for split, content in samples.items()
-    }
+        for content in samples.values()
+    )
     (folder / "clips").mkdir(parents=True)
     return fit(
         trained.model,
-        params=params,
-        train=samples["train"],
-        train_feed=feeds["train"],
-        val=samples["val"],
-        val_feed=feeds["val"],
+        options=FitOptions.of(options),
+        choice=EpochChoice.of(options, num_val=len(val.samples)),
+        train=train,
+        val=val,
         work_dir=folder / "clips",
         on_epoch=lambda epoch, figures: None,
     )
 
 
-def test_head_on_cached_features_equals_the_way_through_clips(small_params, tiny_data, tmp_path):
-    params = small_params(HEAD)
-    trained, cached = tiny_data.train(params, tmp_path / "cached")
-    through_clips = train_head_through_clips(params, tiny_data, tmp_path)
+def test_head_on_cached_features_equals_the_way_through_clips(small_options, tiny_data, tmp_path):
+    options = small_options(HEAD)
+    trained, cached = tiny_data.train(options, tmp_path / "cached")
+    through_clips = train_head_through_clips(options, tiny_data, tmp_path)
     pd.testing.assert_frame_equal(cached.history, through_clips.history, rtol=1e-3, atol=1e-4)
-    torch.manual_seed(params.seed)
-    fresh = new_model(params, samples_of(tiny_data)["train"], device=torch.device("cpu"))
+    torch.manual_seed(options.seed)
+    fresh = new_model(
+        options, samples_of(tiny_data)["train"], scoring_rule=None, device=torch.device("cpu")
+    )
     for key, value in fresh.model.backbone.state_dict().items():
         assert torch.equal(trained.model.backbone.state_dict()[key], value), key
 
 
-def test_features_are_computed_once(small_params, tiny_data, tmp_path, monkeypatch, caplog):
+def test_features_are_computed_once(small_options, tiny_data, tmp_path, monkeypatch, caplog):
     calls: list[int] = []
     compute = features_module._compute
 
@@ -229,7 +234,7 @@ def test_features_are_computed_once(small_params, tiny_data, tmp_path, monkeypat
     def train(name: str, changes: dict[str, Any]) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "features").symlink_to(tmp_path / "features")
-        tiny_data.train(small_params(HEAD | {"num_epochs": 1} | changes), tmp_path / name)
+        tiny_data.train(small_options(HEAD | {"num_epochs": 1} | changes), tmp_path / name)
 
     (tmp_path / "features").mkdir()
     train("first", {})
@@ -246,7 +251,7 @@ def test_features_are_computed_once(small_params, tiny_data, tmp_path, monkeypat
     assert "is damaged" in caplog.text
 
 
-def test_missing_frames_stop_before_the_first_epoch(small_params, tiny_data, tmp_path):
+def test_missing_frames_stop_before_the_first_epoch(small_options, tiny_data, tmp_path):
     lost = TinyData(tiny_data.annotations, tiny_data.splits, tmp_path)
     with pytest.raises(FrameStoreError, match=r"t0\.zip: cannot open the packed sample"):
-        lost.train(small_params(), tmp_path)
+        lost.train(small_options(), tmp_path)

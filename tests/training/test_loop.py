@@ -17,8 +17,8 @@ from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
 from dae_aqa.training import loop
 from dae_aqa.training.checkpoint import load_checkpoint
-from dae_aqa.training.history import best_epoch
-from dae_aqa.training.loop import FitResult, fit
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.loop import FedSamples, FitOptions, FitResult, fit
 
 CPU = torch.device("cpu")
 FitHead = Callable[..., FitResult]
@@ -56,7 +56,7 @@ def features(num_samples: int) -> torch.Tensor:
 
 
 @pytest.fixture
-def fit_head(small_params, tmp_path: Path) -> FitHead:
+def fit_head(small_options, tmp_path: Path) -> FitHead:
     def run(
         changes: dict[str, object],
         *,
@@ -70,13 +70,14 @@ def fit_head(small_params, tmp_path: Path) -> FitHead:
         samples, val = scored("t", num_train), scored("v", num_val)
         model = fresh_model()
         model.fit_target_scale(samples.targets)
+        options = small_options(changes)
+        inputs = features(num_train) if train is None else train
         return fit(
             model,
-            params=small_params(changes),
-            train=samples,
-            train_feed=FeatureFeed(features(num_train) if train is None else train, device=CPU),
-            val=val,
-            val_feed=FeatureFeed(features(num_val) * 0.5, device=CPU),
+            options=FitOptions.of(options),
+            choice=EpochChoice.of(options, num_val=num_val),
+            train=FedSamples(samples, FeatureFeed(inputs, device=CPU)),
+            val=FedSamples(val, FeatureFeed(features(num_val) * 0.5, device=CPU)),
             work_dir=work_dir,
             on_epoch=lambda epoch, figures: None,
         )
@@ -143,7 +144,7 @@ def test_best_epoch_by_loss(fit_head):
     assert result.best_epoch == int(result.history["val_nll"].idxmin())
 
 
-def test_no_epoch_of_the_warmup_is_the_best_one(fit_head, small_params, monkeypatch):
+def test_no_epoch_of_the_warmup_is_the_best_one(fit_head, small_options, monkeypatch):
     """Sigma is not trained there, however well the means rank."""
     values = iter([0.9, 0.9, 0.8, 0.8, 0.1, 0.1, 0.3, 0.3])
     monkeypatch.setattr(loop, "_rho", lambda predicted, target: next(values))
@@ -152,10 +153,10 @@ def test_no_epoch_of_the_warmup_is_the_best_one(fit_head, small_params, monkeypa
     result = fit_head(changes)
     assert len(result.history) == 4
     assert result.best_epoch == 3
-    assert best_epoch(result.history, params=small_params(changes), num_val=NUM_VAL) == 3
+    assert EpochChoice.of(small_options(changes), num_val=NUM_VAL).best_epoch(result.history) == 3
 
 
-def test_result_has_the_weights_of_the_best_epoch(fit_head, small_params):
+def test_result_has_the_weights_of_the_best_epoch(fit_head, small_options):
     result = fit_head({"num_epochs": 5, "train.calibrate_sigma": False, "lr": 0.02})
     val = scored("v", NUM_VAL)
     prediction = predict(
@@ -191,15 +192,16 @@ def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
 
 
 @pytest.mark.parametrize("num_val", [4, 10])
-def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_params, num_val):
+def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_options, num_val):
     changes = {"num_epochs": 5, "lr": 0.02} | NO_WARMUP
     result = fit_head(changes, num_val=num_val)
     assert result.history["val_spearman"].isna().all()
     assert result.history["val_spearman_execution"].isna().all()
     assert result.best_epoch == int(result.history["val_nll"].idxmin())
     assert result.best_epoch < 4, "the last epoch would be no choice"
-    assert best_epoch(result.history, params=small_params(changes), num_val=num_val) == (
-        result.best_epoch
+    assert (
+        EpochChoice.of(small_options(changes), num_val=num_val).best_epoch(result.history)
+        == result.best_epoch
     )
     few = f"{num_val} validation samples, which are too few to rank"
     assert result.chosen_by == f"chosen by the greatest likelihood of {few}"
@@ -207,13 +209,13 @@ def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_params, num_
 
 @pytest.mark.parametrize(("num_val", "noun"), [(1, "sample"), (3, "samples")])
 @pytest.mark.parametrize("select_by", ["spearman", "loss"])
-def test_a_handful_chooses_nothing(fit_head, small_params, num_val, noun, select_by):
+def test_a_handful_chooses_nothing(fit_head, small_options, num_val, noun, select_by):
     changes = {"num_epochs": 5, "lr": 0.02, "train.select_by": select_by} | NO_WARMUP
     changes["train.early_stopping_patience"] = 1
     result = fit_head(changes, num_val=num_val)
     assert result.history["val_nll"].idxmin() < 4, "a choice would have taken another one"
     assert (result.best_epoch, len(result.history)) == (4, 5)
-    assert best_epoch(result.history, params=small_params(changes), num_val=num_val) == 4
+    assert EpochChoice.of(small_options(changes), num_val=num_val).best_epoch(result.history) == 4
     assert result.chosen_by == f"the last one, since {num_val} validation {noun} cannot choose"
 
 
@@ -254,7 +256,7 @@ def test_out_of_memory_says_what_to_lower(fit_head, monkeypatch, error):
     def exhausted(*_: object, **__: object) -> float:
         raise error
 
-    monkeypatch.setattr(loop._Steps, "run", exhausted)
+    monkeypatch.setattr(loop, "_train_epoch", exhausted)
     with pytest.raises(TrainingError, match=r"memory is exhausted .*train\.accumulate_steps"):
         fit_head({})
 
@@ -265,7 +267,7 @@ def test_an_operation_that_cannot_repeat_says_what_to_set(fit_head, monkeypatch)
             "max_pool3d_backward does not have a deterministic implementation, but …"
         )
 
-    monkeypatch.setattr(loop._Steps, "run", refused)
+    monkeypatch.setattr(loop, "_train_epoch", refused)
     with pytest.raises(TrainingError, match=r"max_pool3d_backward .*train\.deterministic to false"):
         fit_head({})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.tiny_training import MakeParams
+from tests.tiny_training import MakeOptions
 
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.targets import make_targets
@@ -15,7 +15,7 @@ from dae_aqa.training.session import new_model
     ("difficulty", "noted"), [([1.0, 1.0], False), ([1.0, 2.0], True), ([3.0, 3.0], True)]
 )
 def test_whether_difficulties_vary_is_noted(
-    difficulty: list[float], noted: bool, small_params: MakeParams
+    difficulty: list[float], noted: bool, small_options: MakeOptions
 ) -> None:
     """A served model refuses to answer without difficulty where any sample had one."""
     targets = make_targets(
@@ -26,5 +26,6 @@ def test_whether_difficulties_vary_is_noted(
         sample_ids=["a", "b"],
     )
     samples = ScoredSamples(["a", "b"], targets)
-    trained = new_model(small_params({"model": "dae_mt"}), samples, device=torch.device("cpu"))
+    options = small_options({"model": "dae_mt"})
+    trained = new_model(options, samples, scoring_rule=None, device=torch.device("cpu"))
     assert trained.has_difficulty is noted

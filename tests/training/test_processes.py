@@ -5,23 +5,22 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import json
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from tests.tiny_training import MakeParams, TinyData
+from tests.tiny_training import MakeOptions, TinyData
 
 from dae_aqa.errors import TrainingError
 from dae_aqa.inference.device import resolve_device
 from dae_aqa.inference.processes import ALONE, Processes, joined, start_processes
 from dae_aqa.training.checkpoint import load_checkpoint
+from dae_aqa.training.options import TrainingOptions
 
 SCRIPT = Path(__file__).with_name("train_together.py")
 # nothing that depends on how a batch is shared: batch statistics, or dropout's generator
@@ -38,13 +37,13 @@ class Found:
     num_steps: int
 
 
-def prepare(folder: Path, data: TinyData, params: Any) -> None:
+def prepare(folder: Path, data: TinyData, options: TrainingOptions) -> None:
     for name in ("work", "features"):
         (folder / name).mkdir(parents=True)
     shutil.copytree(data.frames_dir, folder / "frames")
     data.annotations.to_csv(folder / "annotations.csv", index=False)
     data.splits.to_csv(folder / "splits.csv", index=False)
-    (folder / "params.json").write_text(json.dumps(dataclasses.asdict(params)))
+    (folder / "options.json").write_text(options.model_dump_json())
 
 
 def launch(folder: Path, *, num_processes: int) -> subprocess.CompletedProcess[str]:
@@ -65,12 +64,12 @@ def train_together(folder: Path, *, num_processes: int) -> Found:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path: Path
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
 ) -> None:
     """Four samples in batches of three and one: of the last, one process has none of its own."""
     found = {}
     for count in (1, 2):
-        prepare(tmp_path / str(count), tiny_data, small_params(SHARED))
+        prepare(tmp_path / str(count), tiny_data, small_options(SHARED))
         found[count] = train_together(tmp_path / str(count), num_processes=count)
     one, two = found[1], found[2]
     assert one.num_steps == two.num_steps == 8
@@ -88,9 +87,9 @@ def test_two_processes_train_as_one(
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others(
-    small_params: MakeParams, tiny_data: TinyData, tmp_path: Path
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
 ) -> None:
-    prepare(tmp_path / "two", tiny_data, small_params(SHARED))
+    prepare(tmp_path / "two", tiny_data, small_options(SHARED))
     (tmp_path / "two/fault.txt").write_text("1")
     started = time.monotonic()
     done = launch(tmp_path / "two", num_processes=2)

@@ -20,16 +20,18 @@ from tests.packed_samples import draw_frames, write_pack
 from tests.released_checkpoint import write_released_checkpoint
 from tests.tiny_training import MakeParams, TinyData
 
+from dae_aqa.datasets import DATASETS
 from dae_aqa.errors import ModelError, ParamsError
 from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.build import load_released_checkpoint
 from dae_aqa.models.normalization import IMAGENET
+from dae_aqa.options import flatten
 from dae_aqa.params import Params
 from dae_aqa.tracking import Tracker
 from dae_aqa.training import stage as tracked_training
 from dae_aqa.training.history import COLUMNS
-from dae_aqa.training.stage import train_and_track
+from dae_aqa.training.stage import import_and_track, train_and_track
 
 RELEASED: dict[str, Any] = {
     "model": "dae_mt",
@@ -60,9 +62,21 @@ def released(checkpoint: Path, project: Path) -> Path:
 
 
 def run_train(params: Params, data: TinyData, project: Path) -> None:
+    """Do what `stages/train.py` does."""
     data.annotations.to_csv(project / "annotations.csv", index=False)
+    if params.evaluate.checkpoint is not None:
+        import_and_track(
+            params.evaluate.checkpoint,
+            options=params.training,
+            params=flatten(params.used),
+            model_path=project / "models/model.pt",
+            history_path=project / "reports/training.csv",
+        )
+        return
     train_and_track(
-        params,
+        params.training,
+        scoring_rule=params.dataset_options.scoring_rule,
+        params=flatten(params.used),
         annotations=data.annotations,
         splits=data.splits,
         frames_dir=data.frames_dir,
@@ -79,7 +93,11 @@ def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
     (project / "trainings").mkdir(exist_ok=True)
     (project / "features").mkdir(exist_ok=True)
     evaluate_and_report(
-        params,
+        params.training,
+        evaluate=params.evaluate,
+        dataset=DATASETS[params.dataset],
+        scoring_rule=params.dataset_options.scoring_rule,
+        params=params.used,
         tables=EvaluationTables(
             annotations=data.annotations.assign(**places),
             splits=data.splits.replace({"split": {"train": "test"}}),
@@ -222,7 +240,7 @@ def test_weights_that_are_missing_say_where_they_are_published(
 def test_history_has_the_columns_of_a_training(
     small_params: MakeParams, tiny_data: TinyData, project: Path
 ):
-    _, result = tiny_data.train(small_params({"num_epochs": 1}), project)
+    _, result = tiny_data.train(small_params({"num_epochs": 1}).training, project)
     assert tuple(result.history.columns) == COLUMNS
 
 
@@ -248,7 +266,7 @@ def test_best_figures_are_those_of_the_chosen_epoch(
     small_params: MakeParams, tiny_data: TinyData, project: Path, monkeypatch: pytest.MonkeyPatch
 ):
     params = small_params()
-    trained, result = tiny_data.train(small_params({"num_epochs": 1}), project / "real")
+    trained, result = tiny_data.train(small_params({"num_epochs": 1}).training, project / "real")
     rows = [
         {name: 10.0 * epoch + column for column, name in enumerate(COLUMNS)} for epoch in range(3)
     ]

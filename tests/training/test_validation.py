@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests.tiny_training import MakeParams
+from tests.tiny_training import MakeOptions
 from tests.training.seen import watching
 
 from dae_aqa.inference.feeds import FeatureFeed
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
-from dae_aqa.training.history import best_epoch
-from dae_aqa.training.loop import FitResult, fit
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.loop import FedSamples, FitOptions, FitResult, fit
 
 NUM_TRAIN, NUM_VAL = 24, 30
 CHANGES = {
@@ -50,12 +50,12 @@ def samples() -> dict[str, tuple[ScoredSamples, torch.Tensor]]:
     return {"train": scored(rng, "t", NUM_TRAIN), "val": scored(rng, "v", NUM_VAL)}
 
 
-def fit_head(make_params: MakeParams, work_dir: Path, **changes: object) -> FitResult:
+def fit_head(make_options: MakeOptions, work_dir: Path, **changes: object) -> FitResult:
     torch.manual_seed(0)
     (train, inputs), (val, val_inputs) = samples().values()
-    params = make_params(CHANGES | changes)
+    options = make_options(CHANGES | changes)
     model = build_model(
-        model=params.model,
+        model=options.model,
         backbone="small3d",
         backbone_weights=None,
         pretrained=False,
@@ -67,21 +67,22 @@ def fit_head(make_params: MakeParams, work_dir: Path, **changes: object) -> FitR
     work_dir.mkdir(exist_ok=True)
     return fit(
         model,
-        params=params,
-        train=train,
-        train_feed=FeatureFeed(inputs, device=torch.device("cpu")),
-        val=val,
-        val_feed=FeatureFeed(val_inputs, device=torch.device("cpu")),
+        options=FitOptions.of(options),
+        choice=EpochChoice.of(options, num_val=NUM_VAL),
+        train=FedSamples(train, FeatureFeed(inputs, device=torch.device("cpu"))),
+        val=FedSamples(val, FeatureFeed(val_inputs, device=torch.device("cpu"))),
         work_dir=work_dir,
         on_epoch=lambda epoch, figures: None,
     )
 
 
 @pytest.mark.parametrize("model", ["dae", "dae_mt", "mlp"])
-def test_figures_are_those_of_the_final_score(small_params: MakeParams, tmp_path: Path, model: str):
+def test_figures_are_those_of_the_final_score(
+    small_options: MakeOptions, tmp_path: Path, model: str
+):
     """From the head's raw outputs, by hand and with SciPy."""
     with watching() as seen:
-        result = fit_head(small_params, tmp_path, model=model, num_epochs=2, test_batch_size=16)
+        result = fit_head(small_options, tmp_path, model=model, num_epochs=2, test_batch_size=16)
     train, val = (content.targets for content, _ in samples().values())
     learned = (train.execution_score if model == "dae_mt" else train.final_score).numpy()
     mean, std = learned.mean(), learned.std(ddof=1)
@@ -108,10 +109,10 @@ def test_figures_are_those_of_the_final_score(small_params: MakeParams, tmp_path
 
 @pytest.mark.parametrize("select_by", ["spearman", "loss"])
 def test_the_epoch_is_the_best_one_on_validation(
-    small_params: MakeParams, tmp_path: Path, select_by: str
+    small_options: MakeOptions, tmp_path: Path, select_by: str
 ):
     """By rho of the final score or by likelihood; here all candidates are different epochs."""
-    result = fit_head(small_params, tmp_path, **{"train.select_by": select_by})
+    result = fit_head(small_options, tmp_path, **{"train.select_by": select_by})
     history = result.history
     candidates = {
         "spearman": int(history["val_spearman"].argmax()),
@@ -122,16 +123,17 @@ def test_the_epoch_is_the_best_one_on_validation(
     }
     assert len(set(candidates.values())) == 5
     assert result.best_epoch == candidates[select_by]
-    params = small_params(CHANGES | {"train.select_by": select_by})
-    assert best_epoch(history, params=params, num_val=NUM_VAL) == candidates[select_by]
+    options = small_options(CHANGES | {"train.select_by": select_by})
+    choice = EpochChoice.of(options, num_val=NUM_VAL)
+    assert choice.best_epoch(history) == candidates[select_by]
 
 
-def test_the_weights_are_those_of_the_chosen_epoch(small_params: MakeParams, tmp_path: Path):
+def test_the_weights_are_those_of_the_chosen_epoch(small_options: MakeOptions, tmp_path: Path):
     """A training that ends with that epoch has the same ones; the rate must be constant for it."""
     constant = {"train.schedule": "constant", "train.select_by": "loss"}
-    long = fit_head(small_params, tmp_path / "long", **constant)
+    long = fit_head(small_options, tmp_path / "long", **constant)
     assert 0 < long.best_epoch < len(long.history) - 1
     num_epochs = {"num_epochs": long.best_epoch + 1}
-    short = fit_head(small_params, tmp_path / "short", **constant | num_epochs)
+    short = fit_head(small_options, tmp_path / "short", **constant | num_epochs)
     for key, value in short.model.state_dict().items():
         assert torch.equal(long.model.state_dict()[key], value), key

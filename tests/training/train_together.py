@@ -2,7 +2,7 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 train_together.py FOLDER
 
-FOLDER holds the tables, the frames and `params.json`; `fault.txt` may name a rank that is killed.
+FOLDER holds the tables, the frames and `options.json`; `fault.txt` may name a rank that is killed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.tiny_training import TinyData
+
 from dae_aqa.inference.processes import joined
 from dae_aqa.options import parse_options
-from dae_aqa.params import Params
 from dae_aqa.training import loop
-from dae_aqa.training.session import train_model
+from dae_aqa.training.options import TrainingOptions
 
 
 def main(folder: Path) -> None:
-    params = parse_options(
-        Params, json.loads((folder / "params.json").read_text()), source="params"
+    content = json.loads((folder / "options.json").read_text())
+    options = parse_options(TrainingOptions, content, source="options.json")
+    data = TinyData(
+        pd.read_csv(folder / "annotations.csv", keep_default_na=False),
+        pd.read_csv(folder / "splits.csv"),
+        folder / "frames",
     )
     counted: list[int] = []
     add = loop._LossWatch.add
@@ -38,17 +45,8 @@ def main(folder: Path) -> None:
     fault = folder / "fault.txt"
     with joined(torch.device("cpu")) as processes:
         if fault.exists() and int(fault.read_text()) == processes.rank:
-            loop._Steps._update = lambda self: os.kill(os.getpid(), signal.SIGKILL)
-        trained, result = train_model(
-            params,
-            annotations=pd.read_csv(folder / "annotations.csv", keep_default_na=False),
-            splits=pd.read_csv(folder / "splits.csv"),
-            frames_dir=folder / "frames",
-            features_dir=folder / "features",
-            work_dir=folder / "work",
-            on_epoch=lambda epoch, figures: None,
-            processes=processes,
-        )
+            torch.optim.Optimizer.zero_grad = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        trained, result = data.train(options, folder, processes=processes)
         shares = processes.gather(counted)
         states = processes.gather(trained.model.state_dict())
         if processes.is_first:

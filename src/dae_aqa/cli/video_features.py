@@ -6,7 +6,7 @@ Frames are decoded, scaled and cropped as in the published experiments, or come 
 from __future__ import annotations
 
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dae_aqa.clips.dataset import FrameBatch
+from dae_aqa.clips.dataset import FrameBatch, scale_frames
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.transform import cut_into_clips, make_clips
 from dae_aqa.errors import ModelError, ParamsError, VideoError
 from dae_aqa.files.whole import write_error, written_whole
+from dae_aqa.inference.predict import chunks
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.build import is_model_file, load_i3d
@@ -159,39 +160,45 @@ class FeatureExtractor:
                 "(--width, --height)."
             )
         if video.suffix == ".npy":
-            clips = self._from_array(video, num_last_frames)
+            frames = self._from_array(video, num_last_frames)
         else:
-            clips = self._from_video(video, frame_size_px, num_last_frames)
+            frames = self._from_video(video, frame_size_px, num_last_frames)
         backbone = self.backbone.eval()
         with torch.inference_mode():
-            features = torch.cat([backbone(few) for few in clips.split(clips_per_batch)])
-        check_features(
-            features, sample_ids=[f"clip {number} of {video}" for number in range(len(clips))]
-        )
+            parts: list[Tensor] = [
+                backbone(clips) for clips in self._clips(frames, clips_per_batch)
+            ]
+        features = torch.cat(parts)
+        names = [f"clip {number} of {video}" for number in range(len(features))]
+        check_features(features, sample_ids=names)
         return features.numpy()
 
     def _from_video(self, path: Path, size_px: tuple[int, int], num_last: int | None) -> Tensor:
-        """Return the clips (K, 3, T, S, S) of a video file."""
+        """Return the frames that clips use, scaled, uint8 (F, 3, P, P)."""
         index = video_index(path)
         if index.is_truncated and num_last is not None:
             raise VideoError(f"{path}: cut off, so its last frames are not known; fetch it again.")
         first = self._first_frame(path, index.num_frames, num_last)
         scaler = UprightScaler(width=size_px[0], height=size_px[1], resize_filter=_RESIZE_FILTER)
-        numbers = first + self.layout.frame_indices
-        frames = [scaler(frame) for _, frame in read_frames(path, index=index, numbers=numbers)]
-        return self._clips(path, np.stack(frames))
+        numbers = (first + self.layout.frame_indices).tolist()
+        return torch.cat(
+            [
+                self._scaled(path, scaler(frame)[None])
+                for _, frame in read_frames(path, index=index, numbers=numbers)
+            ]
+        )
 
     def _from_array(self, path: Path, num_last: int | None) -> Tensor:
-        """Return the clips (K, 3, T, S, S) of an array file."""
+        """Return the frames that clips use: uint8 (F, 3, P, P), or normalised (F, 3, H, W)."""
         array = _read_array(path)
         if array.dtype == np.uint8:
             first = self._first_frame(path, len(array), num_last)
-            return self._clips(path, array[first + self.layout.frame_indices])
+            return self._scaled(path, array[first + self.layout.frame_indices])
         first = self._first_frame(path, array.shape[1], num_last)
-        frames = array[:, first + self.layout.frame_indices]  # (3, F, H, W), normalised already
+        frames = array[:, first + self.layout.frame_indices]
         if not np.isfinite(frames).all():
             raise VideoError(f"{path}: holds NaN or infinity; write the input again.")
-        return cut_into_clips(torch.from_numpy(frames).transpose(0, 1)[None], self.layout)[0]
+        return torch.from_numpy(frames).transpose(0, 1)
 
     def _first_frame(self, path: Path, num_frames: int, num_last: int | None) -> int:
         """Return the first frame that is used, after a look at whether the clips fit."""
@@ -211,8 +218,8 @@ class FeatureExtractor:
             )
         return first
 
-    def _clips(self, path: Path, frames: NDArray[np.uint8]) -> Tensor:
-        """Return the clips (K, 3, T, S, S) of the frames (F, H, W, 3) that they use."""
+    def _scaled(self, path: Path, frames: NDArray[np.uint8]) -> Tensor:
+        """Return frames (F, H, W, 3) as a sample's are scaled, uint8 (F, 3, P, P)."""
         height, width = frames.shape[1:3]
         if min(height, width) < self.layout.padded_crop_px:
             raise ModelError(
@@ -220,14 +227,23 @@ class FeatureExtractor:
                 f"{self.layout.padded_crop_px} px. Lower the crop (--crop-px), or give larger "
                 "frames."
             )
-        window = torch.from_numpy(frames).permute(0, 3, 1, 2)
-        batch = FrameBatch.of_windows([window], self.layout)
-        return make_clips(
-            batch,
-            layout=self.layout,
-            normalization=self.normalization,
-            device=torch.device("cpu"),
-        )[0]
+        return scale_frames(torch.from_numpy(frames).permute(0, 3, 1, 2), self.layout)
+
+    def _clips(self, frames: Tensor, num_at_once: int) -> Iterator[Tensor]:
+        """Yield normalised clips (≤ num_at_once, 3, T, S, S) of the frames that they use."""
+        for starts in chunks(self.layout.starts, num_at_once):
+            layout = self.layout.replaced(starts=starts)
+            rows = np.searchsorted(self.layout.frame_indices, layout.frame_indices)
+            used = frames[torch.from_numpy(rows)]
+            if frames.dtype == torch.uint8:
+                yield make_clips(
+                    FrameBatch.of_windows([used], layout),
+                    layout=layout,
+                    normalization=self.normalization,
+                    device=frames.device,
+                )[0]
+            else:
+                yield cut_into_clips(used[None], layout)[0]
 
 
 def check_output(path: Path, *, inputs: Sequence[Path]) -> None:

@@ -60,16 +60,12 @@ class FrameBatch:
         """Return windows that are held in memory as one batch, not augmented.
 
         Args:
-            windows: uint8 RGB, (F, 3, H, W) each: the frames of `ClipLayout.frame_indices`.
+            windows: uint8 RGB, (F, 3, P, P) each: the frames of `ClipLayout.frame_indices`, as
+                `scale_frames` gives them.
             layout: of the clips.
         """
         plain = Augmentation.none(layout)
-        return collate(
-            [
-                SampleFrames(row, scale_frames(frames, layout), plain)
-                for row, frames in enumerate(windows)
-            ]
-        )
+        return collate([SampleFrames(row, frames, plain) for row, frames in enumerate(windows)])
 
     def pin_memory(self) -> FrameBatch:
         """Return the batch in page-locked memory, for non-blocking copies to a GPU."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dae_aqa.datasets.options import DatasetOptions, DownloadOptions
-from dae_aqa.running.places import project_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,11 +79,3 @@ class Dataset:
     published: tuple[PublishedResult, ...] = ()
     citation: str = ""
     is_users_own: bool = False
-
-
-def user_path(text: str) -> Path:
-    """Return a path that the user gave; relative ones start at the real repository root.
-
-    A queued experiment runs in a copy of the repository, where the user's own files are not.
-    """
-    return project_root() / Path(text).expanduser()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dae_aqa.clips.augmentation import Augmenter
-from dae_aqa.clips.dataset import FrameBatch, SampleDataset
+from dae_aqa.clips.dataset import FrameBatch, SampleDataset, scale_frames
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.options import ClipOptions
 from dae_aqa.clips.transform import make_clips
@@ -167,9 +167,12 @@ class TrainedModel:
                 "with (extract_frames.width and height)."
             )
         windows = torch.from_numpy(np.ascontiguousarray(frames[:, layout.frame_indices]))
-        batch = FrameBatch.of_windows(list(windows.permute(0, 1, 4, 2, 3)), layout)
+        scaled = [scale_frames(window.permute(0, 3, 1, 2), layout) for window in windows]
         clips = make_clips(
-            batch, layout=layout, normalization=self.normalization, device=self.device
+            FrameBatch.of_windows(scaled, layout),
+            layout=layout,
+            normalization=self.normalization,
+            device=self.device,
         )
         prediction = self.model.predict(
             self.model(clips), torch.from_numpy(difficulty).to(self.device, torch.float32)

@@ -25,6 +25,14 @@ def project_root(working_dir: Path | None = None) -> Path:
     return Path(os.environ.get("DVC_ROOT") or working_dir or Path.cwd()).resolve()
 
 
+def user_path(text: str) -> Path:
+    """Return a path that the user gave; relative ones start at the real root of the repository.
+
+    A queued experiment runs in a copy of the repository, where the user's own files are not.
+    """
+    return project_root() / Path(text).expanduser()
+
+
 def cache_dir(name: str) -> Path:
     """Return (and create) the folder where a stage keeps finished pieces of unfinished work.
 

@@ -140,18 +140,31 @@ def remove_finished(trainings_dir: Path, *, model_sha256: str) -> None:
 
 
 def remove_abandoned(trainings_dir: Path) -> None:
-    """Remove the work folders that no training has written to for a month, if nothing uses them."""
+    """Remove what trainings left that nothing has written to for a month, if nothing uses it.
+
+    That is a work folder with its lock, or a lock whose folder is gone.
+    """
     oldest = time.time() - _ABANDONED_AFTER_SECONDS
-    for folder in sorted(trainings_dir.glob("*/")):
-        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-        if newest < oldest and _remove_unused(folder):
-            logger.info("removed the unfinished training %s, idle for a month", folder)
+    locks = (path.with_suffix("") for path in trainings_dir.glob("*.lock"))
+    for work_dir in sorted({*trainings_dir.glob("*/"), *locks}):
+        if _last_written(work_dir) < oldest and _remove_unused(work_dir):
+            logger.info("removed the unfinished training %s, idle for a month", work_dir)
+
+
+def _last_written(work_dir: Path) -> float:
+    """Return when a training last wrote to its folder, or took its lock, in seconds since 1970."""
+    newest = 0.0
+    for path in (work_dir, Path(_lock_of(work_dir).lock_file), *work_dir.glob("*")):
+        with suppress(FileNotFoundError):  # a training that runs renames its checkpoints meanwhile
+            newest = max(newest, path.stat().st_mtime)
+    return newest
 
 
 def _remove_unused(work_dir: Path) -> bool:
-    """Remove a work folder unless a process uses it; return whether it is gone."""
+    """Remove a work folder and its lock unless a process uses it; return whether it did."""
     lock = _lock_of(work_dir)
     with suppress(Timeout), lock.acquire(blocking=False):
         shutil.rmtree(work_dir, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
-    return not work_dir.exists()
+        return True
+    return False

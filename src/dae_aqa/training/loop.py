@@ -66,13 +66,13 @@ class FitOptions:
 
     @classmethod
     def of(cls, options: TrainingOptions) -> FitOptions:
-        """Return them."""
+        """Return those of a training with these options."""
         known = dict(options) | dict(options.train)
         return cls(**{each.name: known[each.name] for each in fields(cls)})
 
 
 @dataclass(frozen=True)
-class Input:
+class FedSamples:
     """The samples of one split, and the feed that gives their clips or features."""
 
     samples: ScoredSamples
@@ -88,11 +88,13 @@ class FitResult:
         history: one row per epoch: epoch, lr, train_loss, val_mae, val_nll, val_spearman,
             val_spearman_execution (NaN where predictions are constant or samples too few).
         best_epoch: counted from 0.
+        chosen_by: how that epoch was chosen, in words.
     """
 
     model: ScoreModel
     history: pd.DataFrame
     best_epoch: int
+    chosen_by: str
 
 
 @dataclass
@@ -126,8 +128,8 @@ def fit(
     *,
     options: FitOptions,
     choice: EpochChoice,
-    train: Input,
-    val: Input,
+    train: FedSamples,
+    val: FedSamples,
     work_dir: Path,
     on_epoch: EpochCallback,
     processes: Processes = ALONE,
@@ -149,12 +151,7 @@ def fit(
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
     trained, device = model.trained_part, next(model.parameters()).device
-    optimizer = make_optimizer(
-        trained.parameters(),
-        name=options.optimizer,
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-    )
+    optimizer = _optimizer_of(trained, options)
     # by default it works on CUDA alone and is silently off elsewhere
     scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
     stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
@@ -185,15 +182,10 @@ def fit(
                 "epoch": float(epoch),
                 "lr": optimizer.param_groups[0]["lr"],
                 "train_loss": train_loss,
-                **_validate(_predict(model, val, options, processes), val.samples),
+                **_validate(model, val, options, processes),
             }
             kept.add(figures, choice=choice, trained=trained)
-            speed = {
-                "samples_per_second": len(train.samples) / train_seconds,
-                "data_wait_fraction": train.feed.wait_seconds / train_seconds,
-                "epoch_seconds": time.perf_counter() - started,
-                **memory_figures(device),
-            }
+            speed = _speed(train, started=started, train_seconds=train_seconds, device=device)
             if processes.is_first:
                 on_epoch(epoch, figures | speed)
                 _save(work_dir, kept, stateful)
@@ -202,16 +194,24 @@ def fit(
 
     trained.load_state_dict(kept.best_state)
     if options.calibrate_sigma:
-        prediction = _predict(model, val, options, processes)
-        factor = model.fit_sigma_scale(prediction, val.samples.targets)
-        logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val.samples))
-    return FitResult(model, pd.DataFrame(kept.history), kept.best_epoch)
+        _calibrate_sigma(model, val, options, processes)
+    history = pd.DataFrame(kept.history)
+    return FitResult(model, history, kept.best_epoch, choice.in_words(history))
+
+
+def _optimizer_of(trained: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
+    return make_optimizer(
+        trained.parameters(),
+        name=options.optimizer,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+    )
 
 
 def _train_epoch(
     model: ScoreModel,
     network: nn.Module,
-    train: Input,
+    train: FedSamples,
     *,
     epoch: int,
     options: FitOptions,
@@ -236,7 +236,7 @@ def _train_epoch(
     torch.manual_seed(_epoch_seed(options.seed, epoch, rank=processes.rank))
     model.train()
     steps = _plan(len(train.samples), epoch=epoch, options=options, processes=processes)
-    inputs_of = train.feed.batches([piece.rows for step in steps for piece in step], epoch=epoch)
+    batches = train.feed.batches([piece.rows for step in steps for piece in step], epoch=epoch)
     watch = _LossWatch(train.samples, epoch=epoch)
     for number, pieces in enumerate(steps):
         factor = lr_factor(
@@ -248,7 +248,7 @@ def _train_epoch(
         set_lr(optimizer, factor=factor)
         optimizer.zero_grad(set_to_none=True)
         for piece in pieces:
-            indices, inputs = next(inputs_of)  # clips (N, K, 3, T, S, S) or features (N, K, D)
+            indices, inputs = next(batches)  # clips (N, K, 3, T, S, S) or features (N, K, D)
             targets = train.samples.targets.take(indices).to(inputs.device)
             with without_sync(network, last=piece is pieces[-1]):
                 with autocast(inputs.device, options.precision):
@@ -343,7 +343,7 @@ class _LossWatch:
 
 
 def _predict(
-    model: ScoreModel, val: Input, options: FitOptions, processes: Processes
+    model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
 ) -> ScorePrediction:
     return predict(
         model,
@@ -356,9 +356,11 @@ def _predict(
     )
 
 
-def _validate(prediction: ScorePrediction, samples: ScoredSamples) -> Figures:
+def _validate(
+    model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
+) -> Figures:
     """Return the figures of the validation samples."""
-    targets = samples.targets
+    prediction, targets = _predict(model, val, options, processes), val.samples.targets
     residual = targets.final_score.double() - prediction.mu
     nll = 0.5 * (residual / prediction.sigma) ** 2 + prediction.sigma.log()
     return {
@@ -367,6 +369,14 @@ def _validate(prediction: ScorePrediction, samples: ScoredSamples) -> Figures:
         "val_spearman": _rho(prediction.mu, targets.final_score),
         "val_spearman_execution": _rho(prediction.mu_execution, targets.execution_score),
     }
+
+
+def _calibrate_sigma(
+    model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
+) -> None:
+    prediction = _predict(model, val, options, processes)
+    factor = model.fit_sigma_scale(prediction, val.samples.targets)
+    logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val.samples))
 
 
 def _rho(predicted: Tensor, target: Tensor) -> float:
@@ -388,6 +398,18 @@ def _stops_early(kept: _Kept, epoch: int, *, options: FitOptions, choice: EpochC
     if patience is None or epoch <= choice.num_warmup_epochs < options.num_epochs:
         return False
     return epoch - kept.best_epoch > patience
+
+
+def _speed(
+    train: FedSamples, *, started: float, train_seconds: float, device: torch.device
+) -> Figures:
+    """Return the speed of an epoch that has ended, and its memory."""
+    return {
+        "samples_per_second": len(train.samples) / train_seconds,
+        "data_wait_fraction": train.feed.wait_seconds / train_seconds,
+        "epoch_seconds": time.perf_counter() - started,
+        **memory_figures(device),
+    }
 
 
 def _save(work_dir: Path, kept: _Kept, stateful: dict[str, Any]) -> None:

@@ -23,8 +23,9 @@ from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.build import build_model
 from dae_aqa.models.options import METHODS
 from dae_aqa.models.recompute import recompute_activations
+from dae_aqa.running.places import user_path
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import EpochCallback, FitOptions, FitResult, Input, fit
+from dae_aqa.training.loop import EpochCallback, FedSamples, FitOptions, FitResult, fit
 from dae_aqa.training.options import TrainingOptions
 
 logger = logging.getLogger(__name__)
@@ -89,8 +90,8 @@ def train_model(
         trained.model,
         options=FitOptions.of(options),
         choice=EpochChoice.of(options, num_val=len(val)),
-        train=Input(train, inputs.feed(trained, train, augmenter=augmenter)),
-        val=Input(val, inputs.feed(trained, val)),
+        train=FedSamples(train, inputs.feed(trained, train, augmenter=augmenter)),
+        val=FedSamples(val, inputs.feed(trained, val)),
         work_dir=work_dir,
         on_epoch=on_epoch,
         processes=processes,
@@ -129,7 +130,7 @@ def new_model(
     model = build_model(
         model=options.model,
         backbone=options.backbone,
-        backbone_weights=None if weights is None else Path(weights),
+        backbone_weights=None if weights is None else user_path(weights),
         pretrained=options.train.pretrained,
         scoring_rule=scoring_rule,
         num_judges=None if judges is None else judges.shape[1],

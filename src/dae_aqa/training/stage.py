@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ from dae_aqa.inference.processes import joined, start_processes
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
 from dae_aqa.packs.digest import frames_digest
-from dae_aqa.running.places import check_outputs
+from dae_aqa.running.places import check_outputs, user_path
 from dae_aqa.tracking import NullTracker
 from dae_aqa.tracking.record import log_epoch, log_result, open_run
 from dae_aqa.training.checkpoint import mark_finished, remove_abandoned, sole_use
 from dae_aqa.training.fingerprint import training_fingerprint
-from dae_aqa.training.history import EpochChoice, no_history, write_history
+from dae_aqa.training.history import no_history, write_history
 from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import inputs_of, train_model
 
@@ -65,14 +65,13 @@ def train_and_track(
     """
     check_outputs(model_path, history_path)
     start_processes(options.train.num_processes)
-    used = splits.loc[splits["split"] != "test", "sample_id"]
-    key = training_fingerprint(
-        flatten(options) | {"scoring_rule": scoring_rule},
-        data_files=[*data_files, *_named_files(options)],
-        frames=frames_digest(frames_dir, used),
-        package_dir=_PACKAGE,
+    key = _fingerprint(
+        options,
+        scoring_rule=scoring_rule,
+        data_files=data_files,
+        sample_ids=splits.loc[splits["split"] != "test", "sample_id"],
+        frames_dir=frames_dir,
     )
-    remove_abandoned(trainings_dir)
     work_dir = trainings_dir / key
     with (
         joined(resolve_device(options.device)) as processes,
@@ -80,6 +79,8 @@ def train_and_track(
         sole_use(work_dir) if processes.is_first else nullcontext(),
         open_run(params, resume_key=key) if processes.is_first else NullTracker() as tracker,
     ):
+        if processes.is_first:
+            remove_abandoned(trainings_dir)
         trained, result = train_model(
             options,
             scoring_rule=scoring_rule,
@@ -95,24 +96,22 @@ def train_and_track(
         write_history(result.history, history_path)
         trained.save(model_path)
         mark_finished(work_dir, model_sha256=file_sha256(model_path))
-        num_val = int((splits["split"] == "val").sum())
-        chosen_by = EpochChoice.of(options, num_val=num_val).in_words(result.history)
         log_result(
             tracker,
             trained,
             result.history,
             best_epoch=result.best_epoch,
-            chosen_by=chosen_by,
+            chosen_by=result.chosen_by,
             model_path=model_path,
             history_path=history_path,
         )
     logger.info(
-        "kept epoch %d of 0 to %d: %s", result.best_epoch, len(result.history) - 1, chosen_by
+        "kept epoch %d of 0 to %d: %s", result.best_epoch, len(result.history) - 1, result.chosen_by
     )
 
 
 def import_and_track(
-    checkpoint: Path,
+    checkpoint: str,
     *,
     options: TrainingOptions,
     params: Mapping[str, Any],
@@ -122,7 +121,7 @@ def import_and_track(
     """Write a released checkpoint as the model file, and a table of learning curves with no row.
 
     Args:
-        checkpoint: as the released DAE code saves it.
+        checkpoint: names the file, which is as the released DAE code saves it.
         options: say which model it is and how its clips are made.
         params: all that the run is told, by dotted key, for its record.
         model_path: where the model goes.
@@ -133,7 +132,9 @@ def import_and_track(
             tracking store cannot be reached.
     """
     check_outputs(model_path, history_path)
-    trained = TrainedModel.released(checkpoint, model=options.model, clips=options.train.clips)
+    trained = TrainedModel.released(
+        user_path(checkpoint), model=options.model, clips=options.train.clips
+    )
     history = no_history()
     with open_run(params, resume_key=None) as tracker:
         write_history(history, history_path)
@@ -150,6 +151,23 @@ def import_and_track(
     logger.info("imported %s as %s; nothing was trained", checkpoint, model_path)
 
 
+def _fingerprint(
+    options: TrainingOptions,
+    *,
+    scoring_rule: str | None,
+    data_files: Iterable[Path],
+    sample_ids: Iterable[str],
+    frames_dir: Path,
+) -> str:
+    """Return the name of a training's work folder: trainings with one name end with equal bits."""
+    return training_fingerprint(
+        flatten(options) | {"scoring_rule": scoring_rule},
+        data_files=[*data_files, *_named_files(options)],
+        frames=frames_digest(frames_dir, sample_ids),
+        package_dir=_PACKAGE,
+    )
+
+
 def _named_files(options: TrainingOptions) -> list[Path]:
     """Return the files that a training reads by the name that `options` give.
 
@@ -157,4 +175,5 @@ def _named_files(options: TrainingOptions) -> list[Path]:
     a message of its own.
     """
     weights = options.train.backbone_weights
-    return [] if weights is None or not Path(weights).is_file() else [Path(weights)]
+    named = [] if weights is None else [user_path(weights)]
+    return [path for path in named if path.is_file()]

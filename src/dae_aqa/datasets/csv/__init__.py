@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dae_aqa.datasets.base import Dataset, user_path
+from dae_aqa.datasets.base import Dataset
 from dae_aqa.datasets.csv.options import CsvOptions
 from dae_aqa.datasets.options import DownloadOptions
+from dae_aqa.running.places import user_path
 
 if TYPE_CHECKING:
     from dae_aqa.tables.dataset import DatasetTables

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from dae_aqa.datasets.base import user_path
 from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, video_id
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
 from dae_aqa.datasets.mtl_aqa.release import read_release
@@ -20,6 +19,7 @@ from dae_aqa.datasets.options import DownloadOptions
 from dae_aqa.datasets.video_fetch import VideoCache, is_youtube, youtube_support
 from dae_aqa.errors import DownloadError
 from dae_aqa.files.whole import copy_file
+from dae_aqa.running.places import user_path
 from dae_aqa.tables.dataset import (
     DatasetTables,
     MissingVideo,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dae_aqa.clips.augmentation import Augmentation
+from dae_aqa.clips.augmentation import Augmentation, Augmenter
 from dae_aqa.clips.layout import ClipLayout
 
 PUBLISHED = ClipLayout(
@@ -21,9 +21,10 @@ PUBLISHED = ClipLayout(
 
 
 def draw(layout: ClipLayout = PUBLISHED, **changes: object) -> Augmentation:
-    options = {"flip": True, "num_shifts": 6, "color_jitter": 0.2}
-    options |= {"seed": 0, "epoch": 0, "index": 0}
-    return Augmentation.draw(layout, **(options | changes))
+    given = {"flip": True, "num_shifts": 6, "color_jitter": 0.2, "seed": 0, "epoch": 0, "index": 0}
+    given |= changes
+    epoch, index = given.pop("epoch"), given.pop("index")
+    return Augmenter(**given).draw(layout, epoch=epoch, index=index)
 
 
 def draws(layout: ClipLayout = PUBLISHED, **changes: object) -> list[Augmentation]:
@@ -43,8 +44,8 @@ def test_published_clips_cover_all_103_frames():
     "layout",
     [
         PUBLISHED,
-        replace(PUBLISHED, starts=(4,), num_frames=48, stride=2),
-        replace(PUBLISHED, starts=(30, 5, 5), num_frames=4, stride=3),
+        PUBLISHED.replaced(starts=(4,), num_frames=48, stride=2),
+        PUBLISHED.replaced(starts=(30, 5, 5), num_frames=4, stride=3),
     ],
 )
 def test_positions_lead_to_the_frames_that_starts_and_stride_name(layout):
@@ -54,20 +55,20 @@ def test_positions_lead_to_the_frames_that_starts_and_stride_name(layout):
 
 
 def test_jitter_pads_crop_and_size_in_proportion():
-    layout = replace(PUBLISHED, crop_px=224, size_px=112, jitter_px=4)
+    layout = PUBLISHED.replaced(crop_px=224, size_px=112, jitter_px=4)
     assert layout.padded_size_px == 120
     assert layout.padded_crop_px == 240
 
 
 def test_evaluation_takes_the_centre_and_no_chance():
-    layout = replace(PUBLISHED, jitter_px=5)
+    layout = PUBLISHED.replaced(jitter_px=5)
     assert Augmentation.none(layout) == Augmentation(
         0, flip=False, offset_y_px=5, offset_x_px=5, color_gains=(1.0, 1.0, 1.0)
     )
 
 
 def test_draw_depends_on_seed_epoch_and_index_alone():
-    layout = replace(PUBLISHED, jitter_px=8)
+    layout = PUBLISHED.replaced(jitter_px=8)
     first = draws(layout)
     np.random.default_rng().random(3)  # other generators have no say
     assert draws(layout) == first
@@ -91,7 +92,7 @@ def test_half_of_the_draws_mirror():
 
 
 def test_offsets_span_the_jitter():
-    chosen = draws(replace(PUBLISHED, jitter_px=1))
+    chosen = draws(PUBLISHED.replaced(jitter_px=1))
     assert {(c.offset_y_px, c.offset_x_px) for c in chosen} == {
         (y, x) for y in range(3) for x in range(3)
     }
@@ -107,6 +108,6 @@ def test_color_gains_lie_around_one():
 
 
 def test_forbidding_flips_changes_no_other_choice():
-    layout = replace(PUBLISHED, jitter_px=8)
+    layout = PUBLISHED.replaced(jitter_px=8)
     with_flips, without = draws(layout), draws(layout, flip=False)
     assert [replace(choice, flip=False) for choice in with_flips] == without
