@@ -18,7 +18,8 @@ def main() -> None:
     import pandas as pd
 
     from dae_aqa.datasets import DATASETS
-    from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
+    from dae_aqa.evaluation.stage import evaluate_and_report
+    from dae_aqa.evaluation.tables import EvaluationTables
     from dae_aqa.params import load_params
     from dae_aqa.splits.make import read_splits
     from dae_aqa.tables.annotations import read_annotations

@@ -1,9 +1,9 @@
 """Metrics of predicted scores: pure functions on NumPy arrays.
 
 `predicted` and `target` are 1-D, finite, of one length (one entry per sample, in any order) and in
-points of the score scale. Every function is unchanged when the samples are reordered. A value that
-does not exist (the rank correlation of a constant, say) raises `MetricUndefinedError`; it is never
-replaced by 0.
+points of the score scale. The order of the samples changes no value. A function that has no value
+for the samples, such as the rank correlation of a constant, raises `MetricUndefinedError`; it never
+returns 0 instead.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def spearman(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
 
     Source: Spearman (1904); the field's main figure since Pirsiavash et al. (ECCV 2014).
     """
-    x, y = check_columns(predicted=predicted, target=target)
-    require(len(x) >= 2, f"a rank correlation needs at least 2 samples, got {len(x)}")
-    require(bool(np.ptp(x) > 0), "all predictions are equal, so they rank nothing")
-    require(bool(np.ptp(y) > 0), "all scores are equal, so there is nothing to rank")
-    return float(_rank_correlations(x[None, :], y[None, :])[0])
+    predicted, target = check_columns(predicted=predicted, target=target)
+    num = len(predicted)
+    require(num >= 2, f"a rank correlation needs at least 2 samples, got {num}")
+    require(bool(np.ptp(predicted) > 0), "all predictions are equal, so they rank nothing")
+    require(bool(np.ptp(target) > 0), "all scores are equal, so there is nothing to rank")
+    return float(_rank_correlations(predicted[None, :], target[None, :])[0])
 
 
 def spearman_interval(
@@ -68,21 +69,14 @@ def spearman_interval(
     if num_resamples < 1:
         raise EvaluationError(f"num_resamples must be at least 1, got {num_resamples}.")
     spearman(predicted=predicted, target=target)
-    x, y = check_columns(predicted=predicted, target=target)
-    order = np.lexsort((y, x))
-    x, y = x[order], y[order]
-    rng = np.random.default_rng(seed)
-    chunks = []
-    for start in range(0, num_resamples, _RESAMPLES_PER_CHUNK):
-        rows = min(_RESAMPLES_PER_CHUNK, num_resamples - start)
-        draw = rng.integers(len(x), size=(rows, len(x)))  # (R, N)
-        chunks.append(_rank_correlations(x[draw], y[draw]))
-    rhos = np.concatenate(chunks)
+    predicted, target = check_columns(predicted=predicted, target=target)
+    order = np.lexsort((target, predicted))
+    rhos = _resampled_rhos(predicted[order], target[order], num_resamples=num_resamples, seed=seed)
     defined = rhos[np.isfinite(rhos)]
     require(
         len(defined) >= (1 - _MAX_UNDEFINED_SHARE) * num_resamples,
         f"{num_resamples - len(defined)} of {num_resamples} bootstrap resamples are constant: "
-        f"{len(x)} samples are too few or too much alike for an interval",
+        f"{len(order)} samples are too few or too much alike for an interval",
     )
     tail = (1 - level) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
@@ -94,44 +88,43 @@ def relative_l2(
     *,
     predicted: npt.ArrayLike,
     target: npt.ArrayLike,
-    score_range: tuple[float, float] | None,
+    score_range: tuple[float, float],
 ) -> float:
     """Return the relative L2 distance R-l2 as a fraction: mean(((s - mu) / (max - min))^2).
 
     Args:
         predicted: forecasts (N,).
         target: scores (N,).
-        score_range: (min, max) of the score scale, or None for the range of `target` itself, which
-            is what the released code of CoRe and of the works that followed divides by. Papers
-            print the value times 100.
+        score_range: (min, max) of the scores. The released code of CoRe and of the works that
+            followed takes those of `target` itself. Papers print the value times 100.
 
     Raises:
         MetricUndefinedError: the range is empty.
 
     Source: Yu et al., Group-aware Contrastive Regression for AQA (CoRe, ICCV 2021), section 4.1.
     """
-    mu, score = check_columns(predicted=predicted, target=target)
-    low, high = score_range if score_range is not None else (float(score.min()), float(score.max()))
+    predicted, target = check_columns(predicted=predicted, target=target)
+    low, high = score_range
     require(high > low, f"the score range [{low:g}, {high:g}] is empty")
-    return float(np.mean(((score - mu) / (high - low)) ** 2))
+    return float(np.mean(((target - predicted) / (high - low)) ** 2))
 
 
 def mae(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
     """Return the mean absolute error, in points."""
-    mu, score = check_columns(predicted=predicted, target=target)
-    return float(np.mean(np.abs(mu - score)))
+    predicted, target = check_columns(predicted=predicted, target=target)
+    return float(np.mean(np.abs(predicted - target)))
 
 
 def rmse(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
     """Return the root of the mean squared error, in points."""
-    mu, score = check_columns(predicted=predicted, target=target)
-    return float(np.sqrt(np.mean((mu - score) ** 2)))
+    predicted, target = check_columns(predicted=predicted, target=target)
+    return float(np.sqrt(np.mean((predicted - target) ** 2)))
 
 
 def bias(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
     """Return the mean of prediction minus score, in points; positive where the model overrates."""
-    mu, score = check_columns(predicted=predicted, target=target)
-    return float(np.mean(mu - score))
+    predicted, target = check_columns(predicted=predicted, target=target)
+    return float(np.mean(predicted - target))
 
 
 def check_columns(**arrays: npt.ArrayLike) -> tuple[FloatArray, ...]:
@@ -161,6 +154,20 @@ def require(condition: bool, reason: str) -> None:
     """Raise `MetricUndefinedError` with `reason` unless `condition` holds."""
     if not condition:
         raise MetricUndefinedError(reason)
+
+
+def _resampled_rhos(
+    predicted: FloatArray, target: FloatArray, *, num_resamples: int, seed: int
+) -> FloatArray:
+    """Return rho of each bootstrap resample, (R,); NaN where a resample is constant."""
+    rng = np.random.default_rng(seed)
+    num = len(target)
+    chunks = []
+    for start in range(0, num_resamples, _RESAMPLES_PER_CHUNK):
+        rows = min(_RESAMPLES_PER_CHUNK, num_resamples - start)
+        draw = rng.integers(num, size=(rows, num))  # (R, N)
+        chunks.append(_rank_correlations(predicted[draw], target[draw]))
+    return np.concatenate(chunks)
 
 
 def _rank_correlations(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -1,9 +1,9 @@
 """Metrics of a predicted uncertainty: pure functions on NumPy arrays.
 
-Shared conventions. `mu`, `sigma` and `target` are 1-D, finite, of one length (one entry per sample,
-in any order) and in points of the score scale: mean and standard deviation (> 0) of a Gaussian
-forecast, and the score that was given. Every function is unchanged when the samples are reordered
-and raises `MetricUndefinedError` where it has no value.
+`mu`, `sigma` and `target` are 1-D, finite, of one length (one entry per sample, in any order) and
+in points of the score scale: mean and standard deviation (> 0) of a Gaussian forecast, and the
+score that the judges gave. The order of the samples changes no value. A function that has no value
+for the samples raises `MetricUndefinedError`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def gaussian_nll(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLi
     Source: log density of the normal distribution; as a scoring rule, Gneiting and Raftery (2007),
     section 4.1.
     """
-    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
-    z = (score - mean) / spread
-    return float(np.mean(0.5 * math.log(2 * math.pi) + np.log(spread) + 0.5 * z**2))
+    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
+    z = (target - mu) / sigma
+    return float(np.mean(0.5 * math.log(2 * math.pi) + np.log(sigma) + 0.5 * z**2))
 
 
 def constant_sigma_nll(*, mu: npt.ArrayLike, target: npt.ArrayLike) -> float:
@@ -52,8 +52,8 @@ def coverage(
 ) -> float:
     """Return the share of scores within the central interval that should hold the share `level`."""
     check_level(level)
-    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
-    return float(np.mean(np.abs(score - mean) <= interval_half_width(level=level) * spread))
+    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
+    return float(np.mean(np.abs(target - mu) <= interval_half_width(level=level) * sigma))
 
 
 def interval_half_width(*, level: float) -> float:
@@ -86,9 +86,9 @@ def reliability_curve(
     *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
     """Return nominal levels (19,) from 0.05 to 0.95 and the coverage (19,) observed at each."""
-    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
+    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
     nominal = np.arange(1, 20) / 20
-    z = np.abs(score - mean) / spread
+    z = np.abs(target - mu) / sigma
     return nominal, np.mean(z[None, :] <= stats.norm.ppf(0.5 + nominal / 2)[:, None], axis=1)
 
 
@@ -97,8 +97,8 @@ def pit(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> Fl
 
     Source: Dawid (1984); Gneiting, Balabdaoui and Raftery (2007), section 3.1.
     """
-    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
-    return np.asarray(stats.norm.cdf((score - mean) / spread), dtype=np.float64)
+    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
+    return np.asarray(stats.norm.cdf((target - mu) / sigma), dtype=np.float64)
 
 
 def crps(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
@@ -106,18 +106,16 @@ def crps(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> f
 
     Source: Gneiting and Raftery (JASA 2007), equation 21, with the sign turned.
     """
-    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
-    z = (score - mean) / spread
+    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
+    z = (target - mu) / sigma
     density, cumulative = stats.norm.pdf(z), stats.norm.cdf(z)
-    return float(
-        np.mean(spread * (z * (2 * cumulative - 1) + 2 * density - 1 / math.sqrt(math.pi)))
-    )
+    return float(np.mean(sigma * (z * (2 * cumulative - 1) + 2 * density - 1 / math.sqrt(math.pi))))
 
 
 def sharpness(*, sigma: npt.ArrayLike) -> float:
     """Return the mean sigma, in points: how narrow the forecasts are, right or wrong."""
-    (spread,) = check_columns(sigma=sigma)
-    return float(np.mean(spread))
+    (sigma,) = check_columns(sigma=sigma)
+    return float(np.mean(sigma))
 
 
 def uncertainty_bins(
@@ -132,17 +130,17 @@ def uncertainty_bins(
 
     Source: Majeedi et al., RICA2 (ECCV 2024), and its released evaluation.
     """
-    mean, spread, score = _forecast(mu=mu, sigma=sigma, target=target)
-    edges = np.quantile(spread, np.arange(1, NUM_REJECTION_BINS) / NUM_REJECTION_BINS)
-    bins = np.searchsorted(edges, spread, side="right")
+    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
+    edges = np.quantile(sigma, np.arange(1, NUM_REJECTION_BINS) / NUM_REJECTION_BINS)
+    bins = np.searchsorted(edges, sigma, side="right")
     counts = np.bincount(bins, minlength=NUM_REJECTION_BINS)
     require(
         bool(np.all(counts > 0)),
         f"{int(np.sum(counts == 0))} of the {NUM_REJECTION_BINS} quantile bins of sigma are empty "
-        f"({len(spread)} samples, {len(np.unique(spread))} different sigmas)",
+        f"({len(sigma)} samples, {len(np.unique(sigma))} different sigmas)",
     )
-    errors = np.bincount(bins, weights=np.abs(mean - score), minlength=NUM_REJECTION_BINS)
-    sigmas = np.bincount(bins, weights=spread, minlength=NUM_REJECTION_BINS)
+    errors = np.bincount(bins, weights=np.abs(mu - target), minlength=NUM_REJECTION_BINS)
+    sigmas = np.bincount(bins, weights=sigma, minlength=NUM_REJECTION_BINS)
     return sigmas / counts, errors / counts
 
 
@@ -169,20 +167,21 @@ def rejection_curve(
 
     Samples of one uncertainty are exchangeable: each counts with their mean error.
     """
-    spread, miss = check_columns(uncertainty=uncertainty, error=error)
-    _, group = np.unique(spread, return_inverse=True)
-    group_error = np.bincount(group, weights=miss) / np.bincount(group)
-    kept = np.arange(1, len(spread) + 1)
-    return kept / len(spread), np.cumsum(group_error[np.sort(group)]) / kept
+    uncertainty, error = check_columns(uncertainty=uncertainty, error=error)
+    _, group = np.unique(uncertainty, return_inverse=True)
+    group_error = np.bincount(group, weights=error) / np.bincount(group)
+    kept = np.arange(1, len(group) + 1)
+    return kept / len(group), np.cumsum(group_error[np.sort(group)]) / kept
 
 
-def _forecast(
+def _checked(
     *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    mean, spread, score = check_columns(mu=mu, sigma=sigma, target=target)
-    if not np.all(spread > 0):
-        worst = int(np.argmin(spread))
+    """Return the forecast as float64 (N,), after checking that every sigma is positive too."""
+    mu, sigma, target = check_columns(mu=mu, sigma=sigma, target=target)
+    if not np.all(sigma > 0):
+        worst = int(np.argmin(sigma))
         raise EvaluationError(
-            f"sigma must be positive for every sample, got {spread[worst]:g} at position {worst}."
+            f"sigma must be positive for every sample, got {sigma[worst]:g} at position {worst}."
         )
-    return mean, spread, score
+    return mu, sigma, target

@@ -1,6 +1,7 @@
 """The HTML report: how good the model is, how sure it is, where it is wrong."""
 
-from dae_aqa.report.inputs import ReportInputs, Thumbnails
+from dae_aqa.report.inputs import KeptEpoch, ReportInputs
 from dae_aqa.report.page import render_report, write_report
+from dae_aqa.report.references import Reference
 
-__all__ = ["ReportInputs", "Thumbnails", "render_report", "write_report"]
+__all__ = ["KeptEpoch", "Reference", "ReportInputs", "render_report", "write_report"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from dae_aqa.metrics.calibration import coverage_noise_interval, interval_half_width
+from dae_aqa.metrics.calibration import coverage_noise_interval
 from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED
 from dae_aqa.report.figure import signed
-from dae_aqa.report.inputs import ReportInputs
-from dae_aqa.report.references import references_of
+from dae_aqa.report.inputs import LEVEL, ReportInputs
+from dae_aqa.report.references import RHO_KEYS
 from dae_aqa.report.slices import Slice, find_slices
 
 Verdict = Literal["good", "mixed", "poor", "unknown"]
@@ -19,6 +20,13 @@ Verdict = Literal["good", "mixed", "poor", "unknown"]
 _CLEAR_TAU = 0.6  # Source: RICA2 reports +0.60 on MTL-AQA, the best calibration published there
 _NARROW_CHANCE = 0.1  # coverage_90 of 140 samples or more is known to ± 5 % or better
 _CLEAR_EXCESS = 2.6  # standard errors: two-sided p = 0.01, since several groups are looked at
+_SURE = "How sure is it, and rightly so?"
+_THAN = {"good": "clearly better", "mixed": "not clearly better", "poor": "no better"}
+_BESIDE_BASELINES: dict[Verdict, str] = {  # from the best to the worst
+    "good": "beats every simple baseline",
+    "mixed": "not clearly above a baseline",
+    "poor": "beaten by a simple baseline",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +52,9 @@ class Answer:
 
 def answer_all(inputs: ReportInputs, samples: pd.DataFrame) -> list[Answer]:
     """Return the three answers, computed from the metrics and the samples."""
-    return [
-        _how_good(inputs, samples),
-        _how_sure(inputs, samples),
-        _where_wrong(samples),
-    ]
+    few = len(samples) < MIN_COVERED
+    sure = _how_sure_of_few(samples) if few else _how_sure(inputs, samples)
+    return [_how_good(inputs, samples), sure, _where_wrong(samples)]
 
 
 def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
@@ -65,12 +71,12 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
             sentence=f"There is no ranking: {inputs.metrics.get('spearman_reason')}. {miss}.",
         )
     verdict, label, comparison = _against_baselines(inputs)
-    low, high = inputs.number("spearman_ci95_low"), inputs.number("spearman_ci95_high")
-    interval = "" if low is None or high is None else f", 95 % interval {low:.2f} to {high:.2f}"
-    if low is not None and low <= 0:
+    interval = inputs.interval("spearman")
+    chance = "" if interval is None else ", 95 % interval {:.2f} to {:.2f}".format(*interval)
+    if interval is not None and interval[0] <= 0:
+        chance += ", so that its order could be chance"
         if verdict != "poor":
             verdict, label = "mixed", "could be chance"
-        interval += ", so that its order could be chance"
     span = f"{samples['final_score'].min():.0f} to {samples['final_score'].max():.0f}"
     return Answer(
         question=question,
@@ -79,105 +85,90 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         figure=f"{rho:.2f}",
         figure_caption="rank correlation ρ with the judges (1: same order)",
         sentence=f"It ranks {len(samples)} performances that it never saw at ρ = {rho:.3f}"
-        f"{interval}: {comparison}. {miss}, on scores from {span}.",
+        f"{chance}: {comparison}. {miss}, on scores from {span}.",
     )
 
 
 def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
     """Return how the model stands to the hardest simple baseline of each scale: the worst case."""
-    order: list[Verdict] = ["good", "mixed", "poor"]
-    labels = {
-        "good": "beats every simple baseline",
-        "mixed": "not clearly above a baseline",
-        "poor": "beaten by a simple baseline",
-    }
-    verdict: Verdict = "good"
+    states: list[Verdict] = []
     clauses = []
-    for scale, key in (("final", "spearman"), ("execution", "spearman_execution")):
-        rho, low = inputs.number(key), inputs.number(f"{key}_ci95_low")
+    for scale, key in RHO_KEYS.items():
+        rho, interval = inputs.number(key), inputs.interval(key)
         rivals = [
-            item for item in references_of(inputs) if item.kind == "to beat" and item.scale == scale
+            item for item in inputs.references if item.kind == "to beat" and item.scale == scale
         ]
         if rho is None or not rivals:
             continue
         rival = max(rivals, key=lambda item: item.rho)
-        state: Verdict = "good" if low is not None and low > rival.rho else "mixed"
-        state = "poor" if rho <= rival.rho else state
-        than = {"good": "clearly better", "mixed": "not clearly better", "poor": "no better"}[state]
-        against = f"{than} than {rival.label.lower()} ({rival.rho:.2f})"
+        state: Verdict = "good" if interval and interval[0] > rival.rho else "mixed"
+        states.append("poor" if rho <= rival.rho else state)
+        against = f"{_THAN[states[-1]]} than {rival.label.lower()} ({rival.rho:.2f})"
         clauses.append(against if scale == "final" else f"on execution {rho:.2f}, {against}")
-        verdict = max(verdict, state, key=order.index)
-    if not clauses:
+    if not states:
         return "unknown", "nothing to compare with", "this dataset has no baseline"
-    ceiling = inputs.number("baseline_ceiling")
-    limit = "" if ceiling is None else f"; knowing the true quality would give {ceiling:.2f}"
-    return verdict, labels[verdict], "; ".join(clauses) + limit
+    verdict = max(states, key=list(_BESIDE_BASELINES).index)
+    limits = [item.rho for item in inputs.references if item.kind == "limit"]
+    limit = f"; knowing the truth would give {max(limits):.2f}" if limits else ""
+    return verdict, _BESIDE_BASELINES[verdict], "; ".join(clauses) + limit
 
 
 def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
-    question = "How sure is it, and rightly so?"
     covered = inputs.number("coverage_90")
-    if inputs.has_sigma and len(samples) < MIN_COVERED:
-        return _how_sure_of_few(samples, question=question)
-    if covered is None:
-        return Answer(
-            question=question,
-            verdict="unknown",
-            label="does not say",
-            figure="–",
-            figure_caption="coverage of its 90 % intervals",
-            sentence="This model predicts a point and says nothing of its doubt; train `dae` or "
-            "`dae_mt` for a forecast with σ.",
-        )
-    low, high = coverage_noise_interval(level=0.9, num_samples=len(samples))
-    half = interval_half_width(level=0.9) * samples["sigma"].mean()
+    assert covered is not None  # there are samples enough
+    num = len(samples)
+    low, high = coverage_noise_interval(level=LEVEL, num_samples=num)
     honest = low <= covered <= high
-    if honest and high - low <= _NARROW_CHANCE:
-        promise = "which is what chance allows, so its intervals can be taken at their word"
-    elif honest:
-        promise = (
-            f"where chance allows {_percent(low, 0)} to {_percent(high, 0)}: "
-            "as right as so few samples can show"
-        )
-    elif covered < low:
-        promise = f"fewer than the {_percent(low, 0)} that chance allows: it is overconfident"
-    else:
-        promise = f"more than the {_percent(high, 0)} that chance allows: it is too cautious"
-    knows, knowledge = _doubt(inputs.number("rejection_tau"), num_samples=len(samples))
-    verdict: Verdict = "good" if honest and knows else "mixed" if honest or knows else "poor"
+    wrong = "overconfident" if covered < low else "too cautious"
+    knows, knowledge = _doubt(inputs.number("rejection_tau"), num_samples=num)
     labels = {
         (True, True): "honest and telling",
-        (True, False): "honest" if len(samples) < MIN_GROUPED else "honest, but not telling",
-        (False, True): "telling, but " + ("overconfident" if covered < low else "too cautious"),
-        (False, False): "overconfident" if covered < low else "too cautious",
+        (True, False): "honest" if num < MIN_GROUPED else "honest, but not telling",
+        (False, True): f"telling, but {wrong}",
+        (False, False): wrong,
     }
     return Answer(
-        question=question,
-        verdict=verdict,
+        question=_SURE,
+        verdict="good" if honest and knows else "mixed" if honest or knows else "poor",
         label=labels[honest, knows],
         figure=_percent(covered, 0),
         figure_caption="of the judged scores lie within its 90 % intervals",
-        sentence=f"Its 90 % intervals (± {_points(half)} on average) hold {_percent(covered)} of "
-        f"the judged scores, {promise}. {knowledge}{_against_constant(inputs)}.",
+        sentence=f"Its 90 % intervals (± {_points(samples['half_width'].mean())} on average) hold "
+        f"{_percent(covered)} of the judged scores, {_promise(covered, low, high)}. "
+        f"{knowledge}{_against_constant(inputs)}.",
     )
 
 
-def _how_sure_of_few(samples: pd.DataFrame, *, question: str) -> Answer:
+def _promise(covered: float, low: float, high: float) -> str:
+    """Return how the coverage stands to the range that chance allows an honest model."""
+    if covered < low:
+        return f"fewer than the {_percent(low, 0)} that chance allows: it is overconfident"
+    if covered > high:
+        return f"more than the {_percent(high, 0)} that chance allows: it is too cautious"
+    if high - low <= _NARROW_CHANCE:
+        return "which is what chance allows, so its intervals can be taken at their word"
+    return (
+        f"where chance allows {_percent(low, 0)} to {_percent(high, 0)}: "
+        "as right as so few samples can show"
+    )
+
+
+def _how_sure_of_few(samples: pd.DataFrame) -> Answer:
     """Return what the intervals of so few samples can show: at most that they are too narrow."""
     num = len(samples)
-    half = interval_half_width(level=0.9) * samples["sigma"]
-    held = int((samples["abs_error"] <= half).sum())
-    fewest = round(num * coverage_noise_interval(level=0.9, num_samples=num)[0])
+    held = int((~samples["outside"]).sum())
+    fewest = round(num * coverage_noise_interval(level=LEVEL, num_samples=num)[0])
     narrow = held < fewest
     conclusion = "it is overconfident" if narrow else "so few cannot tell whether it is right"
+    width = _points(samples["half_width"].mean())
     return Answer(
-        question=question,
+        question=_SURE,
         verdict="poor" if narrow else "unknown",
         label="overconfident" if narrow else "too few to tell",
         figure=f"{held} of {num}",
         figure_caption="judged scores lie within its 90 % intervals",
-        sentence=f"Its 90 % intervals (± {_points(half.mean())} on average) hold {held} of {num} "
-        f"judged scores. Of an honest model they would hold {fewest} to {num}: {conclusion}.",
+        sentence=f"Its 90 % intervals (± {width} on average) hold {held} of {num} judged scores. "
+        f"Of an honest model they would hold {fewest} to {num}: {conclusion}.",
     )
 
 
@@ -205,51 +196,50 @@ def _against_constant(inputs: ReportInputs) -> str:
 
 
 def _where_wrong(samples: pd.DataFrame) -> Answer:
-    worst = samples.iloc[int(samples["abs_error"].argmax())]
-    overall = samples["abs_error"].mean()
     few = len(samples) < MIN_GROUPED
-    single = (
-        f"The largest single miss is {worst['sample_id']}: judged {worst['final_score']:.1f}, "
-        f"predicted {worst['mu']:.1f}"
-    )
     groups = [] if few else find_slices(samples)
     group = max(groups, key=lambda item: item.excess, default=None)
-    stands_out = group is not None and group.excess >= _CLEAR_EXCESS
+    pull = _pull_to_the_middle(groups, mae=samples["abs_error"].mean())
+    verdict: Verdict = "good"
     if few:
+        verdict, label = "unknown", "too few to compare"
         where = f"Groups of {len(samples)} samples are too small to be compared"
-    elif group is None or not stands_out:
-        where = "No group of performances stands out: the errors are spread over all of them"
+    elif group is not None and group.excess >= _CLEAR_EXCESS:
+        verdict, label = "mixed", "one group stands out"
+        where = _standing_out(group, mae=samples["abs_error"].mean())
     else:
-        where = (
-            f"Most with {_describe(group)}: there it misses by {_points(group.mae)}, "
-            f"{group.mae / overall:.1f} times its mean of {overall:.1f}, and {_tendency(group)}"
-        )
-    pull = "" if few else _pull_to_the_middle(samples)
-    label = "one group stands out" if stands_out else "evenly spread"
-    label = "too few to compare" if few else label
-    if pull and not stands_out:
-        label = "drawn to the middle"
+        label = "drawn to the middle" if pull else "evenly spread"
+        where = "No group of performances stands out: the errors are spread over all of them"
+    worst = samples.iloc[int(samples["abs_error"].argmax())]
     return Answer(
         question="Where is it wrong?",
-        verdict="unknown" if few else "mixed" if stands_out else "good",
+        verdict=verdict,
         label=label,
         figure=signed(worst["error"], 1),
         figure_caption="points, the largest single error",
-        sentence=f"{where}. {pull}{single}.",
+        sentence=f"{where}. {pull}The largest single miss is {worst['sample_id']}: judged "
+        f"{worst['final_score']:.1f}, predicted {worst['mu']:.1f}.",
     )
 
 
-def _pull_to_the_middle(samples: pd.DataFrame) -> str:
+def _standing_out(group: Slice, *, mae: float) -> str:
+    return (
+        f"Most with {_describe(group)}: there it misses by {_points(group.mae)}, "
+        f"{group.mae / mae:.1f} times its mean of {mae:.1f}, and {_tendency(group)}"
+    )
+
+
+def _pull_to_the_middle(groups: Sequence[Slice], *, mae: float) -> str:
     """Return what happens to the extremes of the judged score, where it is plain."""
-    groups = [group for group in find_slices(samples) if group.by == "score"]
-    if (
-        len(groups) < 2
-        or min(groups[0].bias, -groups[-1].bias) < 0.25 * samples["abs_error"].mean()
-    ):
+    by_score = [group for group in groups if group.by == "score"]
+    if len(by_score) < 2:
+        return ""
+    overrated, underrated = by_score[0].bias, -by_score[-1].bias
+    if min(overrated, underrated) < 0.25 * mae:
         return ""
     return (
-        f"The lowest scores are overrated by {_points(groups[0].bias)}, the highest underrated by "
-        f"{_points(-groups[-1].bias)}, as cautious forecasts do. "
+        f"The lowest scores are overrated by {_points(overrated)}, the highest underrated by "
+        f"{_points(underrated)}, as cautious forecasts do. "
     )
 
 

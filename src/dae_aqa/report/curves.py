@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,85 +13,81 @@ from dae_aqa.report.drawing import MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.inputs import ReportInputs
 
-_LOSSES = {"train_loss": ("training", PREDICTION)}
-_RANKS = {
-    "val_spearman": ("final score", PREDICTION),
-    "val_spearman_execution": ("execution score", REFERENCE),
-}
+
+@dataclass(frozen=True, kw_only=True)
+class _Curve:
+    """A figure of learning curves: `columns` says label and colour of each."""
+
+    name: str
+    title: str
+    ylabel: str
+    columns: dict[str, tuple[str, str]]
+    reading: str
+
+
+_LOSS = _Curve(
+    name="loss",
+    title="Training loss by epoch",
+    ylabel="loss",
+    columns={"train_loss": ("training", PREDICTION)},
+    reading="What training minimises.",
+)
+_RANK = _Curve(
+    name="rank",
+    title="Rank correlation on the validation samples",
+    ylabel="Spearman's rho",
+    columns={
+        "val_spearman": ("final score", PREDICTION),
+        "val_spearman_execution": ("execution score", REFERENCE),
+    },
+    reading="Measured after each epoch on samples carved from the training set, never on the test "
+    "samples.",
+)
 
 
 def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
-    """Return the loss and validation rho by epoch; none where nothing was trained."""
-    curves = inputs.training_curves
-    if curves is None or curves.empty:
-        return []
-    best = inputs.provenance.get("kept_epoch")
-    best_epoch = best if isinstance(best, int) else None
-    chosen_by = inputs.provenance.get("epoch_choice")
-    kept = "" if best is None or chosen_by is None else f" Epoch {best} is evaluated: {chosen_by}."
-    marked = "" if best_epoch is None else " The marked epoch is the one that is evaluated here."
-    figures = [
-        _curve(
-            curves,
-            lines=_LOSSES,
-            best_epoch=best_epoch,
-            kept=kept,
-            name="loss",
-            title="Training loss by epoch",
-            ylabel="loss",
-            reading="What training minimises. It may jump where training goes from one loss to "
-            f"another (the warm-up).{marked}",
-        )
+    """Return the loss and validation rho by epoch, as far as there are values to draw."""
+    curves = inputs.learning_curves
+    return [
+        _draw(inputs, curve)
+        for curve in (_LOSS, _RANK)
+        if curves[list(curve.columns)].notna().any(axis=None)
     ]
-    if curves[list(_RANKS)].notna().any(axis=None):
-        figures.append(
-            _curve(
-                curves,
-                lines=_RANKS,
-                best_epoch=best_epoch,
-                kept=kept,
-                name="rank",
-                title="Rank correlation on the validation samples",
-                ylabel="Spearman's rho",
-                reading="Measured after each epoch on samples carved from the training set, never "
-                f"on the test samples.{marked}",
-            )
-        )
-    return figures
 
 
-def _curve(
-    curves: pd.DataFrame,
-    *,
-    lines: dict[str, tuple[str, str]],
-    best_epoch: int | None,
-    kept: str,
-    name: str,
-    title: str,
-    ylabel: str,
-    reading: str,
-) -> ReportFigure:
+def _draw(inputs: ReportInputs, curve: _Curve) -> ReportFigure:
+    history, kept = inputs.learning_curves, inputs.kept_epoch
     figure, axes = drawing.new_figure()
-    for column, (label, color) in lines.items():
-        axes.plot(curves["epoch"], curves[column].astype(np.float64), color=color, label=label)
-    if best_epoch is not None:
-        _mark_epoch(axes, best_epoch)
-    axes.set(xlabel="epoch", ylabel=ylabel)
+    for column, (label, color) in curve.columns.items():
+        values = history[column].astype(np.float64)
+        marker = "o" if values.notna().sum() == 1 else ""  # a line needs two
+        axes.plot(history["epoch"], values, color=color, label=label, marker=marker, markersize=4)
+    finding, reading = _last_values(history, curve), curve.reading
+    if curve is _LOSS and 0 < inputs.num_warmup_epochs < len(history):
+        reading += f" It may jump at epoch {inputs.num_warmup_epochs}, where the warm-up ends."
+    if kept is not None:
+        _mark_epoch(axes, kept.epoch)
+        finding += f" Epoch {kept.epoch} is evaluated: {kept.reason}."
+        reading += " The marked epoch is the one that is evaluated here."
+    axes.set(xlabel="epoch", ylabel=curve.ylabel)
     axes.margins(x=0.02)
-    drawing.add_legend(axes, num_columns=len(lines))
-    last = ", ".join(
-        f"{label} {_figure(curves[column].iloc[-1])}" for column, (label, _) in lines.items()
-    )
+    drawing.add_legend(axes, num_columns=len(curve.columns))
     return ReportFigure(
-        title=title,
-        svg=drawing.to_svg(figure, name=f"training-{name}", label=f"{title}."),
-        finding=f"After {len(curves)} epochs: {last}.{kept}",
+        title=curve.title,
+        svg=drawing.to_svg(figure, name=f"training-{curve.name}", label=f"{curve.title}."),
+        finding=finding,
         reading=reading,
     )
 
 
-def _figure(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.3f}"
+def _last_values(history: pd.DataFrame, curve: _Curve) -> str:
+    last = {label: float(history[column].iloc[-1]) for column, (label, _) in curve.columns.items()}
+    values = (
+        f"{label} {'undefined' if np.isnan(value) else f'{value:.3f}'}"
+        for label, value in last.items()
+    )
+    num = len(history)
+    return f"After {num} epoch{'' if num == 1 else 's'}: {', '.join(values)}."
 
 
 def _mark_epoch(axes: Axes, epoch: int) -> None:
@@ -100,6 +98,5 @@ def _mark_epoch(axes: Axes, epoch: int) -> None:
         (4, 0),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
-        color=MUTED,
-        fontsize=8,
+        **drawing.HINT,
     )

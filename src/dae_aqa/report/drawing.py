@@ -14,19 +14,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
-import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-# Placeholder colour -> CSS variable. Any colours do, as long as no figure uses them otherwise.
+# Placeholders of CSS variables. Any colours do, as long as no figure uses them otherwise.
 INK = "#010101"
 MUTED = "#010102"
 GRID = "#010103"
 PREDICTION = "#010104"  # what the model says
 ALERT = "#010105"  # where it is wrong
 REFERENCE = "#010106"  # what it is compared with
-SURFACE = "#010107"
 _CSS_VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -34,19 +34,19 @@ _CSS_VARIABLES = {
     PREDICTION: "var(--prediction)",
     ALERT: "var(--alert)",
     REFERENCE: "var(--reference)",
-    SURFACE: "var(--surface)",
 }
 
-PANEL_INCHES = (4.7, 3.45)
-WIDE_INCHES = (7.4, 3.3)
+GUIDE: dict[str, Any] = {"color": MUTED, "linewidth": 1, "dashes": (4, 3)}  # what should be
+CHANCE: dict[str, Any] = {"color": GRID, "linewidth": 0}  # band of what chance allows
 HINT: dict[str, Any] = {"color": MUTED, "fontsize": 8}  # words within a figure
+_PANEL_INCHES = (4.7, 3.45)
 _MARK_AREA = 20.0  # square points
-POINTS_ID = "points"  # id of the collection whose marks get tooltips
+_POINTS_ID = "points"  # id of the collection whose marks get tooltips
+_SHARES = (0, 0.25, 0.5, 0.75, 1)
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with Matplotlib; wider than the page's font, so all fits
     "font.size": 9,
-    "axes.titlesize": 9,
     "axes.labelsize": 9,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": MUTED,
@@ -76,10 +76,10 @@ _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 
 
-def new_figure(size_inches: tuple[float, float] = PANEL_INCHES) -> tuple[Figure, Axes]:
+def new_figure() -> tuple[Figure, Axes]:
     """Return a figure with one pair of axes in the report's style."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size_inches, layout="constrained")
+        figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
         axes = figure.add_subplot()
     return figure, axes
 
@@ -90,27 +90,28 @@ def add_legend(axes: Axes, *, num_columns: int) -> None:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=num_columns, borderpad=0.2)
 
 
+def set_share_ticks(*axes: Axis) -> None:
+    """Label an axis that goes from 0 to 1 by percentages."""
+    for axis in axes:
+        axis.set_ticks(_SHARES, [f"{share:.0%}" for share in _SHARES])
+
+
 def tooltips(samples: pd.DataFrame) -> list[str]:
     """Return one line per sample: its id, what was judged and what was predicted."""
     return [
-        f"{sample_id}: judged {score:.1f}, predicted {mu:.1f}"
-        + ("" if np.isnan(sigma) else f" ± {sigma:.1f}")
+        f"{sample_id}: judged {score:.1f}, predicted {mu:.1f} ± {sigma:.1f}"
         for sample_id, score, mu, sigma in zip(
-            samples["sample_id"],
-            samples["final_score"],
-            samples["mu"],
-            samples["sigma"],
-            strict=True,
+            *(samples[name] for name in ("sample_id", "final_score", "mu", "sigma")), strict=True
         )
     ]
 
 
 def add_points(
-    axes: Axes, x: np.ndarray, y: np.ndarray, *, colors: np.ndarray, alpha: float = 0.85
+    axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, *, colors: Sequence[str], alpha: float = 0.85
 ) -> None:
     """Draw the samples, in their order, as the marks that get the tooltips of `to_svg`."""
-    collection = axes.scatter(x, y, s=_MARK_AREA, c=list(colors), alpha=alpha, linewidths=0)
-    collection.set_gid(POINTS_ID)
+    collection = axes.scatter(x, y, s=_MARK_AREA, c=colors, alpha=alpha, linewidths=0)
+    collection.set_gid(_POINTS_ID)
 
 
 def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = ()) -> str:
@@ -120,7 +121,7 @@ def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = (
         figure: as made by `new_figure`.
         name: unique within the page; prefixes every id.
         label: what the figure shows, for readers who cannot see it.
-        tooltips: one text per mark of the collection whose gid is `POINTS_ID`, in its order; the
+        tooltips: one text per mark of the collection whose gid is `_POINTS_ID`, in its order; the
             part before the first ':' is the id of the sample that a click leads to.
     """
     buffer = io.StringIO()
@@ -147,7 +148,7 @@ def _add_tooltips(root: ElementTree.Element, tooltips: Sequence[str]) -> None:
     """Wrap each mark of the points in a link to its sample's row, with a title to hover over."""
     if not tooltips:
         return
-    points = next(node for node in root.iter() if node.get("id") == POINTS_ID)
+    points = next(node for node in root.iter() if node.get("id") == _POINTS_ID)
     parents = [node for node in points.iter() if node.find(f"{{{_SVG}}}use") is not None]
     marks = [(parent, mark) for parent in parents for mark in parent.findall(f"{{{_SVG}}}use")]
     for (parent, mark), tooltip in zip(marks, tooltips, strict=True):

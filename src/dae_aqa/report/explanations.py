@@ -88,11 +88,10 @@ def few_samples(inputs: ReportInputs) -> list[str]:
             f"{num_test} test {_samples(num_test)} cannot show: {'; '.join(lacking)}. What is said "
             "below is said of these performances, not of others."
         )
-    chosen_by = inputs.provenance.get("epoch_choice")
-    if num_val < MIN_RANKED and chosen_by is not None:
-        sigma = ", and σ is mostly what the training samples made of it" if inputs.has_sigma else ""
+    if num_val < MIN_RANKED and inputs.kept_epoch is not None:
         sentences.append(
-            f"{num_val} validation {_samples(num_val)}: the epoch is {chosen_by}{sigma}."
+            f"{num_val} validation {_samples(num_val)}: the epoch is {inputs.kept_epoch.reason}, "
+            "and σ is mostly what the training samples made of it."
         )
     return sentences
 
@@ -129,9 +128,8 @@ def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
 def _aside(inputs: ReportInputs, key: str, value: float | None) -> str:
     if value is None:
         return f"undefined: {inputs.metrics.get(f'{key}_reason', 'no reason given')}"
-    low, high = inputs.number(f"{key}_ci95_low"), inputs.number(f"{key}_ci95_high")
-    if low is not None and high is not None:
-        return f"95 % interval {low:.3f} to {high:.3f}"
+    if interval := inputs.interval(key):
+        return "95 % interval {:.3f} to {:.3f}".format(*interval)
     if f"{key}_ci95_reason" in inputs.metrics:
         return f"no interval: {inputs.metrics[f'{key}_ci95_reason']}"
     if key == "rl2_x100":

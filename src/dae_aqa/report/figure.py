@@ -19,11 +19,9 @@ class ReportFigure:
         svg: the drawing, from `dae_aqa.report.drawing.to_svg`.
         finding: what it shows in this case, one sentence.
         reading: how to read such a figure, for those who never saw one.
-        is_wide: whether it takes the whole row.
     """
 
     title: str
     svg: str
     finding: str
     reading: str
-    is_wide: bool = False

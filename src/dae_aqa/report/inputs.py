@@ -3,91 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import EvaluationError
+from dae_aqa.metrics.calibration import interval_half_width
 from dae_aqa.metrics.summary import JsonValue
-from dae_aqa.tables.predictions import check_predictions, has_sigma
+from dae_aqa.report.references import Reference
 
 Thumbnails = Callable[[str], Sequence[bytes]]
+LEVEL = 0.9  # of the intervals that the page speaks of
+
+
+@dataclass(frozen=True)
+class KeptEpoch:
+    """The epoch whose weights are evaluated.
+
+    Attributes:
+        epoch: counted from 0.
+        reason: how it was chosen, e.g. 'the last one, since 1 validation sample cannot choose'.
+    """
+
+    epoch: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs:
     """Everything that the page says; the same inputs give the same bytes.
 
+    Nothing here depends on the run, the commit, the machine or the time: the page is a DVC output,
+    and whoever makes it from the same inputs has to get the same bytes. The MLflow run holds these.
+
     Attributes:
-        predictions: the predictions table.
+        dataset: name of the dataset.
+        model: name of the method.
+        backbone: name of the network that looks at the clips.
+        checkpoint: the imported checkpoint, where the model was not trained here.
+        predictions: the checked predictions table.
         metrics: the dict of `evaluate_predictions`; the page computes no figure of its own that
             stands there.
+        references: what the model's rank correlation is compared with.
         annotations: the annotations table, with at least the rows of the predictions.
-        training_curves: the table of learning curves, `dae_aqa.training.history.COLUMNS`; None or
-            empty where there is no training to show.
-        params: the parameters that made the model, as read from `params.yaml` (nested dicts).
-        provenance: what else made it, in the order to show: `dataset` and `model` are needed;
-            usual are `backbone`, `num_epochs`, `kept_epoch`, `epoch_choice`. Nothing that
-            depends on the run, the commit, the machine or the time: the page is a DVC output, and
-            whoever makes it from the same inputs has to get the same bytes. The MLflow run holds
-            these.
-        thumbnails: gives JPEG frames of a sample in time order for its film strip; None for no
-            strips.
-        excluded: samples left out, `sample_id`, `reason` and any further columns.
         truth: what a simulator knows of each sample: `sample_id` and columns `fault_<name>`, the
-            severities in [0, 1]; others are ignored; None or empty for a real dataset.
+            severities in [0, 1]; others are ignored. A real dataset has no row.
+        excluded: samples left out, `sample_id`, `reason` and any further columns.
         notes: further sentences that a reader should know, e.g. rows whose official score differs
             from the rule.
+        learning_curves: one row per epoch, `dae_aqa.training.history.COLUMNS`; no row where the
+            model was not trained here.
+        kept_epoch: which of these epochs is evaluated; None where there is none.
+        num_warmup_epochs: epochs at the start that were trained with another loss.
+        params: the parameters that were used, nested as in `params.yaml`.
+        thumbnails: gives JPEG frames of a sample in time order for its film strip.
         num_worst: samples shown with film strips among the worst and among the most surprising.
         num_train: samples that the model was trained on.
         num_val: samples that chose its epoch and scaled its sigma.
     """
 
+    dataset: str
+    model: str
+    backbone: str
+    checkpoint: str | None
     predictions: pd.DataFrame
     metrics: Mapping[str, JsonValue]
+    references: Sequence[Reference]
     annotations: pd.DataFrame
-    training_curves: pd.DataFrame | None
-    params: Mapping[str, object]
-    provenance: Mapping[str, object]
-    thumbnails: Thumbnails | None
+    truth: pd.DataFrame
     excluded: pd.DataFrame
-    truth: pd.DataFrame | None
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str]
+    learning_curves: pd.DataFrame
+    kept_epoch: KeptEpoch | None
+    num_warmup_epochs: int
+    params: Mapping[str, object]
+    thumbnails: Thumbnails
     num_worst: int
     num_train: int
     num_val: int
-
-    @property
-    def dataset(self) -> str:
-        """The dataset's name."""
-        return str(self.provenance["dataset"])
-
-    @property
-    def has_sigma(self) -> bool:
-        """Whether the model says how sure it is."""
-        return has_sigma(self.predictions)
 
     def number(self, key: str) -> float | None:
         """Return the metric `key` as a number, or None where it is absent or undefined."""
         value = self.metrics.get(key)
         return float(value) if isinstance(value, int | float) else None
 
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of the metric `key`, or None where there is none."""
+        low, high = self.number(f"{key}_ci95_low"), self.number(f"{key}_ci95_high")
+        return None if low is None or high is None else (low, high)
+
+    def provenance(self) -> dict[str, str]:
+        """Return what made the model, by the words of the page, in the order to show."""
+        facts = {
+            "dataset": self.dataset,
+            "model": self.model,
+            "backbone": self.backbone,
+            "num epochs": str(len(self.learning_curves)),
+        }
+        if self.kept_epoch is not None:
+            facts |= {
+                "kept epoch": str(self.kept_epoch.epoch),
+                "epoch choice": self.kept_epoch.reason,
+            }
+        if self.checkpoint is not None:
+            facts["imported checkpoint"] = self.checkpoint
+        return facts
+
     def samples(self) -> pd.DataFrame:
         """Return the predictions with what the page derives of each sample.
 
         Added columns: `action_class`, `judge_scores`, `video_id`, `start_frame`, `end_frame`;
-        `error` (mu - final_score: positive where overrated), `abs_error`, and `surprise`
-        (|error| / sigma, NaN without sigma).
+        `error` (mu - final_score: positive where overrated), `abs_error`, `surprise`
+        (|error| / sigma), `half_width` of the 90 % interval, and `outside`: whether the judged
+        score lies outside of it.
 
         Raises:
-            EvaluationError: predictions are bad, a sample has no annotation, or provenance lacks
-                a key.
+            EvaluationError: a sample has no annotation.
         """
-        missing = [key for key in ("dataset", "model") if key not in self.provenance]
-        if missing:
-            raise EvaluationError(f"the report's provenance needs {' and '.join(missing)}.")
-        table = check_predictions(self.predictions, source="predictions")
+        table = self.predictions
         details = self.annotations.set_index("sample_id")
         unknown = [name for name in table["sample_id"] if name not in details.index]
         if unknown:
@@ -100,5 +133,7 @@ class ReportInputs:
         table = table.join(details[names], on="sample_id")
         table["error"] = table["mu"] - table["final_score"]
         table["abs_error"] = table["error"].abs()
-        table["surprise"] = table["abs_error"] / table["sigma"].astype(np.float64)
+        table["surprise"] = table["abs_error"] / table["sigma"]
+        table["half_width"] = interval_half_width(level=LEVEL) * table["sigma"]
+        table["outside"] = table["abs_error"] > table["half_width"]
         return table

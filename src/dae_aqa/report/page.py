@@ -5,38 +5,36 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from dae_aqa.errors import EvaluationError
 from dae_aqa.files.whole import written_whole
-from dae_aqa.metrics.calibration import interval_half_width
+from dae_aqa.options import flatten
 from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
 from dae_aqa.report.curves import training_figures
 from dae_aqa.report.explanations import few_samples, metric_rows
 from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
-from dae_aqa.report.references import references_of
 from dae_aqa.report.residuals import error_figures
 from dae_aqa.report.uncertainty import coverage_rows, uncertainty_figures
 from dae_aqa.tables.annotations import parse_judge_scores
 
 _FOLDER = Path(__file__).parent
-_LEVEL = 0.9  # of the intervals in cards and table
+_Row = dict[str, object]
 
 
 def write_report(inputs: ReportInputs, *, output: Path) -> None:
     """Write the page to `output`, whole or not at all.
 
     Raises:
-        EvaluationError: predictions, annotations and provenance do not fit each other.
+        EvaluationError: predictions and annotations do not fit each other, or a film strip is not
+            of JPEG images.
     """
     text = render_report(inputs)
     with written_whole(output) as part:
@@ -47,7 +45,7 @@ def render_report(inputs: ReportInputs) -> str:
     """Return the page as HTML; the same inputs give the same text.
 
     Raises:
-        EvaluationError: predictions, annotations and provenance do not fit each other.
+        EvaluationError: see `write_report`.
     """
     samples = inputs.samples()
     environment = jinja2.Environment(
@@ -58,104 +56,90 @@ def render_report(inputs: ReportInputs) -> str:
         lstrip_blocks=True,
     )
     environment.filters["signed"] = signed
-    worst = samples.sort_values(["abs_error", "sample_id"], ascending=[False, True])
-    worst = worst.head(inputs.num_worst)
-    surprising = samples.iloc[:0]
-    if inputs.has_sigma:
-        surprising = samples.sort_values(["surprise", "sample_id"], ascending=[False, True])
-        surprising = surprising.head(inputs.num_worst)
-    new = surprising[~surprising["sample_id"].isin(worst["sample_id"])]
-    worst_cards, surprising_cards = (_cards(inputs, samples, chosen) for chosen in (worst, new))
     return environment.get_template("template.html.j2").render(
-        dataset=inputs.dataset,
-        model=str(inputs.provenance["model"]),
+        inputs=inputs,
         num_test=len(samples),
-        num_train=inputs.num_train,
-        num_val=inputs.num_val,
-        is_imported="imported_checkpoint" in inputs.provenance,
         few=few_samples(inputs),
-        style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own
-        script=Markup((_FOLDER / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own
+        style=_own_markup("report.css"),
+        script=_own_markup("report.js"),
+        svg=Markup,
         answers=answer_all(inputs, samples),
         accuracy=accuracy_figures(inputs, samples),
         errors=error_figures(inputs, samples),
         uncertainty=uncertainty_figures(inputs, samples),
         training=training_figures(inputs),
-        svg=Markup,
         metric_groups=[
             {"name": name, "rows": list(group)}
             for name, group in itertools.groupby(metric_rows(inputs), key=lambda row: row.group)
         ],
-        coverage_rows=coverage_rows(samples) if inputs.has_sigma else [],
-        references=[item for item in references_of(inputs) if item.source],
-        worst=worst_cards,
-        surprising=surprising_cards,
-        also_worst=[name for name in surprising["sample_id"] if name in set(worst["sample_id"])],
-        num_surprising=len(surprising),
-        has_sigma=inputs.has_sigma,
+        coverage_rows=coverage_rows(samples),
+        published=[item for item in inputs.references if item.kind == "published"],
+        **_cards(inputs, samples),
         rows=_rows(samples),
         has_classes=bool((samples["action_class"] != "").any()),
         has_difficulty=samples["difficulty"].nunique() > 1,
         excluded=_excluded(inputs.excluded),
-        notes=list(inputs.notes),
-        provenance={_words(key): _text(value) for key, value in inputs.provenance.items()},
-        params=_flatten(inputs.params),
+        params={key: _text(value) for key, value in flatten(inputs.params).items()},
     )
 
 
-def _rows(samples: pd.DataFrame) -> list[dict[str, object]]:
-    half = interval_half_width(level=_LEVEL) * samples["sigma"].to_numpy(np.float64)
+def _own_markup(name: str) -> Markup:
+    return Markup((_FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704 - our own
+
+
+def _rows(samples: pd.DataFrame) -> list[_Row]:
+    """Return what the table of predictions shows: the columns of `samples`, and a few more."""
     bound = samples["abs_error"].max() or 1.0
-    rows = []
-    for row, half_width in zip(samples.to_dict("records"), half, strict=True):
-        outside = bool(row["abs_error"] > half_width)  # False without sigma
-        rows.append(
-            {
-                **{str(key): value for key, value in row.items()},
-                "outside": outside,
-                "bar": 50 * row["abs_error"] / bound,
-                "text": f"{row['sample_id']} {row['action_class']} {row['video_id']}".lower(),
-            }
-        )
-    return rows
+    words = samples[["sample_id", "action_class", "video_id"]].agg(" ".join, axis="columns")
+    shown = samples.assign(bar=50 * samples["abs_error"] / bound, text=words.str.lower())
+    return _records(shown)
 
 
-def _cards(
-    inputs: ReportInputs, samples: pd.DataFrame, chosen: pd.DataFrame
-) -> list[dict[str, object]]:
-    """Return what the page shows of single performances: facts, interval, film strip."""
-    half = interval_half_width(level=_LEVEL)
-    reach = samples["sigma"].fillna(0.0).to_numpy() * half
-    low = float(min(samples["final_score"].min(), (samples["mu"] - reach).min()))
-    high = float(max(samples["final_score"].max(), (samples["mu"] + reach).max()))
-    span = (high - low) or 1.0
+def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
+    """Return the cards of the worst errors and of the surprises that are not among them."""
+    worst, surprising = (
+        samples.sort_values([by, "sample_id"], ascending=[False, True]).head(inputs.num_worst)
+        for by in ("abs_error", "surprise")
+    )
+    is_worst = surprising["sample_id"].isin(worst["sample_id"])
+    scale = _Scale(samples)
+    return {
+        "worst": [_card(inputs, row, scale) for row in _records(worst)],
+        "surprising": [_card(inputs, row, scale) for row in _records(surprising[~is_worst])],
+        "also_worst": surprising.loc[is_worst, "sample_id"].tolist(),
+        "num_surprising": len(surprising),
+    }
 
-    def percent(value: float) -> float:
-        return round(100 * (value - low) / span, 2)
 
-    cards: list[dict[str, object]] = []
-    for row in chosen.to_dict("records"):
-        width = half * row["sigma"]
-        marks = parse_judge_scores(row["judge_scores"])
-        cards.append(
-            {
-                **{str(key): value for key, value in row.items()},
-                "marks": " · ".join(f"{mark:.1f}" for mark in marks),
-                "scale": (f"{low:.0f}", f"{high:.0f}"),
-                "judged_at": percent(row["final_score"]),
-                "predicted_at": percent(row["mu"]),
-                "interval": None
-                if np.isnan(width)
-                else (percent(row["mu"] - width), percent(row["mu"] + width)),
-                "frames": _film_strip(inputs, str(row["sample_id"])),
-            }
-        )
-    return cards
+class _Scale:
+    """The scale of the cards, from the lowest to the highest that is judged or predicted."""
+
+    def __init__(self, samples: pd.DataFrame) -> None:
+        score, mu, half = samples["final_score"], samples["mu"], samples["half_width"]
+        self.low = float(min(score.min(), (mu - half).min()))
+        self.high = float(max(score.max(), (mu + half).max()))
+
+    def percent(self, value: float) -> float:
+        """Return how far `value` lies from the lower end."""
+        return round(100 * (value - self.low) / ((self.high - self.low) or 1.0), 2)
+
+
+def _card(inputs: ReportInputs, row: dict[str, Any], scale: _Scale) -> _Row:
+    """Return what the page shows of a single performance: facts, interval, film strip."""
+    left, right = (scale.percent(row["mu"] + side * row["half_width"]) for side in (-1, 1))
+    return {
+        **row,
+        "marks": " · ".join(f"{mark:.1f}" for mark in parse_judge_scores(row["judge_scores"])),
+        "ends": (f"{scale.low:.0f}", f"{scale.high:.0f}"),
+        "judged_at": scale.percent(row["final_score"]),
+        "predicted_at": scale.percent(row["mu"]),
+        "band_at": left,
+        "band_width": right - left,
+        "frames": _film_strip(inputs, row["sample_id"]),
+    }
 
 
 def _film_strip(inputs: ReportInputs, sample_id: str) -> list[str]:
-    if inputs.thumbnails is None:
-        return []
     frames = inputs.thumbnails(sample_id)
     if any(not frame.startswith(b"\xff\xd8") for frame in frames):
         raise EvaluationError(
@@ -170,26 +154,14 @@ def _excluded(excluded: pd.DataFrame) -> dict[str, list[Any]] | None:
         return None
     table = excluded.sort_values(str(excluded.columns[0]), kind="stable").fillna("")
     return {
-        "columns": [_words(str(name)) for name in table.columns],
+        "columns": [str(name).replace("_", " ") for name in table.columns],
         "rows": table.astype(str).to_numpy().tolist(),
     }
 
 
-def _flatten(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False, default=str).strip('"')
-    return flat
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _text(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
-    return str(value)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
+    return json.dumps(value, ensure_ascii=False).strip('"')

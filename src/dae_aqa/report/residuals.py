@@ -9,7 +9,7 @@ from scipy import stats
 
 from dae_aqa.metrics.sample_size import MIN_RANKED
 from dae_aqa.report import drawing
-from dae_aqa.report.drawing import ALERT, GRID, MUTED, PREDICTION
+from dae_aqa.report.drawing import ALERT, MUTED, PREDICTION
 from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.slices import Slice, find_slices
@@ -31,7 +31,7 @@ def error_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFig
     classes = [group for group in find_slices(samples) if group.by == "action class"]
     if len(classes) > 1:
         figures.append(_by_action_class(samples, classes))
-    if inputs.truth is not None and not inputs.truth.empty and len(samples) >= MIN_RANKED:
+    if len(samples) >= MIN_RANKED:
         faults = _fault_correlations(inputs.truth, samples)
         if not faults.empty:
             figures.append(_by_fault(faults, num_samples=len(samples)))
@@ -42,8 +42,8 @@ def _residuals(samples: pd.DataFrame, *, column: str, title: str) -> ReportFigur
     label = "judged score" if column == "final_score" else "degree of difficulty"
     figure, axes = drawing.new_figure()
     x, error = samples[column].to_numpy(), samples["error"].to_numpy()
-    axes.axhline(0, color=MUTED, linewidth=1, dashes=(4, 3))
-    drawing.add_points(axes, x, error, colors=np.full(len(x), PREDICTION), alpha=0.65)
+    axes.axhline(0, **drawing.GUIDE)
+    drawing.add_points(axes, x, error, colors=[PREDICTION] * len(x), alpha=0.65)
     reading = f"Each dot is one performance, by its {label}; at 0 the prediction is exact."
     if len(x) >= MIN_RANKED:
         groups = _trend_groups(x)
@@ -89,12 +89,11 @@ def _trend_finding(x: np.ndarray, error: np.ndarray, label: str) -> str:
     fit = stats.spearmanr(x, error)
     if fit.pvalue > 0.01:
         return f"No clear trend with the {label} (rank correlation {signed(fit.statistic, 2)})."
-    less = (
-        "overrates the low and underrates the high"
-        if fit.statistic < 0
-        else ("underrates the low and overrates the high")
+    low, high = ("over", "under") if fit.statistic < 0 else ("under", "over")
+    return (
+        f"The model {low}rates the low and {high}rates the high: error and {label} correlate at "
+        f"{signed(fit.statistic, 2)}."
     )
-    return f"The model {less}: error and {label} correlate at {signed(fit.statistic, 2)}."
 
 
 def _by_action_class(samples: pd.DataFrame, classes: list[Slice]) -> ReportFigure:
@@ -113,7 +112,7 @@ def _by_action_class(samples: pd.DataFrame, classes: list[Slice]) -> ReportFigur
             markeredgewidth=0,
         )
         axes.plot(errors.mean(), position, "|", color=ALERT, markersize=11, markeredgewidth=2.2)
-    axes.axvline(0, color=MUTED, linewidth=1, dashes=(4, 3))
+    axes.axvline(0, **drawing.GUIDE)
     axes.set_yticks(
         range(len(shown)), [f"{group.label} ({group.num}×, {group.mae:.1f})" for group in shown]
     )
@@ -153,7 +152,7 @@ def _fault_correlations(truth: pd.DataFrame, samples: pd.DataFrame) -> pd.Series
 def _by_fault(correlations: pd.Series, *, num_samples: int) -> ReportFigure:
     figure, axes = drawing.new_figure()
     noise = 1.96 / np.sqrt(max(num_samples - 1, 1))
-    axes.axvspan(-noise, noise, color=GRID, alpha=0.6, linewidth=0)
+    axes.axvspan(-noise, noise, **drawing.CHANCE, alpha=0.6)
     colors = [ALERT if abs(value) > noise else MUTED for value in correlations]
     axes.barh(range(len(correlations)), correlations, color=colors, height=0.62)
     axes.set_yticks(range(len(correlations)), [str(name) for name in correlations.index])

@@ -47,12 +47,10 @@ def find_slices(samples: pd.DataFrame) -> list[Slice]:
     for by, labels in groupings.items():
         if labels.nunique() < 2:
             continue
-        for label in sorted(
-            labels.dropna().unique(), key=lambda text: _position(samples, labels, text)
-        ):
+        for label in sorted(labels.dropna().unique(), key=_position):
             inside = (labels == label).to_numpy()
             if inside.sum() >= _MIN_SAMPLES and (~inside).sum() >= _MIN_SAMPLES:
-                slices.append(_slice(samples, inside, by=by, label=str(label)))
+                slices.append(_slice(samples, inside, by=by, label=label))
     return slices
 
 
@@ -82,11 +80,9 @@ def _quantile_labels(values: pd.Series, num_groups: int, *, decimals: int) -> pd
     return group.map(names)
 
 
-def _position(samples: pd.DataFrame, labels: pd.Series, label: object) -> tuple[float, str]:
-    """Order groups of numbers by their numbers and classes by their name."""
-    text = str(label)
-    first = text.split(" to ")[0]
+def _position(label: str) -> tuple[float, str]:
+    """Return what orders groups of numbers by their lower end, and classes by their name."""
     try:
-        return float(first), text
+        return float(label.split(" to ")[0]), label
     except ValueError:
-        return 0.0, text
+        return 0.0, label

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -13,7 +15,7 @@ from dae_aqa.metrics import calibration
 from dae_aqa.metrics.accuracy import MetricUndefinedError
 from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED
 from dae_aqa.report import drawing
-from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
+from dae_aqa.report.drawing import ALERT, INK, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.tables.predictions import has_judges_sigma
@@ -26,9 +28,7 @@ _MEAN_ABS_NORMAL = math.sqrt(2 / math.pi)  # Source: mean of |x| of the standard
 
 
 def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
-    """Return the figures of the predicted sigma; none for a point model."""
-    if not inputs.has_sigma:
-        return []
+    """Return the figures of the predicted sigma, as far as there are samples enough."""
     figures = []
     if len(samples) >= MIN_COVERED:
         figures += [_reliability(samples), _pit_histogram(samples)]
@@ -43,31 +43,64 @@ def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[Rep
     return figures
 
 
-def coverage_rows(samples: pd.DataFrame) -> list[dict[str, float | bool]]:
-    """Return for each level the coverage, what chance allows a calibrated model, and the width.
+@dataclass(frozen=True, kw_only=True)
+class CoverageRow:
+    """What the central intervals of one level hold.
 
-    `can_tell` says whether chance leaves room for a coverage that is too small or too large.
+    Attributes:
+        level: share of the scores that they should hold.
+        num_held: scores that they hold.
+        num: all scores.
+        low: the least share that chance allows a calibrated model.
+        high: the greatest such share.
+        half_width: mean half width of the intervals, in points.
     """
-    forecast = _forecast(samples)
-    rows: list[dict[str, float | bool]] = []
+
+    level: float
+    num_held: int
+    num: int
+    low: float
+    high: float
+    half_width: float
+
+    @property
+    def observed(self) -> float:
+        """The share of the scores that they hold."""
+        return self.num_held / self.num
+
+    @property
+    def held(self) -> str:
+        """How many they hold, in words: of few samples a count, of more a share."""
+        if self.num < MIN_COVERED:
+            return f"{self.num_held} of {self.num}"
+        return f"{100 * self.observed:.1f} %"
+
+    @property
+    def verdict(self) -> str:
+        """Whether that is as it should be, as far as chance leaves room to tell."""
+        if self.observed < self.low:
+            return "overconfident"
+        if self.observed > self.high:
+            return "too cautious"
+        can_tell = self.num >= MIN_COVERED and self.low > 0 and self.high < 1
+        return "as it should" if can_tell else "too few to tell"
+
+
+def coverage_rows(samples: pd.DataFrame) -> list[CoverageRow]:
+    """Return what the intervals of each of `COVERAGE_LEVELS` hold."""
+    num, rows = len(samples), []
     for level in COVERAGE_LEVELS:
-        low, high = calibration.coverage_noise_interval(level=level, num_samples=len(samples))
-        observed = calibration.coverage(**forecast, level=level)
-        half = calibration.interval_half_width(level=level) * calibration.sharpness(
-            sigma=samples["sigma"]
-        )
+        low, high = calibration.coverage_noise_interval(level=level, num_samples=num)
+        width = calibration.interval_half_width(level=level)
         rows.append(
-            {
-                "level": level,
-                "observed": observed,
-                "low": low,
-                "high": high,
-                "half_width": half,
-                "num_held": round(observed * len(samples)),
-                "is_few": len(samples) < MIN_COVERED,
-                "can_tell": len(samples) >= MIN_COVERED and low > 0 and high < 1,
-                "is_as_expected": low <= observed <= high,
-            }
+            CoverageRow(
+                level=level,
+                num_held=round(num * calibration.coverage(**_forecast(samples), level=level)),
+                num=num,
+                low=low,
+                high=high,
+                half_width=width * samples["sigma"].mean(),
+            )
         )
     return rows
 
@@ -82,24 +115,16 @@ def _reliability(samples: pd.DataFrame) -> ReportFigure:
         calibration.coverage_noise_interval(level=float(level), num_samples=len(samples))
         for level in nominal
     ]
+    lowest, highest = zip(*bands, strict=True)
     figure, axes = drawing.new_figure()
-    axes.fill_between(
-        nominal,
-        [low for low, _ in bands],
-        [high for _, high in bands],
-        color=GRID,
-        alpha=0.8,
-        linewidth=0,
-    )
-    axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, dashes=(4, 3))
+    axes.fill_between(nominal, lowest, highest, **drawing.CHANCE, alpha=0.8)
+    axes.plot((0, 1), (0, 1), **drawing.GUIDE)
     axes.plot(nominal, observed, color=PREDICTION, marker="o", markersize=4)
-    ticks = (0, 0.25, 0.5, 0.75, 1)
-    axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
-    axes.set_yticks(ticks, [f"{tick:.0%}" for tick in ticks])
+    drawing.set_share_ticks(axes.xaxis, axes.yaxis)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set(xlabel="interval that should hold this share", ylabel="share it holds")
-    axes.annotate("too cautious", (0.04, 0.94), color=MUTED, fontsize=8, va="top")
-    axes.annotate("overconfident", (0.96, 0.06), color=MUTED, fontsize=8, ha="right")
+    axes.annotate("too cautious", (0.04, 0.94), **drawing.HINT, va="top")
+    axes.annotate("overconfident", (0.96, 0.06), **drawing.HINT, ha="right")
     inside = sum(low <= value <= high for value, (low, high) in zip(observed, bands, strict=True))
     return ReportFigure(
         title="Do the intervals hold what they promise?",
@@ -119,8 +144,8 @@ def _pit_histogram(samples: pd.DataFrame) -> ReportFigure:
     counts, edges = np.histogram(values, bins=_NUM_PIT_BINS, range=(0, 1))
     low, high = stats.binom.ppf([0.025, 0.975], len(values), 1 / _NUM_PIT_BINS)
     figure, axes = drawing.new_figure()
-    axes.axhspan(low, high, color=GRID, alpha=0.8, linewidth=0)
-    axes.axhline(len(values) / _NUM_PIT_BINS, color=MUTED, linewidth=1, dashes=(4, 3))
+    axes.axhspan(low, high, **drawing.CHANCE, alpha=0.8)
+    axes.axhline(len(values) / _NUM_PIT_BINS, **drawing.GUIDE)
     colors = [PREDICTION if low <= count <= high else ALERT for count in counts]
     axes.bar(edges[:-1] + 0.05, counts, width=0.086, color=colors, alpha=0.9)
     axes.grid(axis="x", visible=False)
@@ -139,7 +164,7 @@ def _pit_histogram(samples: pd.DataFrame) -> ReportFigure:
     )
 
 
-def _pit_finding(counts: np.ndarray, num_outside: int) -> str:
+def _pit_finding(counts: npt.NDArray[np.intp], num_outside: int) -> str:
     if num_outside <= 1:
         return "The bars are as level as chance allows: the whole distribution fits."
     ends, middle = counts[[0, -1]].mean(), counts[3:7].mean()
@@ -189,12 +214,11 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
     kept, by_sigma = calibration.rejection_curve(uncertainty=samples["sigma"], error=error)
     _, best = calibration.rejection_curve(uncertainty=error, error=error)
     figure, axes = drawing.new_figure()
-    axes.axhline(error.mean(), color=MUTED, linewidth=1, dashes=(4, 3), label="at random")
+    axes.axhline(error.mean(), **drawing.GUIDE, label="at random")
     shown = kept >= max(_MIN_KEPT_SHARE, 5 / len(kept))  # the mean of fewer is noise
     axes.plot(1 - kept[shown], best[shown], color=REFERENCE, linewidth=1.2, label="by true error")
     axes.plot(1 - kept[shown], by_sigma[shown], color=PREDICTION, linewidth=2, label="by σ")
-    ticks = (0, 0.25, 0.5, 0.75, 1)
-    axes.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
+    drawing.set_share_ticks(axes.xaxis)
     axes.set(xlim=(0, 1), xlabel="share handed to a human judge")
     axes.set(ylabel="mean |error| of the rest, points")
     axes.set_ylim(0, 1.1 * max(error.mean(), by_sigma[shown].max(initial=0.0)) or 1.0)
@@ -229,7 +253,8 @@ def _parts_of_sigma(samples: pd.DataFrame) -> ReportFigure:
     axes.bar(positions, judges, width=0.4, color=PREDICTION, label="judges among themselves")
     axes.grid(axis="x", visible=False)
     axes.set_xticks(positions, [f"{mu[group].mean():.1f}" for group in groups], fontsize=8)
-    axes.set(xlabel="mean predicted execution score of each tenth", ylabel="σ, execution score")
+    which = "tenth" if len(groups) < len(mu) else "sample"
+    axes.set(xlabel=f"mean predicted execution score of each {which}", ylabel="σ, execution score")
     axes.set_ylim(0, 1.25 * max(whole.max(), judges.max()))
     drawing.add_legend(axes, num_columns=2)
     return ReportFigure(
@@ -251,9 +276,8 @@ def _sigma_against_truth(inputs: ReportInputs, samples: pd.DataFrame) -> ReportF
     true, sigma = samples["true_sigma_execution"], samples["sigma_execution"]
     figure, axes = drawing.new_figure()
     high = 1.06 * max(true.max(), sigma.max())
-    axes.plot((0, high), (0, high), color=MUTED, linewidth=1, dashes=(4, 3))
-    colors = np.full(len(samples), PREDICTION)
-    drawing.add_points(axes, true.to_numpy(), sigma.to_numpy(), colors=colors, alpha=0.6)
+    axes.plot((0, high), (0, high), **drawing.GUIDE)
+    drawing.add_points(axes, true, sigma, colors=[PREDICTION] * len(samples), alpha=0.6)
     axes.set(xlim=(0, 1.06 * true.max()), ylim=(0, high))
     axes.set(xlabel="judges' true σ, execution score", ylabel="predicted σ, execution score")
     rank = inputs.number("sigma_rank_correlation_execution")

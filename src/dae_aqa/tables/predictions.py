@@ -1,16 +1,17 @@
 """The predictions table: what a model says of each test sample, and all that evaluation needs.
 
-One row per test sample, sorted by `sample_id`; the columns of `COLUMNS` in that order, then those
-of `JUDGES_COLUMNS` where the model tells them and those of `TRUTH_COLUMNS` where the dataset knows
-them. All scores are in points.
+One row per test sample, sorted by `sample_id`. The columns of `COLUMNS` come in that order, then
+those of `JUDGES_COLUMNS` where the model tells them, and those of `TRUTH_COLUMNS` where the dataset
+knows them. All scores are in points.
 
 The execution columns are always there: in a sport without difficulty, `difficulty` is 1.0 and they
-equal the final ones, so that no reader has to branch. A point model (`mlp`) leaves `sigma` and
-`sigma_execution` empty in every row; a missing sigma in some rows alone is an error.
+equal the final ones, so that no reader has to branch. The table is built from forecasts of the
+execution score, which it multiplies by the difficulty.
 
-Numbers are written with nine significant digits: the fewest that tell any two float32 values apart
-(what a network puts out), short enough to read, and the same bytes for the same values. Metrics are
-computed from the table as written, so `read_predictions(path)` reproduces them to the last digit.
+Numbers have nine significant digits: the fewest that tell any two float32 values apart (what a
+network puts out), short enough to read, and the same bytes for the same values. The table is
+rounded and checked where it is built or read, and nowhere else. Metrics are computed from the table
+as written, so `read_predictions(path)` reproduces them to the last digit.
 """
 
 from __future__ import annotations
@@ -18,29 +19,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dae_aqa.errors import EvaluationError
 from dae_aqa.files.whole import written_whole
-from dae_aqa.wording import first_lines
+from dae_aqa.wording import problem_list
 
 COLUMNS = (
     "sample_id",  # unique, as in the annotations table
     "final_score",  # the official score
-    "mu",  # predicted mean of the final score
-    "sigma",  # predicted standard deviation of the final score; empty for a point model
+    "mu",  # predicted mean of the final score: mu_execution × difficulty
+    "sigma",  # predicted standard deviation of the final score: sigma_execution × difficulty
     "difficulty",  # degree of difficulty; 1.0 where the sport has none
     "execution_score",  # final_score / difficulty
-    "mu_execution",  # mu / difficulty
-    "sigma_execution",  # sigma / difficulty
+    "mu_execution",  # predicted mean of the execution score
+    "sigma_execution",  # predicted standard deviation of the execution score, > 0
 )
 JUDGES_COLUMNS = (
     "sigma_judges",  # the part of sigma that comes from judges who scatter among themselves
-    "sigma_judges_execution",  # the same, divided by the difficulty
+    "sigma_judges_execution",  # the same of the execution score
 )
 TRUTH_COLUMNS = (
     "true_sigma",  # standard deviation of the final score given the performance
-    "true_sigma_execution",  # the same, divided by the difficulty
+    "true_sigma_execution",  # the same of the execution score
 )
 _SIGNIFICANT_DIGITS = 9  # Source: IEEE 754-2019, 5.12.2: 9 decimal digits identify a binary32
 _PAIRS = (
@@ -51,51 +53,45 @@ _PAIRS = (
     TRUTH_COLUMNS,
 )
 _RELATIVE_TOLERANCE = 1e-4  # of final = execution × difficulty, after float32 arithmetic
-_MAX_ROWS_SHOWN = 20
+FloatColumn = npt.NDArray[np.floating]
 
 
 def build_predictions(
     *,
     samples: pd.DataFrame,
-    mu_execution: np.ndarray[tuple[int], np.dtype[np.floating]],
-    sigma_execution: np.ndarray[tuple[int], np.dtype[np.floating]] | None,
-    sigma_judges_execution: np.ndarray[tuple[int], np.dtype[np.floating]] | None = None,
-    true_sigma_execution: np.ndarray[tuple[int], np.dtype[np.floating]] | None = None,
+    mu_execution: FloatColumn,
+    sigma_execution: FloatColumn,
+    sigma_judges_execution: FloatColumn | None = None,
+    true_sigma_execution: FloatColumn | None = None,
 ) -> pd.DataFrame:
     """Return the checked predictions table of `samples` from a forecast of the execution score.
-
-    A model of the final score divides its forecast by the difficulty first.
 
     Args:
         samples: rows of the annotations table (N), in the order of the arrays.
         mu_execution: predicted means (N,), execution scale.
-        sigma_execution: predicted standard deviations (N,), > 0, execution scale; None for a
-            point model.
+        sigma_execution: predicted standard deviations (N,), > 0, execution scale.
         sigma_judges_execution: the judges' part of it (N,), > 0, where the model tells it apart.
         true_sigma_execution: the truth (N,), > 0, where the dataset knows it.
 
     Raises:
         EvaluationError: lengths differ or `check_predictions` finds faults.
     """
-    arrays = {
+    forecast = {
         "mu": mu_execution,
         "sigma": sigma_execution,
         "sigma_judges": sigma_judges_execution,
         "true_sigma": true_sigma_execution,
     }
     difficulty = samples["difficulty"].to_numpy(np.float64)
-    table = pd.DataFrame(
-        {
-            "sample_id": samples["sample_id"].to_numpy(),
-            "final_score": samples["final_score"].to_numpy(np.float64),
-            "difficulty": difficulty,
-        }
-    )
-    table["execution_score"] = table["final_score"] / difficulty
-    for name, values in arrays.items():
+    final_score = samples["final_score"].to_numpy(np.float64)
+    table = {
+        "sample_id": samples["sample_id"].to_numpy(),
+        "final_score": final_score,
+        "difficulty": difficulty,
+        "execution_score": final_score / difficulty,
+    }
+    for name, values in forecast.items():
         if values is None:
-            if name == "sigma":
-                table["sigma"] = table["sigma_execution"] = np.nan
             continue
         column = np.asarray(values, dtype=np.float64)
         if column.shape != difficulty.shape:
@@ -103,13 +99,12 @@ def build_predictions(
                 f"{name}_execution has shape {column.shape}, expected {difficulty.shape}: one "
                 "value per sample of the table."
             )
-        table[f"{name}_execution"] = column
-        table[name] = column * difficulty
-    return check_predictions(table, source="predictions")
+        table |= {name: column * difficulty, f"{name}_execution": column}
+    return check_predictions(pd.DataFrame(table), source="predictions")
 
 
 def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame:
-    """Return `predictions` sorted, columns ordered and typed, numbers rounded as they are written.
+    """Return `predictions` sorted, with ordered columns and numbers rounded as they are written.
 
     Args:
         predictions: table with the columns of `COLUMNS` and, where known, of `JUDGES_COLUMNS` and
@@ -144,16 +139,8 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
         table[name] = [float(_format(number)) for number in numbers]
     problems = _row_problems(table)
     if problems:
-        raise EvaluationError(
-            f"{source}: {len(problems)} problem(s) in the predictions table:\n"
-            f"{first_lines(problems, limit=_MAX_ROWS_SHOWN)}"
-        )
+        raise EvaluationError(f"{source}: the predictions table has {problem_list(problems)}")
     return table
-
-
-def has_sigma(predictions: pd.DataFrame) -> bool:
-    """Return whether the model predicts an uncertainty (a point model leaves sigma empty)."""
-    return bool(predictions["sigma"].notna().all())
 
 
 def has_judges_sigma(predictions: pd.DataFrame) -> bool:
@@ -178,21 +165,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return check_predictions(table, source=str(path))
 
 
-def write_predictions(predictions: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Check `predictions`, write them to `path` whole or not at all, and return them as written."""
-    table = check_predictions(predictions, source=str(path))
-    text = table.assign(**{name: table[name].map(_format_cell) for name in table.columns[1:]})
+def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
+    """Write the checked table to `path`, whole or not at all."""
+    numbers = {name: predictions[name].map(_format) for name in predictions.columns[1:]}
+    text = predictions.assign(**numbers)
     with written_whole(path) as part:
         text.to_csv(part, index=False, lineterminator="\n")
-    return table
 
 
 def _format(number: float) -> str:
     return f"{number:.{_SIGNIFICANT_DIGITS}g}"
-
-
-def _format_cell(number: float) -> str:
-    return "" if np.isnan(number) else _format(number)
 
 
 def _row_problems(table: pd.DataFrame) -> list[str]:
@@ -202,22 +184,16 @@ def _row_problems(table: pd.DataFrame) -> list[str]:
         (table["sample_id"].duplicated(keep=False), "sample_id is not unique"),
     ]
     for name in table.columns[1:]:
-        values = table[name]
-        if name in ("sigma", "sigma_execution") and values.isna().all():
-            continue
-        finite = pd.Series(np.isfinite(values.to_numpy(np.float64)))
+        finite = pd.Series(np.isfinite(table[name].to_numpy(np.float64)))
         checks.append((~finite, f"{name} must be a finite number"))
         if "sigma" in name or name == "difficulty":
-            checks.append((finite & (values <= 0), f"{name} must be greater than 0"))
+            checks.append((finite & (table[name] <= 0), f"{name} must be greater than 0"))
     for final, execution in _PAIRS:
         if final in table.columns:
             expected = table[execution] * table["difficulty"]
             slack = _RELATIVE_TOLERANCE * (1 + table[final].abs())
             off = (table[final] - expected).abs() > slack
             checks.append((off, f"{final} is not {execution} × difficulty"))
-    if table["sigma"].isna().all() != table["sigma_execution"].isna().all():
-        every_row = pd.Series(True, index=table.index)
-        checks.append((every_row, "sigma and sigma_execution must be both given or both empty"))
     return [
         f"sample_id {table.at[row, 'sample_id']!r}: {message}"
         for row in range(len(table))

@@ -1,0 +1,80 @@
+"""What the evaluate stage hands to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torchvision.io import encode_jpeg
+
+from dae_aqa.clips.decode import decode_frames
+from dae_aqa.datasets import Dataset
+from dae_aqa.evaluation.notes import note_sentences
+from dae_aqa.evaluation.options import EvaluateOptions
+from dae_aqa.evaluation.references import references_of
+from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.metrics.summary import Metrics
+from dae_aqa.packs.store import PackedSample
+from dae_aqa.report import KeptEpoch, ReportInputs
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.options import TrainingOptions
+
+_NUM_THUMBNAILS = 10
+
+
+def report_inputs(
+    options: TrainingOptions,
+    *,
+    evaluate: EvaluateOptions,
+    dataset: Dataset,
+    params: Mapping[str, Any],
+    tables: EvaluationTables,
+    predictions: pd.DataFrame,
+    metrics: Metrics,
+    kept_epoch: KeptEpoch | None,
+    frames_dir: Path,
+) -> ReportInputs:
+    """Return all that the page says; see `evaluate_and_report` for what it is made of."""
+    return ReportInputs(
+        dataset=params["dataset"],
+        model=options.model,
+        backbone=options.backbone,
+        checkpoint=evaluate.checkpoint,
+        predictions=predictions,
+        metrics=metrics,
+        references=references_of(dataset, metrics),
+        annotations=tables.annotations,
+        truth=tables.truth,
+        excluded=tables.excluded,
+        notes=note_sentences(tables, checkpoint=evaluate.checkpoint),
+        learning_curves=tables.history,
+        kept_epoch=kept_epoch,
+        num_warmup_epochs=options.num_warmup_epochs,
+        params=params,
+        thumbnails=partial(_thumbnails, frames_dir),
+        num_worst=evaluate.num_worst,
+        num_train=tables.num_train,
+        num_val=tables.num_val,
+    )
+
+
+def kept_epoch_of(options: TrainingOptions, tables: EvaluationTables) -> KeptEpoch | None:
+    """Return the epoch whose weights the model has; None where it was not trained here."""
+    choice = EpochChoice.of(options, num_val=tables.num_val)
+    best = choice.best_epoch(tables.history)
+    return None if best is None else KeptEpoch(best, choice.in_words(tables.history))
+
+
+def _thumbnails(frames_dir: Path, sample_id: str) -> list[bytes]:
+    """Return JPEG frames evenly spread over the sample's window."""
+    pack = PackedSample.open(frames_dir / f"{sample_id}.zip")
+    offset, length = pack.meta.window_offset, pack.meta.window_length
+    rows = np.linspace(offset, offset + length - 1, _NUM_THUMBNAILS).astype(int).tolist()
+    images = pack.read(rows)
+    if pack.meta.image_format == "jpeg":
+        return images
+    return [encode_jpeg(frame).numpy().tobytes() for frame in decode_frames(images)]
