@@ -153,9 +153,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
         sigma_judges_execution=None if judges is None else judges.numpy(),
         true_sigma_execution=truth["true_sigma_execution"].to_numpy(),
     )
-    metrics = evaluate_predictions(
-        predictions, score_range=None, num_bootstrap=100, seed=0, baselines=None
-    )
+    metrics = evaluate_predictions(predictions, num_bootstrap=100, seed=0)
     other = other_truth.set_index("sample_id").loc[test.sample_ids, "true_sigma_execution"]
     other_ranks = {
         f"{name}_rank_correlation_other_law": stats.spearmanr(values.numpy(), other).statistic

@@ -5,7 +5,8 @@ import pytest
 from scipy import integrate, stats
 
 from dae_aqa.errors import EvaluationError
-from dae_aqa.metrics.accuracy import MetricUndefinedError, calibration
+from dae_aqa.metrics import calibration
+from dae_aqa.metrics.accuracy import MetricUndefinedError
 
 Forecast = dict[str, np.ndarray]
 

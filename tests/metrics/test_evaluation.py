@@ -11,11 +11,11 @@ from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.summary import baselines_of, evaluate_predictions, write_metrics
 from dae_aqa.tables.predictions import build_predictions
 
-SETTINGS = {"score_range": None, "num_bootstrap": 200, "seed": 0}
+SETTINGS = {"num_bootstrap": 200, "seed": 0}
 
 
 def predictions(
-    *, num: int = 120, truth: bool = False, point: bool = False, judges: bool = False
+    *, num: int = 120, truth: bool = False, one_sigma: bool = False, judges: bool = False
 ) -> pd.DataFrame:
     rng = np.random.default_rng(5)
     difficulty = rng.choice([1.6, 2.4, 3.0, 3.6], num)
@@ -30,7 +30,7 @@ def predictions(
     return build_predictions(
         samples=samples,
         mu_execution=rng.normal(execution, sigma),
-        sigma_execution=None if point else sigma,
+        sigma_execution=2.5 / difficulty if one_sigma else sigma,
         sigma_judges_execution=1 / sigma if judges else None,
         true_sigma_execution=sigma * rng.uniform(0.9, 1.1, num) if truth else None,
     )
@@ -119,13 +119,18 @@ def test_the_judges_part_of_sigma_is_compared_where_it_is_told():
     assert "sigma_judges_rank_correlation" not in without
 
 
-def test_a_point_model_has_null_uncertainty_with_a_reason():
-    result = evaluate_predictions(predictions(point=True, truth=True), **SETTINGS)
-    for key in ("nll", "coverage_90", "crps", "rejection_tau", "sigma_rank_correlation"):
-        assert result[key] is None
-        assert result[f"{key}_reason"] == "the model predicts a point, no sigma"
-    assert result["spearman"] is not None
-    assert result["nll_constant_sigma"] is not None
+def test_one_sigma_for_all_has_a_likelihood_but_orders_nothing():
+    """Such is `mlp`: its sigma is a constant of the final score, fitted on validation samples."""
+    table = predictions(one_sigma=True, truth=True)
+    result = evaluate_predictions(table, **SETTINGS)
+    by_hand = -stats.norm.logpdf(table["final_score"], table["mu"], 2.5).mean()
+    assert result["nll"] == pytest.approx(by_hand)
+    assert result["sharpness"] == pytest.approx(2.5)
+    assert result["nll_constant_sigma"] < result["nll"]
+    assert result["rejection_tau"] is None
+    assert "120 samples, 1 different sigmas" in str(result["rejection_tau_reason"])
+    assert result["sigma_rank_correlation"] is None
+    assert "all predictions are equal" in str(result["sigma_rank_correlation_reason"])
 
 
 def test_constant_predictions_have_no_rho_and_never_zero():
@@ -141,18 +146,15 @@ def test_constant_predictions_have_no_rho_and_never_zero():
     assert result["mae"] is not None
 
 
-def test_a_fixed_score_range_replaces_that_of_the_samples():
-    result = evaluate_predictions(predictions(), **SETTINGS | {"score_range": (0.0, 104.5)})
-    assert (result["rl2_score_min"], result["rl2_score_max"]) == (0.0, 104.5)
-    assert result["rl2_x100"] == pytest.approx(100 * float(result["rmse"]) ** 2 / 104.5**2)
-
-
 def test_baselines_become_flat_keys():
-    given = {"splash": 0.71, "ceiling": None, "difficulty_only": 0.5}
-    result = evaluate_predictions(predictions(), **SETTINGS, baselines=given)
-    assert result["baseline_splash"] == 0.71
-    assert result["baseline_ceiling"] is None
-    assert baselines_of(result) == {"splash": 0.71, "difficulty_only": 0.5}
+    table = predictions()
+    result = evaluate_predictions(table, **SETTINGS, baselines={"splash": 0.71, "ceiling": 0.9})
+    assert (result["baseline_splash"], result["baseline_ceiling"]) == (0.71, 0.9)
+    rho = stats.spearmanr(table["difficulty"], table["final_score"]).statistic
+    defined = {"splash": 0.71, "ceiling": 0.9, "difficulty_only": pytest.approx(rho)}
+    assert baselines_of(result) == defined
+    undefined = evaluate_predictions(predictions(num=5), **SETTINGS, baselines={"splash": 0.71})
+    assert baselines_of(undefined) == {}
 
 
 def test_a_baseline_that_is_not_finite_is_an_error():

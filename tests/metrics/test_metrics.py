@@ -120,7 +120,7 @@ def test_worked_examples_of_the_error_metrics():
     assert metrics.rmse(predicted=predicted, target=target) == pytest.approx((125 / 3) ** 0.5)
     assert metrics.bias(predicted=predicted, target=target) == pytest.approx(5 / 3)
     # (0.25² + 0.125² + 0) / 3 over the range 40 of the targets; (0.1² + 0.05²) / 3 over 0 to 100
-    own = metrics.relative_l2(predicted=predicted, target=target, score_range=None)
+    own = metrics.relative_l2(predicted=predicted, target=target, score_range=(50.0, 90.0))
     fixed = metrics.relative_l2(predicted=predicted, target=target, score_range=(0.0, 100.0))
     assert own == pytest.approx((0.0625 + 0.015625) / 3)
     assert fixed == pytest.approx(0.0125 / 3)
@@ -142,7 +142,7 @@ def test_an_undefined_rank_correlation_says_why(predicted, target, message):
 
 def test_relative_l2_of_equal_scores_is_undefined():
     with pytest.raises(MetricUndefinedError, match=r"score range \[4, 4\] is empty"):
-        metrics.relative_l2(predicted=[1.0, 2.0], target=[4.0, 4.0], score_range=None)
+        metrics.relative_l2(predicted=[1.0, 2.0], target=[4.0, 4.0], score_range=(4.0, 4.0))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dae_aqa.datasets import DATASETS
 from dae_aqa.errors import EvaluationError
+from dae_aqa.evaluation.references import references_of
 from dae_aqa.metrics.summary import evaluate_predictions
-from dae_aqa.report import ReportInputs, render_report, write_report
+from dae_aqa.report import KeptEpoch, ReportInputs, render_report, write_report
 from dae_aqa.report.answers import Answer, answer_all
 from dae_aqa.tables.predictions import build_predictions
-from dae_aqa.training.history import COLUMNS
+from dae_aqa.training.history import COLUMNS, no_history
 
 BASELINES = {"fault_splash": 0.6, "fault_toe": 0.1, "splash_entry": 0.85, "ceiling": 0.97}
 
@@ -29,7 +31,7 @@ def make_inputs(
     num: int = 80,
     noise: float = 1.0,
     sigma_factor: float = 1.0,
-    point: bool = False,
+    one_sigma: bool = False,
     judges: bool = False,
     difficulty: bool = True,
     dataset: str = "simdive",
@@ -37,7 +39,7 @@ def make_inputs(
 ) -> ReportInputs:
     """A model whose errors follow its sigma; `noise` and `sigma_factor` spoil it."""
     rng = np.random.default_rng(0)
-    sigma = rng.uniform(0.3, 3.0, num)
+    sigma = np.full(num, 1.5) if one_sigma else rng.uniform(0.3, 3.0, num)
     execution = rng.uniform(10, 28, num)
     levels = rng.choice([2.0, 2.8, 3.2, 3.6], num) if difficulty else np.ones(num)
     annotations = pd.DataFrame(
@@ -56,44 +58,53 @@ def make_inputs(
     predictions = build_predictions(
         samples=annotations,
         mu_execution=execution + noise * rng.normal(0, sigma),
-        sigma_execution=None if point else sigma * sigma_factor,
+        sigma_execution=sigma * sigma_factor,
         sigma_judges_execution=0.5 * sigma if judges else None,
         true_sigma_execution=sigma,
     )
-    epochs = np.arange(4)
+    metrics = evaluate_predictions(
+        predictions,
+        num_bootstrap=200,
+        seed=0,
+        baselines=BASELINES if baselines is None else baselines,
+    )
     return ReportInputs(
+        dataset=dataset,
+        model="dae_mt",
+        backbone="small3d",
+        checkpoint=None,
         predictions=predictions,
-        metrics=evaluate_predictions(
-            predictions,
-            score_range=None,
-            num_bootstrap=200,
-            seed=0,
-            baselines=BASELINES if baselines is None else baselines,
-        ),
+        metrics=metrics,
+        references=references_of(DATASETS[dataset], metrics),
         annotations=annotations,
-        training_curves=pd.DataFrame(
-            {
-                "epoch": epochs,
-                "lr": 1e-3,
-                "train_loss": 1.0 / (1 + epochs),
-                "val_mae": 5.0,
-                "val_nll": 3.0,
-                "val_spearman": [np.nan, 0.5, 0.7, 0.8],
-                "val_spearman_execution": [np.nan, 0.4, 0.6, 0.7],
-            }
-        )[list(COLUMNS)],
-        params={"lr": 0.002, "train": {"loss": {"name": "nll"}}, "evaluate": {"checkpoint": None}},
-        provenance={"dataset": dataset, "model": "dae_mt", "num_epochs": 4, "kept_epoch": 3},
-        thumbnails=lambda sample_id: [jpeg()] * 3,
-        excluded=pd.DataFrame({"sample_id": ["dive_900"], "reason": ["video is truncated"]}),
         truth=pd.DataFrame(
             {"sample_id": annotations["sample_id"], "fault_splash": rng.uniform(size=num)}
         ),
+        excluded=pd.DataFrame({"sample_id": ["dive_900"], "reason": ["video is truncated"]}),
         notes=["One thing to know."],
+        learning_curves=learning_curves(),
+        kept_epoch=KeptEpoch(3, "chosen by the best rank correlation on 100 validation samples"),
+        num_warmup_epochs=1,
+        params={"lr": 0.002, "train": {"loss": {"name": "nll"}}, "evaluate": {"checkpoint": None}},
+        thumbnails=lambda sample_id: [jpeg()] * 3,
         num_worst=3,
         num_train=400,
         num_val=100,
     )
+
+
+def learning_curves() -> pd.DataFrame:
+    epochs = np.arange(4)
+    values = {
+        "epoch": epochs,
+        "lr": 1e-3,
+        "train_loss": 1.0 / (1 + epochs),
+        "val_mae": 5.0,
+        "val_nll": 3.0,
+        "val_spearman": [np.nan, 0.5, 0.7, 0.8],
+        "val_spearman_execution": [np.nan, 0.4, 0.6, 0.7],
+    }
+    return pd.DataFrame(values, columns=list(COLUMNS))
 
 
 def answers(inputs: ReportInputs) -> list[Answer]:
@@ -199,10 +210,19 @@ def test_names_from_outside_are_escaped():
 
 
 def test_published_figures_stand_beside_mtl_aqa_alone(page):
-    published = render_report(make_inputs(num=30, dataset="mtl_aqa", baselines={}))
+    inputs = make_inputs(num=30, dataset="mtl_aqa", baselines={})
+    published = render_report(inputs)
     assert "0.9452" in published
     assert "Zhang et al." in published
+    assert "on the test set; the figure of this report does not." in published
     assert "0.9452" not in page
+    assert "the test set; the figure" not in page
+
+
+def test_a_published_checkpoint_is_not_said_to_have_another_epoch():
+    inputs = make_inputs(num=30, dataset="mtl_aqa", baselines={})
+    text = render_report(replace(inputs, checkpoint="x.pth"))
+    assert "Published figures choose their epoch on the test set.</p>" in text
 
 
 def test_a_good_model_is_called_good():
@@ -259,22 +279,31 @@ def test_the_judges_part_of_the_doubt_is_drawn_where_the_model_tells_it(num):
     assert "of the doubt is the judges" not in render_report(make_inputs(num=num))
 
 
-def test_a_point_model_is_told_what_it_lacks():
-    inputs = make_inputs(point=True)
+def test_one_sigma_for_all_is_told_that_it_does_not_know_its_errors():
+    """As `mlp` has it, in a sport without difficulty."""
+    inputs = make_inputs(one_sigma=True, difficulty=False)
     _, sure, _ = answers(inputs)
-    assert (sure.verdict, sure.label) == ("unknown", "does not say")
+    assert (sure.verdict, sure.label) == ("mixed", "honest, but not telling")
+    assert "Its doubt does not differ enough between samples" in sure.sentence
     text = render_report(inputs)
-    assert "so there is nothing to check here" in text
-    assert "undefined: the model predicts a point, no sigma" in text
+    assert "Is it wrong where it says it is unsure?" not in text
+    assert "undefined: 9 of the 10 quantile bins of sigma are empty" in text
     assert not re.search(r"\bnan\b", re.sub(r'base64,[^"]*', "", text), re.IGNORECASE)
 
 
 @pytest.mark.parametrize("num", [1, 2, 6])
 def test_a_tiny_test_set_still_makes_a_page(num):
-    inputs = replace(
-        make_inputs(num=num, difficulty=False), training_curves=None, thumbnails=None, truth=None
+    inputs = make_inputs(num=num, difficulty=False)
+    no_truth = inputs.truth.iloc[:0]
+    text = render_report(
+        replace(
+            inputs,
+            learning_curves=no_history(),
+            kept_epoch=None,
+            thumbnails=lambda sample_id: [],
+            truth=no_truth,
+        )
     )
-    text = render_report(inputs)
     assert Reader(text).open == []
     assert "<img" not in text
     assert "Difficulty</th>" not in text
@@ -283,12 +312,11 @@ def test_a_tiny_test_set_still_makes_a_page(num):
 def few(num: int, **changes: object) -> ReportInputs:
     """A model trained on a handful: nothing chosen, rho of the validation samples undefined."""
     inputs = make_inputs(num=num, **changes)
-    curves = inputs.training_curves.assign(val_spearman=np.nan, val_spearman_execution=np.nan)
-    told = {"kept_epoch": 3, "epoch_choice": "the last one, since 1 validation sample cannot"}
+    curves = inputs.learning_curves.assign(val_spearman=np.nan, val_spearman_execution=np.nan)
     return replace(
         inputs,
-        training_curves=curves,
-        provenance=inputs.provenance | told,
+        learning_curves=curves,
+        kept_epoch=KeptEpoch(3, "the last one, since 1 validation sample cannot choose"),
         num_train=7,
         num_val=1,
         notes=[],
@@ -305,7 +333,7 @@ def test_a_handful_is_said_to_show_nothing_but_itself(num):
     text = re.sub(r"\s+", " ", html.unescape(render_report(few(num))))
     assert "Trained on 7, with 1 more for validation." in text
     assert f"{num} test sample{'s' if num > 1 else ''} cannot show: ranking (11 needed)" in text
-    assert "Epoch 3 is evaluated: the last one, since 1 validation sample cannot." in text
+    assert "Epoch 3 is evaluated: the last one, since 1 validation sample cannot choose." in text
     assert ">kept: 3<" in text
     for claim in (
         *("at their word", "honest and", "overconfident.", "ρ = ", "95 % interval", "clear trend"),
@@ -362,16 +390,14 @@ def test_the_sizes_of_all_splits_stand_at_the_top(page):
     head = re.sub(r"\s+", " ", page[page.index("<header>") : page.index("</header>")])
     assert "80 test performances" in head
     assert "Trained on 400, with 100 more for validation." in head
-    imported = {"imported_checkpoint": "x.pth"}
-    inputs = make_inputs()
-    text = render_report(replace(inputs, provenance=inputs.provenance | imported))
+    text = render_report(replace(make_inputs(), checkpoint="x.pth"))
     assert "Trained on" not in text
 
 
 def test_constant_predictions_make_an_honest_page():
     inputs = make_inputs(difficulty=False)
     table = inputs.predictions.assign(mu=20.0, mu_execution=20.0)
-    metrics = evaluate_predictions(table, score_range=None, num_bootstrap=200, seed=0)
+    metrics = evaluate_predictions(table, num_bootstrap=200, seed=0)
     inputs = replace(inputs, predictions=table, metrics=metrics)
     good, _, _ = answers(inputs)
     assert good.verdict == "unknown"
@@ -387,11 +413,6 @@ def test_predictions_of_another_dataset_are_refused():
         render_report(replace(inputs, annotations=inputs.annotations.iloc[1:]))
 
 
-def test_provenance_needs_dataset_and_model():
-    with pytest.raises(EvaluationError, match="provenance needs dataset and model"):
-        render_report(replace(make_inputs(num=10), provenance={}))
-
-
 def test_film_strips_are_jpeg():
     inputs = replace(make_inputs(num=10), thumbnails=lambda sample_id: [b"GIF89a"])
     with pytest.raises(EvaluationError, match=r"film strip of sample 'dive_\d+' needs JPEG"):
@@ -401,6 +422,7 @@ def test_film_strips_are_jpeg():
 def test_a_failed_report_leaves_the_earlier_one_untouched(tmp_path):
     output = tmp_path / "index.html"
     output.write_text("earlier")
-    with pytest.raises(EvaluationError, match="provenance needs"):
-        write_report(replace(make_inputs(num=10), provenance={}), output=output)
+    inputs = make_inputs(num=10)
+    with pytest.raises(EvaluationError, match="are not in the annotations"):
+        write_report(replace(inputs, annotations=inputs.annotations.iloc[1:]), output=output)
     assert output.read_text() == "earlier"

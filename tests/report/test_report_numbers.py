@@ -14,8 +14,10 @@ import pytest
 from drawn import Drawing
 from scipy import stats
 
+from dae_aqa.datasets import DATASETS
+from dae_aqa.evaluation.references import references_of
 from dae_aqa.metrics.summary import evaluate_predictions
-from dae_aqa.report import ReportInputs, render_report
+from dae_aqa.report import KeptEpoch, Reference, ReportInputs, render_report
 from dae_aqa.report.accuracy import accuracy_figures
 from dae_aqa.report.answers import answer_all
 from dae_aqa.report.curves import training_figures
@@ -55,6 +57,9 @@ HISTORY = pd.DataFrame(
 )
 
 
+RANKING = "Ranking, beside what is easy and what is possible"
+
+
 @pytest.fixture(scope="module")
 def inputs() -> ReportInputs:
     annotations = pd.DataFrame(
@@ -79,20 +84,19 @@ def inputs() -> ReportInputs:
     )
     metrics = evaluate_predictions(
         predictions,
-        score_range=None,
         num_bootstrap=100,
         seed=0,
         baselines={"fault_splash": 0.5, "fault_toe": 0.2, "splash_entry": 0.93, "ceiling": 0.97},
     )
     return ReportInputs(
+        dataset="simdive",
+        model="dae_mt",
+        backbone="small3d",
+        checkpoint=None,
         predictions=predictions,
         metrics=metrics,
+        references=references_of(DATASETS["simdive"], metrics),
         annotations=annotations,
-        training_curves=HISTORY,
-        params={"lr": 0.002, "train": {"loss": {"name": "nll"}}},
-        provenance={"dataset": "simdive", "model": "dae_mt", "num_epochs": 3, "kept_epoch": 2},
-        thumbnails=lambda sample_id: [b"\xff\xd8" + sample_id.encode()],
-        excluded=pd.DataFrame({"sample_id": ["b", "a"], "reason": ["too short", "cut off"]}),
         truth=pd.DataFrame(
             {
                 "sample_id": IDS[::-1],
@@ -102,7 +106,13 @@ def inputs() -> ReportInputs:
                 "fault_never": 0.0,
             }
         ),
+        excluded=pd.DataFrame({"sample_id": ["b", "a"], "reason": ["too short", "cut off"]}),
         notes=["One thing to know."],
+        learning_curves=HISTORY,
+        kept_epoch=KeptEpoch(2, "chosen by hand"),
+        num_warmup_epochs=0,
+        params={"lr": 0.002, "train": {"loss": {"name": "nll"}}},
+        thumbnails=lambda sample_id: [b"\xff\xd8" + sample_id.encode()],
         num_train=60,
         num_val=15,
         num_worst=3,
@@ -187,9 +197,8 @@ def test_the_ranking_stands_beside_its_references(inputs):
     changed |= {"spearman": 0.81, "spearman_ci95_low": 0.62, "spearman_ci95_high": 0.9}
     changed |= {"spearman_execution": 0.44, "spearman_execution_ci95_low": 0.3}
     changed |= {"spearman_execution_ci95_high": 0.52, "baseline_difficulty_only": 0.7}
-    found, drawing = accuracy(
-        replace(inputs, metrics=changed), "Ranking, beside what is easy and what is possible"
-    )
+    references = references_of(DATASETS["simdive"], changed)
+    found, drawing = accuracy(replace(inputs, metrics=changed, references=references), RANKING)
     assert drawing.rows == [
         "True quality: the ceiling",
         "Splash and entry angle",
@@ -219,6 +228,40 @@ def test_the_ranking_stands_beside_its_references(inputs):
     close(by_row["This model, execution score"][0].x, [0.3, 0.52], 0.002)
     close(by_row["Splash alone"][0].x, [0.0, 0.5], 0.002)
     assert found.finding == "The model ranks better than 1 of 2 simple baselines."
+
+
+PUBLISHED = Reference(label="DAE", rho=0.9, scale="final", kind="published", source="A paper")
+SIMPLE = Reference(label="Simple", rho=0.2, scale="final", kind="to beat")
+LIMIT = Reference(label="Truth", rho=0.97, scale="execution", kind="limit")
+
+
+@pytest.mark.parametrize(
+    ("references", "spoken_of"),
+    [
+        ([SIMPLE], {"Grey"}),
+        ([PUBLISHED], {"Violet", "others published"}),
+        ([SIMPLE, PUBLISHED], {"Grey", "Violet", "others published"}),
+        ([SIMPLE, LIMIT], {"Grey", "Violet", "knows some of the truth", "execution scores"}),
+    ],
+)
+def test_the_ranking_is_explained_by_what_is_drawn_alone(inputs, references, spoken_of):
+    words = ("Grey", "Violet", "others published", "knows some of the truth", "execution scores")
+    found, drawing = accuracy(replace(inputs, references=references), RANKING)
+    assert {word for word in words if word in found.reading} == spoken_of
+    assert "Round: this model, with its 95 % interval." in found.reading
+    colors = {line.color for line in drawing.lines()}
+    assert ("muted" in colors, "reference" in colors) == (
+        "Grey" in spoken_of,
+        "Violet" in spoken_of,
+    )
+
+
+def test_a_model_without_a_rank_correlation_is_not_explained(inputs):
+    undefined = {**inputs.metrics, "spearman": None, "spearman_execution": None}
+    found, drawing = accuracy(replace(inputs, metrics=undefined), RANKING)
+    assert not any("This model" in row for row in drawing.rows)
+    assert "this model" not in found.reading
+    assert found.finding == "The model has no rank correlation that could be compared."
 
 
 def test_every_figure_of_the_table_is_the_one_of_its_key(inputs, page):
@@ -516,7 +559,7 @@ def test_handing_over_the_doubtful_lowers_the_mean_error_of_the_rest(inputs):
 def test_a_doubt_that_knows_its_errors_is_told_so(inputs):
     sigma = 0.1 + np.abs(ERROR)
     table = inputs.predictions.assign(sigma=sigma, sigma_execution=sigma / DIFFICULTY)
-    metrics = evaluate_predictions(table, score_range=None, num_bootstrap=100, seed=0)
+    metrics = evaluate_predictions(table, num_bootstrap=100, seed=0)
     known = replace(inputs, predictions=table, metrics=metrics)
     found, _ = sureness(known, "Is it wrong where it says it is unsure?")
     assert found.finding.startswith("Kendall's τ between doubt and error: +1.00 ")
@@ -597,20 +640,36 @@ def test_the_learning_curves_have_the_values_of_each_epoch(inputs, title, column
     close(best.x, [2.0, 2.0], 0.01)
     assert "kept: 2" in drawing.texts
     assert "The marked epoch" in found.reading
+    assert "warm-up" not in found.reading
     ends = {
         "Training loss by epoch": "training 0.750",
         "Rank correlation on the validation samples": "final score 0.625, execution score 0.250",
     }
-    assert found.finding == f"After 3 epochs: {ends[title]}."
+    assert found.finding == (
+        f"After 3 epochs: {ends[title]}. Epoch 2 is evaluated: chosen by hand."
+    )
 
 
-def test_no_epoch_is_marked_where_none_was_chosen(inputs):
-    provenance = {"dataset": "simdive", "model": "dae_mt"}
+def test_no_epoch_is_marked_where_none_was_kept(inputs):
     undefined = HISTORY.assign(val_spearman=np.nan)
-    figures = training_figures(replace(inputs, provenance=provenance, training_curves=undefined))
-    assert not any("marked" in item.reading for item in figures)
+    figures = training_figures(replace(inputs, kept_epoch=None, learning_curves=undefined))
+    assert not any("marked" in item.reading or "kept" in item.svg for item in figures)
     assert figures[1].finding == "After 3 epochs: final score undefined, execution score 0.250."
-    assert training_figures(replace(inputs, training_curves=no_history())) == []
+    assert training_figures(replace(inputs, learning_curves=no_history())) == []
+
+
+def test_the_end_of_the_warm_up_is_named_where_there_was_one(inputs):
+    loss, rank = training_figures(replace(inputs, num_warmup_epochs=1))
+    assert "It may jump at epoch 1, where the warm-up ends." in loss.reading
+    assert "warm-up" not in rank.reading
+
+
+def test_a_single_epoch_is_a_dot(inputs):
+    """A line of one point would not be seen."""
+    one = replace(inputs, learning_curves=HISTORY[1:2], kept_epoch=None)
+    loss, _ = training_figures(one)
+    assert loss.finding == "After 1 epoch: training 1.000."
+    assert loss.svg.count("<use ") > training_figures(inputs)[0].svg.count("<use ")
 
 
 def test_what_was_left_out_is_listed_in_order(page):
@@ -624,8 +683,10 @@ def test_how_it_was_made(page):
     assert made == {
         "dataset": "simdive",
         "model": "dae_mt",
+        "backbone": "small3d",
         "num epochs": "3",
         "kept epoch": "2",
+        "epoch choice": "chosen by hand",
         "lr": "0.002",
         "train.loss.name": "nll",
     }

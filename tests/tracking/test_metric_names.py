@@ -42,7 +42,6 @@ def figures() -> Metrics:
     )
     return evaluate_predictions(
         predictions,
-        score_range=None,
         num_bootstrap=100,
         seed=0,
         baselines={"fault_splash": 0.5, "ceiling": 0.9},
