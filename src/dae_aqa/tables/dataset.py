@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
@@ -29,23 +29,6 @@ class MissingVideo(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
-class DatasetTables:
-    """The tables of one dataset.
-
-    Attributes:
-        annotations: one row per sample, columns `dae_aqa.tables.annotations.COLUMNS`.
-        truth: what only a simulator knows; column `sample_id` and any others, empty otherwise.
-        notes: columns `NOTE_COLUMNS`; everything odd about a sample, excluded samples included.
-        missing_videos: columns `MISSING_COLUMNS`; videos whose samples are not in `annotations`.
-    """
-
-    annotations: pd.DataFrame
-    truth: pd.DataFrame
-    notes: pd.DataFrame
-    missing_videos: pd.DataFrame
-
-
 def notes_table(notes: Sequence[Note]) -> pd.DataFrame:
     """Return `notes` as a table, ordered by sample and kind."""
     return pd.DataFrame(sorted(notes), columns=list(NOTE_COLUMNS), dtype=str)
@@ -60,3 +43,20 @@ def missing_table(missing: Sequence[MissingVideo]) -> pd.DataFrame:
 def no_truth() -> pd.DataFrame:
     """Return the truth table of a dataset that knows none."""
     return pd.DataFrame({"sample_id": pd.Series(dtype=str)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetTables:
+    """The tables of one dataset.
+
+    Attributes:
+        annotations: one row per sample, columns `dae_aqa.tables.annotations.COLUMNS`.
+        truth: what only a simulator knows; column `sample_id` and any others, empty otherwise.
+        notes: columns `NOTE_COLUMNS`; everything odd about a sample, excluded samples included.
+        missing_videos: columns `MISSING_COLUMNS`; videos whose samples are not in `annotations`.
+    """
+
+    annotations: pd.DataFrame
+    truth: pd.DataFrame = field(default_factory=no_truth)
+    notes: pd.DataFrame = field(default_factory=lambda: notes_table([]))
+    missing_videos: pd.DataFrame = field(default_factory=lambda: missing_table([]))

@@ -29,7 +29,7 @@ from dae_aqa.tables.annotations import (
     check_annotations,
     format_judge_scores,
 )
-from dae_aqa.tables.dataset import DatasetTables, missing_table, no_truth, notes_table
+from dae_aqa.tables.dataset import DatasetTables, notes_table
 from dae_aqa.video.options import Numbering
 from dae_aqa.video.probe import VIDEO_SUFFIXES, count_frames, seconds_to_frame
 from dae_aqa.wording import first_lines
@@ -150,12 +150,7 @@ def import_csv_dataset(
         copy_file(source=source_videos_dir / name, target=target)
     notes = rule_notes(annotations, rule=scoring_rule) if scoring_rule else []
     _logger.info("csv: %d samples in %d videos", len(annotations), len(names))
-    return DatasetTables(
-        annotations=annotations,
-        truth=no_truth(),
-        notes=notes_table(notes),
-        missing_videos=missing_table([]),
-    )
+    return DatasetTables(annotations=annotations, notes=notes_table(notes))
 
 
 def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) -> dict[str, _Video]:

@@ -25,7 +25,6 @@ from dae_aqa.tables.dataset import (
     MissingVideo,
     Note,
     missing_table,
-    no_truth,
     notes_table,
 )
 
@@ -134,7 +133,6 @@ def _without_missing(
     all_notes = [Note(*row) for row in notes.itertuples(index=False)] + exclusions
     return DatasetTables(
         annotations=annotations[~excluded].reset_index(drop=True),
-        truth=no_truth(),
         notes=notes_table(all_notes),
         missing_videos=missing_table(missing),
     )

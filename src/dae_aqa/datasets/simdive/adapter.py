@@ -10,7 +10,7 @@ from dae_aqa.datasets.simdive.generation import generate
 from dae_aqa.datasets.simdive.options import SimDiveOptions
 from dae_aqa.files.whole import copy_file
 from dae_aqa.running.progress import Progress
-from dae_aqa.tables.dataset import DatasetTables, missing_table, notes_table
+from dae_aqa.tables.dataset import DatasetTables
 from dae_aqa.video import write
 
 
@@ -28,12 +28,7 @@ def load(
         )
     for video_id in sorted(set(annotations["video_id"])):
         copy_file(source=rendered_dir / f"{video_id}.mp4", target=videos_dir / f"{video_id}.mp4")
-    return DatasetTables(
-        annotations=annotations,
-        truth=truth,
-        notes=notes_table([]),
-        missing_videos=missing_table([]),
-    )
+    return DatasetTables(annotations=annotations, truth=truth)
 
 
 def _source_code() -> str:
