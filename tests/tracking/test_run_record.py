@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from dae_aqa.params import Params, load_params
+from dae_aqa.options import flatten
+from dae_aqa.params import load_params
 from dae_aqa.tracking import NullTracker
 from dae_aqa.tracking import record as run_record
 from dae_aqa.training.history import COLUMNS
@@ -31,13 +32,14 @@ def project(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-def changed(project: Path, **values: Any) -> Params:
+def changed(project: Path, **values: Any) -> dict[str, Any]:
+    """Write other values into params.yaml; return all that a run of them is told."""
     content = yaml.safe_load((project / "params.yaml").read_text())
     for key, value in values.items():
         section, _, name = key.rpartition("__")
         (content[section] if section else content)[name] = value
     (project / "params.yaml").write_text(yaml.safe_dump(content))
-    return load_params(project / "params.yaml")
+    return flatten(load_params(project / "params.yaml").used)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_without_a_commit_or_with_other_keys_there_is_nothing_to_compare_with(pr
     commit = ("-c", "user.name=n", "-c", "user.email=e@example.org", "commit", "-qam", "older")
     subprocess.run(["git", "-C", str(project), *commit], check=True)
     (project / "params.yaml").write_text(text)
-    params = load_params(project / "params.yaml")
+    params = flatten(load_params(project / "params.yaml").used)
     assert run_record._run_name(params, root=project) == "dae_mt simdive"
     shutil.rmtree(project / ".git")
     assert run_record._run_name(params, root=project) == "dae_mt simdive"
@@ -89,7 +91,7 @@ class Recorder(NullTracker):
     def set_tags(self, tags):
         self.tags |= tags
 
-    def log_model(self, *, model_path, loader_module, input_example, step):
+    def log_model(self, *, model_path, input_example, step):
         assert input_example.shape == (1, 9, 36, 36, 3)
         self.models.append(step)
 

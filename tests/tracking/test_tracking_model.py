@@ -14,8 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dae_aqa.errors import ModelError
+from dae_aqa.files.hashing import file_sha256
 from dae_aqa.tracking import find_run_by_model, log_evaluation, start_training_run
-from dae_aqa.tracking.identity import MODEL_TAG, file_sha256
+from dae_aqa.tracking.identity import MODEL_TAG
 
 HERE = Path(__file__).parent
 # A process that reports each address it connects to, then runs the script that follows.
@@ -28,6 +29,11 @@ sys.addaudithook(listen)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+@pytest.fixture(autouse=True)
+def _tiny_model(monkeypatch):
+    monkeypatch.setattr("dae_aqa.tracking.model._LOADER_MODULE", "tiny_model")
 
 
 def _run_alone(script: str, *arguments: str) -> str:
@@ -54,7 +60,6 @@ def _log(root: Path, *, weight: float, shape: tuple[int, ...] = (1, 3, 4, 5, 3))
         tracker.log_metrics({"val_spearman": 0.7}, step=2)
         tracker.log_model(
             model_path=path,
-            loader_module="tiny_model",
             input_example=np.full(shape, 7, dtype=np.uint8),
             step=2,
         )

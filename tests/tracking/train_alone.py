@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import tiny_model
 
-from dae_aqa.tracking import start_training_run
+from dae_aqa.tracking import model, start_training_run
 
 if __name__ == "__main__":
+    model._LOADER_MODULE = "tiny_model"
     root = Path(sys.argv[1])
     path = tiny_model.save(root / "model.pt", weight=2.0)
     with start_training_run(
@@ -17,7 +18,6 @@ if __name__ == "__main__":
         tracker.log_metrics({"loss": 1.0}, step=0)
         tracker.log_model(
             model_path=path,
-            loader_module="tiny_model",
             input_example=np.full((1, 3, 4, 5, 3), 7, dtype=np.uint8),
             step=0,
         )

@@ -139,7 +139,6 @@ class MlflowTracker(Tracker):
         self,
         *,
         model_path: Path,
-        loader_module: str,
         input_example: NDArray[np.uint8],
         step: int,
     ) -> None:
@@ -152,7 +151,6 @@ class MlflowTracker(Tracker):
                 run_id=self.run_id,
                 experiment_id=self._experiment_id,
                 model_path=model_path,
-                loader_module=loader_module,
                 input_example=input_example,
                 step=step,
                 tags=tags,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "model"
 EXAMPLE_FILE = "input_example.npz"
+_LOADER_MODULE = "dae_aqa.tracking.served"  # its `_load_pyfunc(path)` gives a `ServedModel`
 _MAX_JSON_VALUES = 4_000_000  # MLflow writes the example as JSON text: 16 MB at most
 _REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 
@@ -29,7 +30,6 @@ def log_model(
     run_id: str,
     experiment_id: str,
     model_path: Path,
-    loader_module: str,
     input_example: NDArray[np.uint8],
     step: int,
     tags: dict[str, str],
@@ -44,7 +44,6 @@ def log_model(
         run_id: the run that trained the model.
         experiment_id: the run's experiment.
         model_path: the model file, copied as it is: nothing is pickled.
-        loader_module: importable module whose `_load_pyfunc(path)` gives a `ServedModel` of it.
         input_example: uint8 RGB, (1, F, H, W, 3), one sample; beyond 4 million values it goes into
             `input_example.npz` beside the model instead of MLflow's JSON.
         step: epoch whose weights these are.
@@ -66,7 +65,7 @@ def log_model(
     )
     with tempfile.TemporaryDirectory(prefix="dae-aqa-model-") as folder:
         written = Path(folder) / MODEL_NAME
-        _write(written, description, model_path, loader_module, input_example)
+        _write(written, description, model_path, input_example)
         client.log_model_artifacts(logged.model_id, str(written))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     return str(logged.model_id)
@@ -76,7 +75,6 @@ def _write(
     folder: Path,
     description: Model,
     model_path: Path,
-    loader_module: str,
     input_example: NDArray[np.uint8],
 ) -> None:
     import mlflow.pyfunc
@@ -87,7 +85,7 @@ def _write(
         mlflow.pyfunc.save_model(
             path=str(folder),
             mlflow_model=description,
-            loader_module=loader_module,
+            loader_module=_LOADER_MODULE,
             data_path=str(model_path),
             signature=_signature(),
             input_example=input_example if small else None,

@@ -151,7 +151,6 @@ def log_result(
     window = (1, layout.reach, layout.padded_crop_px, layout.padded_crop_px, 3)
     tracker.log_model(
         model_path=model_path,
-        loader_module="dae_aqa.tracking.served",
         input_example=np.full(window, _GREY, dtype=np.uint8),
         step=best_epoch or 0,
     )

@@ -50,7 +50,6 @@ class Tracker:
         self,
         *,
         model_path: Path,
-        loader_module: str,
         input_example: NDArray[np.uint8],
         step: int,
     ) -> None:
@@ -58,7 +57,6 @@ class Tracker:
 
         Args:
             model_path: the model file.
-            loader_module: module whose `_load_pyfunc(path)` gives a `ServedModel` of it.
             input_example: uint8 RGB, (1, F, H, W, 3), one sample.
             step: epoch whose weights these are.
         """
