@@ -24,7 +24,8 @@ from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
 from dae_aqa.options import parse_options
 from dae_aqa.params import Params
-from dae_aqa.training.loop import fit
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.loop import FitOptions, Input, fit
 
 NUM_TRAIN, NUM_VAL, NUM_CLIPS, FEATURE_DIM = 900, 159, 10, 1024
 
@@ -78,11 +79,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fit(
             model,
-            params=params,
-            train=train,
-            train_feed=FeatureFeed(features, device=cpu),
-            val=val,
-            val_feed=FeatureFeed(val_features, device=cpu),
+            options=FitOptions.of(params),
+            choice=EpochChoice.of(params, num_val=len(val)),
+            train=Input(train, FeatureFeed(features, device=cpu)),
+            val=Input(val, FeatureFeed(val_features, device=cpu)),
             work_dir=Path(folder),
             on_epoch=lambda epoch, figures: None,
         )

@@ -35,7 +35,6 @@ from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
 from dae_aqa.clips.dataset import SampleDataset
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.options import NoiseLaw
-from dae_aqa.inference.inputs import plain_feed
 from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import select_samples
 from dae_aqa.metrics.summary import evaluate_predictions
@@ -43,7 +42,7 @@ from dae_aqa.options import parse_options
 from dae_aqa.params import Params
 from dae_aqa.splits.make import make_splits
 from dae_aqa.tables.predictions import build_predictions
-from dae_aqa.training.session import train_model
+from dae_aqa.training.session import inputs_of, train_model
 
 RESULT = RESULTS_DIR / "models_on_simdive.json"
 MID_PEAK = {"datasets.simdive.noise_law": "mid_peak"}
@@ -123,22 +122,22 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        inputs = inputs_of(params, frames_dir=frames_dir, features_dir=folder)
         trained, result = train_model(
             params,
+            scoring_rule=simulated.scoring_rule,
             annotations=annotations,
             splits=splits,
-            frames_dir=frames_dir,
-            features_dir=folder,
+            inputs=inputs,
             work_dir=folder,
             on_epoch=lambda epoch, figures: None,
         )
         test = select_samples(
             annotations, splits, split="test", scoring_rule="diving", with_judges=False
         )
-        feed = plain_feed(trained, test, params=params, frames_dir=frames_dir, features_dir=folder)
         prediction = predict(
             trained.model,
-            feed,
+            inputs.feed(trained, test),
             samples=test,
             batch_size=params.test_batch_size,
             precision=params.train.precision,

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,17 +34,18 @@ from dae_aqa.inference.samples import select_samples
 from dae_aqa.metrics.accuracy import spearman
 from dae_aqa.metrics.calibration import coverage
 from dae_aqa.models.build import build_model
-from dae_aqa.models.losses import LOSSES
+from dae_aqa.models.options import METHODS, LossName
 from dae_aqa.options import parse_options
 from dae_aqa.params import Params
-from dae_aqa.training.loop import fit
+from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.loop import FitOptions, Input, fit
 
 NUM_TRAIN = (430, 1059, 4000)
 NUM_VAL, NUM_TEST, NUM_EPOCHS = 110, 1000, 60
 CPU = torch.device("cpu")
 # model, loss
 HEADS = {
-    **{f"dae_mt {loss}": ("dae_mt", loss) for loss in LOSSES},
+    **{f"dae_mt {loss}": ("dae_mt", loss) for loss in get_args(LossName)},
     "dae_judges nll": ("dae_judges", "nll"),
 }
 
@@ -54,9 +54,7 @@ def many_dives(count: int, *, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return annotations and truth of `count` dives under the law with the peak."""
     section = yaml.load((REPO_ROOT / "params.yaml").read_text(), Loader=yaml.SafeLoader)
     section = section["datasets"]["simdive"] | {"noise_law": "mid_peak", "num_dives": count}
-    known = {field.name for field in fields(SimDiveOptions)}
-    options = {name: value for name, value in section.items() if name in known}
-    return tables(options=SimDiveOptions(**options | {"seed": 1000 + seed}))
+    return tables(options=SimDiveOptions(**section | {"seed": 1000 + seed}))
 
 
 def parameters(loss: str, *, seed: int) -> Params:
@@ -75,7 +73,7 @@ def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
     """Return the test figures of one head."""
     model_name, loss = HEADS[name]
     params = parameters(loss, seed=seed)
-    judged = model_name == "dae_judges"
+    judged = METHODS[model_name].needs_judges
     annotations, truth = many_dives(num_train + NUM_VAL + NUM_TEST, seed=seed)
     faults = truth.filter(like=FAULT_PREFIX).to_numpy()
     torch.manual_seed(seed)
@@ -96,38 +94,37 @@ def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
         "val": slice(num_train, num_train + NUM_VAL),
         "test": slice(num_train + NUM_VAL, None),
     }
-    samples, feeds = {}, {}
+    inputs = {}
     for split, part in rows.items():
-        samples[split] = select_samples(
+        samples = select_samples(
             annotations[part],
             pd.DataFrame({"sample_id": annotations[part]["sample_id"], "split": split}),
             split=split,
             scoring_rule="diving",
             with_judges=judged,
         )
-        feeds[split] = FeatureFeed(features[part], device=CPU)
-    model.fit_target_scale(samples["train"].targets)
+        inputs[split] = Input(samples, FeatureFeed(features[part], device=CPU))
+    model.fit_target_scale(inputs["train"].samples.targets)
     with tempfile.TemporaryDirectory() as folder:
         fit(
             model,
-            params=params,
-            train=samples["train"],
-            train_feed=feeds["train"],
-            val=samples["val"],
-            val_feed=feeds["val"],
+            options=FitOptions.of(params),
+            choice=EpochChoice.of(params, num_val=NUM_VAL),
+            train=inputs["train"],
+            val=inputs["val"],
             work_dir=Path(folder),
             on_epoch=lambda epoch, figures: None,
         )
     prediction = predict(
         model,
-        feeds["test"],
-        samples=samples["test"],
+        inputs["test"].feed,
+        samples=inputs["test"].samples,
         batch_size=100,
         precision="fp32",
         show_progress=False,
     )
     mu, sigma = prediction.mu_execution.numpy(), prediction.sigma_execution.numpy()
-    score = samples["test"].targets.execution_score.numpy()
+    score = inputs["test"].samples.targets.execution_score.numpy()
     true_sigma = truth[rows["test"]]["true_sigma_execution"].to_numpy()
     judges = prediction.sigma_judges_execution
     return {
