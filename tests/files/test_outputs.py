@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.config import Config
 
 from dae_aqa.errors import OutputError
 from dae_aqa.files.outputs import (
@@ -56,16 +57,22 @@ def test_no_pipeline_has_no_outputs(root):
     assert stage_outputs(root) == {}
 
 
-@pytest.mark.parametrize("setting", ["", "dir = ../elsewhere", 'dir = "{root}/elsewhere"'])
-def test_cache_is_where_dvc_has_it(root, setting):
-    (root / ".dvc").mkdir()
-    (root / ".dvc/config").write_text("[core]\n    autostage = true\n[cache]\n    dir = nowhere\n")
-    if setting:
-        text = setting.format(root=root)
-        (root / ".dvc/config.local").write_text(f"[cache]\n    {text}\n")
-        assert cache_folder(root).resolve() == root / "elsewhere/files/md5"
-    else:
-        assert cache_folder(root).resolve() == root / ".dvc/nowhere/files/md5"
+@pytest.mark.parametrize(
+    "named_in", [(), ("user",), ("repo",), ("user", "repo"), ("repo", "local")]
+)
+@pytest.mark.parametrize("folder", ["elsewhere", "../else where", '"{root}/else"', "~/else"])
+def test_cache_is_where_dvc_has_it(root, monkeypatch, named_in, folder):
+    monkeypatch.setenv("HOME", str(root / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "home/.config"))
+    files = {"user": "home/.config/dvc/config", "repo": ".dvc/config", "local": ".dvc/config.local"}
+    for number, (level, path) in enumerate(files.items()):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        text = "[core]\n    autostage = true\n"
+        if level in named_in:
+            text += f"[cache]\n    dir = {folder.format(root=root)}\n".replace("else", f"{number}")
+        (root / path).write_text(text)
+    expected = Config(str(root / ".dvc"))["cache"].get("dir", root / ".dvc/cache")
+    assert cache_folder(root).resolve() == Path(expected, "files/md5").resolve()
 
 
 def test_foreign_is_what_the_cache_lacks(root):
@@ -172,6 +179,18 @@ def test_restored_from_a_cache_elsewhere(root):
     lock({"data/table.csv": md5})
     restore("cut", root=root)
     assert Path("data/table.csv").read_bytes() == b"good"
+
+
+def test_nothing_in_the_cache_is_changed_through_what_was_restored(root):
+    md5, source = cached(b"good")
+    listing, _ = cached(json.dumps([{"md5": md5, "relpath": "a.zip"}]).encode(), suffix=".dir")
+    source.chmod(0o444)  # as DVC keeps it
+    lock({"data/table.csv": md5, "frames": listing})
+    restore("cut", root=root)
+    for path in (Path("data/table.csv"), Path("frames/a.zip")):
+        assert not path.is_symlink()
+        path.write_bytes(b"bad")
+    assert source.read_bytes() == b"good"
 
 
 def test_persistent_folder_is_left_alone(root):

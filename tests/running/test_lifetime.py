@@ -186,7 +186,7 @@ RENDER = """
 from pathlib import Path
 from dae_aqa.running.runtime import run_stage
 def main():
-    from dae_aqa.datasets.simdive import generate
+    from dae_aqa.datasets.simdive.generation import generate
     from tests.datasets.simdive_options import simdive_options
     Path("began").touch()
     options = simdive_options(num_dives=240, dives_per_video=120)

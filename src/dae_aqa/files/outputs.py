@@ -9,6 +9,8 @@ from __future__ import annotations
 import configparser
 import contextlib
 import json
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,11 +143,29 @@ def restore(stage: str, *, root: Path) -> None:
 
 
 def cache_folder(root: Path) -> Path:
-    """Return where DVC keeps the content of outputs: `.dvc/cache`, or where its settings say."""
-    config = configparser.ConfigParser(interpolation=None, strict=False)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    folder = config.get("cache", "dir", fallback="cache").strip("\"'")
-    return root / ".dvc" / Path(folder).expanduser() / "files" / "md5"
+    """Return where DVC keeps the content of outputs: `.dvc/cache`, or where its settings say.
+
+    Of the user's settings, the repository's and those of this copy of it, the last ones that name a
+    folder count. A relative folder starts where the settings lie.
+    """
+    folder = root / ".dvc" / "cache"
+    for path in (_user_settings(), root / ".dvc" / "config", root / ".dvc" / "config.local"):
+        config = configparser.ConfigParser(interpolation=None, strict=False)
+        config.read(path, encoding="utf-8")
+        named = config.get("cache", "dir", fallback="").strip("\"'")
+        if named:
+            folder = path.parent / Path(named).expanduser()
+    return folder / "files" / "md5"
+
+
+def _user_settings() -> Path:
+    """Return the file that `dvc config --global` writes."""
+    folder = os.environ.get("DVC_GLOBAL_CONFIG_DIR")
+    if folder is None:
+        linux = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+        base = "~/Library/Application Support" if sys.platform == "darwin" else linux
+        folder = f"{base}/dvc"
+    return Path(folder).expanduser() / "config"
 
 
 def _cached(cache: Path, md5: str) -> Path:
