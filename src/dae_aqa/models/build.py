@@ -15,7 +15,7 @@ from dae_aqa.models.backbones import build_backbone
 from dae_aqa.models.backbones.i3d import I3D
 from dae_aqa.models.heads.base import Head
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.options import METHODS, I3dLayout, ModelSpec
+from dae_aqa.models.options import METHODS, I3dLayout, ModelSpec, released_methods
 from dae_aqa.options import parse_options
 
 _FORMATS = "dae_aqa.model/"
@@ -96,9 +96,8 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
     Raises:
         ModelError: the file is missing, damaged, or not such a checkpoint.
     """
-    released = [name for name, facts in METHODS.items() if facts.is_released]
-    if model not in released:
-        names = " or a ".join(map(repr, released))
+    if model not in released_methods():
+        names = " or a ".join(map(repr, released_methods()))
         raise ModelError(f"a released checkpoint is a {names}, not a {model!r}.")
     content = checkpoints.read_weights(path)
     if not all(isinstance(content.get(part), dict) for part in ("i3d", "dae")):

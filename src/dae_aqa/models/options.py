@@ -51,6 +51,18 @@ METHODS = {
     "dae_mt": MethodFacts(is_released=True),
     "dae_judges": MethodFacts(needs_judges=True),
 }
+
+
+def released_methods() -> list[str]:
+    """Return the methods that a checkpoint of the released DAE code may hold."""
+    return [name for name, facts in METHODS.items() if facts.is_released]
+
+
+def methods_without_judges() -> list[str]:
+    """Return the methods that learn from scores alone."""
+    return [name for name, facts in METHODS.items() if not facts.needs_judges]
+
+
 # The file `models/backbones/<name>.py` holds each backbone that torchvision does not have.
 BACKBONES = {
     "small3d": BackboneFacts((8, 32, 32)),
@@ -74,11 +86,11 @@ Dropout = Annotated[float, Field(ge=0, le=0.95)]
 def _judges_where_needed(spec: ModelSpec) -> Iterator[str]:
     has_judges = spec.scoring_rule is not None and spec.num_judges is not None
     if METHODS[spec.model].needs_judges and not has_judges:
-        others = [name for name, facts in METHODS.items() if not facts.needs_judges]
         yield (
             f"model: {spec.model} needs judge scores and the dataset's scoring_rule, got "
             f"scoring_rule {spec.scoring_rule!r} and {spec.num_judges} judges. Set "
-            f"datasets.<name>.scoring_rule, or choose one of: {', '.join(others)}."
+            "datasets.<name>.scoring_rule, or choose one of the models "
+            f"{', '.join(methods_without_judges())}."
         )
 
 

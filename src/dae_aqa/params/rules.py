@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dae_aqa.models.options import METHODS
+from dae_aqa.models.options import METHODS, methods_without_judges, released_methods
 from dae_aqa.wording import shown
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def _crop_fits_frame(params: Params) -> Iterator[str]:
 
 
 def _released_checkpoint_fits(params: Params) -> Iterator[str]:
-    is_released = params.backbone == "i3d" and METHODS[params.model].is_released
+    is_released = params.backbone == "i3d" and params.model in released_methods()
     if params.evaluate.checkpoint is not None and not is_released:
         yield (
             "evaluate.checkpoint: a released checkpoint holds the backbone i3d with the head of a "
-            f"dae or a dae_mt, but backbone is {shown(params.backbone)} and model "
-            f"{params.model!r}. Set both, as `dae-aqa recipe mtl_aqa_dae_mt` does, or set it to "
-            "null to train."
+            f"{' or a '.join(released_methods())}, but backbone is {shown(params.backbone)} and "
+            f"model {params.model!r}. Set both, as `dae-aqa recipe mtl_aqa_dae_mt` does, or set it "
+            "to null to train."
         )
 
 
@@ -60,7 +60,8 @@ def _judges_have_a_rule(params: Params) -> Iterator[str]:
     if METHODS[params.model].needs_judges and section.scoring_rule is None:
         yield (
             f"model: {params.model!r} combines judges by the sport's rule, but datasets."
-            f"{params.dataset}.scoring_rule is null; name the rule, or choose the model dae_mt."
+            f"{params.dataset}.scoring_rule is null; name the rule, or choose one of the models "
+            f"{', '.join(methods_without_judges())}."
         )
 
 

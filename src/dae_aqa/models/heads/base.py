@@ -66,14 +66,12 @@ class Head(nn.Module, ABC):
         target_mean: mean of the training targets, in score points; 0 where not standardised.
         target_std: their standard deviation; 1 where not standardised.
         sigma_scale: factor on every predicted sigma, fitted on validation samples; 1 at first.
-        needs_judges: whether the targets must carry judge scores.
         needs_difficulty: whether its forecast of the final score depends on the difficulty.
     """
 
     target_mean: Tensor
     target_std: Tensor
     sigma_scale: Tensor
-    needs_judges = False
     needs_difficulty = True
 
     def __init__(self, net: GaussianMlp) -> None:

@@ -91,7 +91,6 @@ class JudgesHead(Head):
     execution_mean: Tensor
     execution_std: Tensor
     points: Tensor
-    needs_judges = True
 
     def __init__(self, net: GaussianMlp, *, rule: scoring.ScoringRule, num_judges: int) -> None:
         super().__init__(net)
