@@ -118,7 +118,7 @@ def check_clips(folder: Path) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Make the videos, check them, write and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--per-video", type=int, default=600, help="length of each video in frames")
+    parser.add_argument("--per-video", type=int, default=600, help="frames per video, 60 at least")
     parser.add_argument("--work", type=Path, default=None, help="folder for the generated videos")
     parser.add_argument("--clips", type=Path, default=None, help="a folder of videos to check too")
     parser.add_argument("--results", type=Path, default=None, help="folder for the result file")

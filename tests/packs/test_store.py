@@ -167,10 +167,10 @@ def test_what_the_disk_garbled_does_not_replace_the_old_file(
 
 
 def test_training_needs_neither_pyav_nor_opencv_for_its_frames() -> None:
-    names = [module.name for module in pkgutil.iter_modules(packs.__path__)]
-    assert {"store", "digest"} <= set(names)
+    names = [f"dae_aqa.packs.{module.name}" for module in pkgutil.iter_modules(packs.__path__)]
+    assert "dae_aqa.packs.store" in names
     code = (
-        f"import importlib, sys; [importlib.import_module(f'dae_aqa.packs.{{n}}') for n in {names}]; "
+        f"import sys, {', '.join(names)}; "
         "print([m for m in ('av', 'cv2', 'torch') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
