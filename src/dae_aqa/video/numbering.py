@@ -32,8 +32,8 @@ def decoded_numbers(index: VideoIndex, numbering: Numbering) -> Int64Array:
     if not has_reference(index):
         raise VideoError(
             "its frame rate varies and it is an MPEG transport or program stream, for which the "
-            "reference numbering is not known. Set numbering: decoded, or convert it to MP4 and "
-            "annotate that."
+            "reference numbering is not known. Set frame_numbering: decoded, or convert it to MP4 "
+            "and annotate that."
         )
     return reference_numbers(index)
 
