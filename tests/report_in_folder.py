@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dae_aqa.evaluation.stage import EvaluationTables, _report_inputs
+from dae_aqa.datasets import DATASETS
+from dae_aqa.evaluation.report_inputs import kept_epoch_of, report_inputs
+from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.params import load_params
 from dae_aqa.report import write_report
@@ -57,10 +59,23 @@ def write_report_in(folder: Path, *, params: Path) -> None:
         extraction_notes=pd.DataFrame(columns=["sample_id", "video_id", "note"]),
         excluded=pd.DataFrame(columns=["sample_id", "reason"]),
         missing_videos=pd.DataFrame(columns=["video_id"]),
-        history=pd.DataFrame(rng.uniform(size=(3, len(COLUMNS))), columns=list(COLUMNS)),
+        history=pd.DataFrame(rng.uniform(size=(3, len(COLUMNS))), columns=list(COLUMNS)).assign(
+            epoch=range(3)
+        ),
     )
-    metrics = evaluate_predictions(predictions, score_range=None, num_bootstrap=100, seed=0)
-    inputs = _report_inputs(load_params(params), tables, predictions, metrics, frames_dir=frames)
+    metrics = evaluate_predictions(predictions, num_bootstrap=100, seed=0)
+    used = load_params(params)
+    inputs = report_inputs(
+        used.training,
+        evaluate=used.evaluate,
+        dataset=DATASETS[used.dataset],
+        params=used.used,
+        tables=tables,
+        predictions=predictions,
+        metrics=metrics,
+        kept_epoch=kept_epoch_of(used.training, tables),
+        frames_dir=frames,
+    )
     write_report(inputs, output=folder / "index.html")
 
 

@@ -13,15 +13,28 @@ import pytest
 import torch
 from scipy import stats
 from tests.packed_samples import draw_frames, write_pack
+from tests.report.drawn import Drawing
 from tests.tiny_training import MakeParams, TinyData
 from tests.training.seen import names_in, watching
 
+from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
-from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
-from dae_aqa.metrics.summary import stage as scored_report
-from dae_aqa.report import ReportInputs
+from dae_aqa.evaluation import stage
+from dae_aqa.evaluation.stage import evaluate_and_report
+from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.report import ReportInputs, write_report
+from dae_aqa.report.curves import training_figures
+from dae_aqa.training.loop import FitResult
 
 NUM_TEST, NUM_FRAMES = 14, 10
+TRAINING = {
+    "num_epochs": 6,
+    "lr": 0.006,
+    "train.schedule": "constant",
+    "train.loss.mse_warmup_fraction": 0.3,
+    "test_batch_size": 14,
+    "evaluate.num_bootstrap": 100,
+}
 COLUMNS = {
     "notes": ["sample_id", "kind", "detail"],
     "extraction_notes": ["sample_id", "video_id", "note"],
@@ -41,9 +54,13 @@ class Evaluated:
     predictions: pd.DataFrame
     metrics: dict[str, Any]
     inputs: ReportInputs
+    trained: FitResult
+    page: str
 
 
-def tables_of(data: TinyData, brightness: dict[str, float], folder: Path) -> EvaluationTables:
+def tables_of(
+    data: TinyData, brightness: dict[str, float], history: pd.DataFrame, folder: Path
+) -> EvaluationTables:
     """Return the tables of test samples beside the tiny ones, none in the order of another."""
     rng = np.random.default_rng(4)
     names = list(brightness)
@@ -70,8 +87,19 @@ def tables_of(data: TinyData, brightness: dict[str, float], folder: Path) -> Eva
         annotations=annotations.sample(frac=1, random_state=2, ignore_index=True),
         splits=pd.concat([data.splits, splits]).sample(frac=1, random_state=3, ignore_index=True),
         truth=truth,
-        history=pd.DataFrame(),
+        history=history,
         **empty,
+    )
+
+
+def with_contrary_validation(data: TinyData) -> TinyData:
+    """Return data whose four validation samples grow worse with every epoch, so the last is bad."""
+    validates = data.splits["sample_id"].isin(["t3", "v0", "v1", "v2"])
+    score = data.annotations["final_score"]
+    return dataclasses.replace(
+        data,
+        splits=data.splits.assign(split=np.where(validates, "val", "train")),
+        annotations=data.annotations.assign(final_score=score.where(~validates, 100 - score)),
     )
 
 
@@ -82,20 +110,30 @@ def evaluated(
     folder = tmp_path_factory.mktemp("evaluated")
     shades = np.random.default_rng(1).permutation(NUM_TEST) / NUM_TEST
     brightness = {f"x{row:02d}": float(shade) for row, shade in enumerate(shades)}
-    tables = tables_of(tiny_data, brightness, folder)
-    params = small_params({"num_epochs": 1, "evaluate.num_bootstrap": 100, "test_batch_size": 14})
-    trained, _ = tiny_data.train(params, folder)
+    params = small_params(TRAINING)
+    data = with_contrary_validation(tiny_data)
+    trained, result = data.train(params.training, folder)
     trained.save(folder / "model.pt")
+    tables = tables_of(data, brightness, result.history, folder)
     given: list[ReportInputs] = []
+
+    def keep_and_write(inputs: ReportInputs, *, output: Path) -> None:
+        given.append(inputs)
+        write_report(inputs, output=output)
+
     with pytest.MonkeyPatch.context() as patched, watching() as seen:
-        patched.setattr(scored_report, "write_report", lambda inputs, output: given.append(inputs))
+        patched.setattr(stage, "write_report", keep_and_write)
         evaluate_and_report(
-            params,
+            params.training,
+            evaluate=params.evaluate,
+            dataset=DATASETS["simdive"],
+            scoring_rule=None,
+            params=params.used,
             tables=tables,
             frames_dir=folder,
             model_path=folder / "model.pt",
             reports_dir=folder / "reports",
-            trainings_dir=folder,
+            trainings_dir=folder / "trainings",
             features_dir=folder,
         )
     torch.use_deterministic_algorithms(False)
@@ -113,6 +151,8 @@ def evaluated(
         predictions=pd.read_csv(folder / "reports/predictions.csv").set_index("sample_id"),
         metrics=json.loads((folder / "reports/metrics.json").read_text()),
         inputs=given[0],
+        trained=result,
+        page=(folder / "reports/index.html").read_text(encoding="utf-8"),
     )
 
 
@@ -167,4 +207,36 @@ def test_the_report_is_given_the_same_tables(evaluated: Evaluated):
         evaluated.inputs.predictions.set_index("sample_id"), evaluated.predictions
     )
     assert evaluated.inputs.metrics == evaluated.metrics
-    assert evaluated.inputs.truth is not None
+    assert {"sample_id", "fault_splash"} <= set(evaluated.inputs.truth.columns)
+
+
+def test_the_learning_curves_mark_the_epoch_whose_weights_are_evaluated(evaluated: Evaluated):
+    history, kept = evaluated.trained.history, evaluated.trained.best_epoch
+    assert kept == history["val_nll"][2:].idxmin() != len(history) - 1  # two were the warm-up
+    (loss,) = training_figures(evaluated.inputs)  # four samples rank nothing
+    curve, mark = Drawing(loss.svg).lines()
+    np.testing.assert_allclose(curve.x, history["epoch"], atol=0.01)
+    np.testing.assert_allclose(curve.y, history["train_loss"], atol=0.01)
+    np.testing.assert_allclose(mark.x, [kept, kept], atol=0.01)
+    assert f"kept: {kept}" in Drawing(loss.svg).texts
+    assert "It may jump at epoch 2, where the warm-up ends." in loss.reading
+    assert loss.svg in evaluated.page
+    assert (
+        f"Epoch {kept} is evaluated: chosen by the greatest likelihood of 4 validation samples, "
+        "which are too few to rank." in loss.finding
+    )
+
+
+def test_the_page_compares_with_the_references_of_the_dataset(evaluated: Evaluated):
+    shown = {item.label: item.rho for item in evaluated.inputs.references}
+    faults = {name: evaluated.metrics[f"baseline_fault_{name}"] for name in FAULT_WEIGHTS}
+    best = max(faults, key=lambda name: faults[name])
+    metrics = evaluated.metrics
+    assert shown == {
+        "Difficulty alone": metrics["baseline_difficulty_only"],
+        "Difficulty alone, of the execution": metrics["baseline_difficulty"],
+        "Splash and entry angle": metrics["baseline_splash_entry"],
+        "All faults": metrics["baseline_all_faults"],
+        "True quality: the ceiling": metrics["baseline_ceiling"],
+        f"{best.capitalize()} alone": faults[best],
+    }

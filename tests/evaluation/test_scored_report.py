@@ -11,36 +11,55 @@ import pytest
 from tests.packed_samples import MARGIN, write_pack
 from tests.report_in_folder import write_report_in
 
-from dae_aqa.evaluation.stage import EvaluationTables, _thumbnails, note_sentences, result_line
+from dae_aqa.evaluation.notes import note_sentences
+from dae_aqa.evaluation.report_inputs import _thumbnails
+from dae_aqa.evaluation.stage import result_line
+from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.tables.dataset import Note, missing_table, no_truth, notes_table
+from dae_aqa.training.history import no_history
 
 
 def tables(**changed: pd.DataFrame) -> EvaluationTables:
-    empty = {name: pd.DataFrame() for name in EvaluationTables.__dataclass_fields__}
-    empty["notes"] = pd.DataFrame(columns=["sample_id", "kind", "detail"])
-    empty["extraction_notes"] = pd.DataFrame(columns=["sample_id", "video_id", "note"])
-    empty["missing_videos"] = pd.DataFrame(columns=["video_id"])
-    empty["annotations"] = empty["splits"] = pd.DataFrame(columns=["sample_id", "split"])
+    empty = {
+        "annotations": pd.DataFrame(columns=["sample_id", "split"]),
+        "splits": pd.DataFrame(columns=["sample_id", "split"]),
+        "truth": no_truth(),
+        "notes": notes_table([]),
+        "extraction_notes": pd.DataFrame(columns=["sample_id", "video_id", "note"]),
+        "excluded": pd.DataFrame(columns=["sample_id", "reason"]),
+        "missing_videos": missing_table([]),
+        "history": no_history(),
+    }
     return EvaluationTables(**empty | changed)
 
 
+def sentences_of(**changed: pd.DataFrame) -> list[str]:
+    return note_sentences(tables(**changed), checkpoint=None)
+
+
 def test_nothing_to_say():
-    assert note_sentences(tables()) == []
+    assert sentences_of() == []
+
+
+def test_an_imported_checkpoint_comes_first():
+    missing = pd.DataFrame({"video_id": ["07"]})
+    first, second = note_sentences(tables(missing_videos=missing), checkpoint="published.pth")
+    assert "not trained here: it is the imported checkpoint published.pth." in first
+    assert second == "1 video(s) could not be had: 07."
 
 
 def test_every_table_of_notes_is_told():
     notes = [("01_001", "score_differs", "10 and 11"), ("01_002", "score_differs", "5 and 6")]
-    sentences = note_sentences(
-        tables(
-            notes=pd.DataFrame(notes, columns=["sample_id", "kind", "detail"]),
-            extraction_notes=pd.DataFrame(
-                [
-                    ("02_001", "02", "its last frame is repeated 3 times"),
-                    ("", "03", "variable rate"),
-                ],
-                columns=["sample_id", "video_id", "note"],
-            ),
-            missing_videos=pd.DataFrame({"video_id": ["07", "09"]}),
-        )
+    sentences = sentences_of(
+        notes=notes_table([Note(*note) for note in notes]),
+        extraction_notes=pd.DataFrame(
+            [
+                ("02_001", "02", "its last frame is repeated 3 times"),
+                ("", "03", "variable rate"),
+            ],
+            columns=["sample_id", "video_id", "note"],
+        ),
+        missing_videos=pd.DataFrame({"video_id": ["07", "09"]}),
     )
     assert sentences == [
         "score differs: 2 sample(s), e.g. 01_001: 10 and 11",
@@ -55,12 +74,10 @@ def test_a_draw_over_the_split_of_the_dataset_is_told():
     drawn = [("a", "train"), ("b", "test"), ("d", "val")]
     columns = ["sample_id", "split"]
     splits = pd.DataFrame(drawn, columns=columns)
-    (sentence,) = note_sentences(
-        tables(annotations=pd.DataFrame(own, columns=columns), splits=splits)
-    )
+    (sentence,) = sentences_of(annotations=pd.DataFrame(own, columns=columns), splits=splits)
     assert sentence.startswith("1 of the dataset's own 3 test samples trained or validated here")
     kept = splits.replace({"sample_id": {"a": "b", "b": "a"}}).assign(split=["test", "test", "val"])
-    assert note_sentences(tables(annotations=pd.DataFrame(own, columns=columns), splits=kept)) == []
+    assert sentences_of(annotations=pd.DataFrame(own, columns=columns), splits=kept) == []
 
 
 def test_the_result_in_a_line():
@@ -77,15 +94,14 @@ def test_the_result_in_a_line():
 
 def test_a_note_on_a_whole_video_names_the_video():
     noted = pd.DataFrame([("", "03", "variable rate")], columns=["sample_id", "video_id", "note"])
-    assert note_sentences(tables(extraction_notes=noted)) == [
-        "extraction: 1 note(s), e.g. 03: variable rate"
-    ]
+    assert sentences_of(extraction_notes=noted) == ["extraction: 1 note(s), e.g. 03: variable rate"]
 
 
 def test_film_strips_show_the_window_from_its_first_to_its_last_frame(tmp_path):
     flat = np.full((28 + 2 * MARGIN, 40, 48, 3), 1, np.uint8)
     frames = flat * (8 * np.arange(len(flat), dtype=np.uint8))[:, None, None, None]
-    strip = _thumbnails(write_pack(tmp_path, "s1", frames))
+    write_pack(tmp_path, "s1", frames)
+    strip = _thumbnails(tmp_path, "s1")
     shown = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in strip]
     positions = [float(image.mean()) / 8 - MARGIN for image in shown]
     assert positions == pytest.approx([0, 3, 6, 9, 12, 15, 18, 21, 24, 27], abs=0.2)
