@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from dae_aqa.datasets.options import DatasetOptions, DownloadOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from dae_aqa.tables.dataset import DatasetTables
+
+    FloatArray = npt.NDArray[np.float64]
 
 Load = Callable[[Any, DownloadOptions, Path, Path], "DatasetTables"]
 Scale = Literal["final", "execution"]
@@ -63,8 +67,9 @@ class Dataset:
             (`<video_id>.<suffix>`) and a cache folder of its own; fetches or renders the videos and
             returns the tables.
         own_files: takes the section and returns the user's files that `load` reads.
-        baselines: takes truth and annotations of the test samples and returns rank correlations to
-            compare with, by name; None where the dataset knows no truth.
+        baselines: takes truth and annotations of the test samples and returns by name what a model
+            is compared with: an array (N,) that ranks the samples as the execution score does, or
+            the other way round. None where the dataset knows no truth.
         baseline_labels: how the report shows each of them, by name, in the page's order.
         published: what others have reached on the dataset.
         citation: what to cite for the dataset; '' where there is nothing.
@@ -74,7 +79,7 @@ class Dataset:
     options: type[DatasetOptions]
     load: Load
     own_files: Callable[[Any], list[Path]] = lambda _: []
-    baselines: Callable[[pd.DataFrame, pd.DataFrame], dict[str, float]] | None = None
+    baselines: Callable[[pd.DataFrame, pd.DataFrame], Mapping[str, FloatArray]] | None = None
     baseline_labels: Mapping[str, BaselineLabel] = field(default_factory=dict)
     published: tuple[PublishedResult, ...] = ()
     citation: str = ""

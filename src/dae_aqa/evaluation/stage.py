@@ -19,11 +19,13 @@ from dae_aqa.inference.device import resolve_device, set_determinism, set_thread
 from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import ScoredSamples, select_samples
 from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.metrics.accuracy import spearman
 from dae_aqa.metrics.summary import Metrics, evaluate_predictions, write_metrics
 from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.options import flatten
 from dae_aqa.report import write_report
 from dae_aqa.running.places import check_outputs
+from dae_aqa.tables.annotations import execution_scores
 from dae_aqa.tables.predictions import build_predictions, write_predictions
 from dae_aqa.training.checkpoint import remove_finished
 from dae_aqa.training.options import TrainingOptions
@@ -177,7 +179,11 @@ def _compare(
     )
     if truth is None or dataset.baselines is None:
         return predictions, {}
-    return predictions, dataset.baselines(truth, annotations)
+    score = execution_scores(annotations).to_numpy()
+    return predictions, {
+        name: abs(spearman(predicted=values, target=score))
+        for name, values in dataset.baselines(truth, annotations).items()
+    }
 
 
 def _rows_of(table: pd.DataFrame, samples: ScoredSamples) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from dae_aqa.datasets.simdive.options import SimDiveOptions
 from dae_aqa.datasets.simdive.references import BASELINE_LABELS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from dae_aqa.tables.dataset import DatasetTables
@@ -27,7 +29,9 @@ def _load(
     return load(options, download, videos_dir, cache_dir)
 
 
-def _baselines(truth: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, float]:
+def _baselines(
+    truth: pd.DataFrame, annotations: pd.DataFrame
+) -> dict[str, npt.NDArray[np.float64]]:
     from dae_aqa.datasets.simdive.baselines import single_fault_baselines
 
     return single_fault_baselines(truth=truth, annotations=annotations)

@@ -1,4 +1,4 @@
-"""How well single faults rank the dives: what a model must beat before it has learned to judge."""
+"""What single faults tell of the dives: a model must beat it before it has learned to judge."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from dae_aqa.datasets.simdive.dives import FAULT_PREFIX, FAULT_WEIGHTS
 from dae_aqa.errors import EvaluationError
 from dae_aqa.tables.annotations import execution_scores
 
+FloatArray = npt.NDArray[np.float64]
 
-def single_fault_baselines(*, truth: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, float]:
-    """Return |Spearman's rho| with the judged execution score of what could be detected alone.
+
+def single_fault_baselines(
+    *, truth: pd.DataFrame, annotations: pd.DataFrame
+) -> dict[str, FloatArray]:
+    """Return what could be detected alone, arrays (N,) that rank the dives.
 
     Keys: `fault_<name>` for each fault alone; `splash_entry` and `all_faults`, the best linear
     combination (least squares on these very rows, so a little too good); `difficulty`; and
@@ -20,10 +24,10 @@ def single_fault_baselines(*, truth: pd.DataFrame, annotations: pd.DataFrame) ->
 
     Args:
         truth: truth table of `generate`; may hold more rows than `annotations`.
-        annotations: annotations table; its rows are the ones that count.
+        annotations: annotations table; its N rows are the ones that count.
 
     Raises:
-        EvaluationError: a sample has no truth, or there are too few samples to rank.
+        EvaluationError: a sample has no truth, or there are too few samples to weigh the faults.
     """
     missing = sorted(set(annotations["sample_id"]) - set(truth["sample_id"]))
     if missing:
@@ -40,28 +44,18 @@ def single_fault_baselines(*, truth: pd.DataFrame, annotations: pd.DataFrame) ->
     rows = truth.set_index("sample_id").loc[annotations["sample_id"]]
     score = execution_scores(annotations).to_numpy(dtype=np.float64)
     names = [FAULT_PREFIX + name for name in FAULT_WEIGHTS]
-    baselines = {name: _rank(rows[name].to_numpy(np.float64), score) for name in names}
     pair = [FAULT_PREFIX + "splash", FAULT_PREFIX + "entry"]
-    baselines["splash_entry"] = _rank(_fit(rows[pair].to_numpy(np.float64), score), score)
-    baselines["all_faults"] = _rank(_fit(rows[names].to_numpy(np.float64), score), score)
-    baselines["difficulty"] = _rank(annotations["difficulty"].to_numpy(np.float64), score)
-    baselines["ceiling"] = _rank(rows["true_execution"].to_numpy(np.float64), score)
-    return baselines
+    return {name: rows[name].to_numpy(np.float64) for name in names} | {
+        "splash_entry": _fit(rows[pair].to_numpy(np.float64), score),
+        "all_faults": _fit(rows[names].to_numpy(np.float64), score),
+        "difficulty": annotations["difficulty"].to_numpy(np.float64),
+        "ceiling": rows["true_execution"].to_numpy(np.float64),
+    }
 
 
-def _rank(values: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> float:
-    """Return |Spearman's rho| of two arrays (N,)."""
-    # Imported here: SciPy would double the start of every rendering process, which ranks nothing.
-    from dae_aqa.metrics.accuracy import spearman
-
-    return abs(spearman(predicted=values, target=score))
-
-
-def _fit(
-    features: npt.NDArray[np.float64], score: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _fit(features: FloatArray, score: FloatArray) -> FloatArray:
     """Return the least-squares prediction of `score` (N,) from `features` (N, K)."""
     design = np.column_stack([features, np.ones(len(features))])
     coefficients = np.linalg.lstsq(design, score, rcond=None)[0]
-    prediction: npt.NDArray[np.float64] = design @ coefficients
+    prediction: FloatArray = design @ coefficients
     return prediction
