@@ -116,9 +116,9 @@ class VideoCache:
         return path
 
     def _options(self, address: str, *, name: str, bar: Any) -> dict[str, Any]:
-        def show(progress: Mapping[str, Any]) -> None:
-            bar.total = progress.get("total_bytes") or progress.get("total_bytes_estimate")
-            bar.update(max(0, (progress.get("downloaded_bytes") or 0) - bar.n))
+        def show(state: Mapping[str, Any]) -> None:
+            bar.total = state.get("total_bytes") or state.get("total_bytes_estimate")
+            bar.update(max(0, (state.get("downloaded_bytes") or 0) - bar.n))
 
         return {
             "format": self._video_format,

@@ -1,1 +1,1 @@
-"""What every stage shares while it runs: log, progress, and how it ends."""
+"""What every stage shares while it runs: places, log, progress, retries, and how it ends."""

@@ -1,8 +1,8 @@
 """When a process of the project ends: at a signal, or when those that it works for are gone.
 
-A stage that DVC started is nobody's once DVC is gone: DVC would not record its results, and in a
-queued experiment the folder that it works in is deleted. Workers are nobody's without their stage.
-The system does not end such processes by itself, so each watches those above it.
+A stage works for the DVC that started it. Once DVC is gone, nobody records the stage's results, and
+in a queued experiment the folder that it works in is deleted. A worker works for its stage in the
+same way. The system ends neither by itself, so each watches the processes above it.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ class StoppedError(KeyboardInterrupt):
 def end_in_order() -> None:
     """Let SIGTERM, SIGHUP and the end of DVC stop this process as Ctrl-C does.
 
-    The main thread gets a `StoppedError`, once; a process that still lives some seconds after it is
-    ended from within. A signal that whoever started this process had it ignore (`nohup`) stays
-    ignored.
+    The main thread gets a `StoppedError`, once. A process that still lives some seconds later is
+    ended from within. A signal that was ignored when the process began (`nohup`) stays ignored.
     """
     for number in _SIGNALS:
         if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
@@ -66,8 +65,8 @@ def end_in_order() -> None:
 def follow_parent(_number: int = 0) -> None:
     """Let this worker process end when the process that started it says so, or is gone.
 
-    To be called in a worker first of all. Signals that a terminal or a batch system sends to all
-    processes at once are left to the parent.
+    A worker calls it first of all. It leaves to its parent the signals that a terminal or a batch
+    system sends to all processes at once.
     """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -114,9 +113,9 @@ def _watch(seen: socket.socket, _sent: socket.socket, superiors: _Superiors) -> 
 class _Superiors:
     """The processes without which this one has no purpose.
 
-    Those are DVC and what stands between it and this process: a shell, `torchrun`. Started by hand,
-    a stage has none, so that it may outlive its terminal; but one of several processes has
-    `torchrun`.
+    Those are DVC and what stands between it and this process: a shell, `torchrun`. A stage that was
+    started by hand has none, so that it may outlive its terminal; one of several processes that
+    train together has `torchrun`.
 
     Attributes:
         parent: id of the direct parent; None where it does not matter.

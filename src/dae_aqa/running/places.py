@@ -33,6 +33,11 @@ def user_path(text: str) -> Path:
     return project_root() / Path(text).expanduser()
 
 
+def experiment_name() -> str | None:
+    """Return the name that DVC gave the experiment which runs this process; None outside of one."""
+    return os.environ.get("DVC_EXP_NAME") or None
+
+
 def cache_dir(name: str) -> Path:
     """Return (and create) the folder where a stage keeps finished pieces of unfinished work.
 

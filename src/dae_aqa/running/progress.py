@@ -1,7 +1,7 @@
 """Progress of long work: a bar on a terminal, else a line in the log now and then.
 
-A bar in a file would be thousands of carriage returns. tqdm draws it; nodes that only train may
-lack that.
+In a file, a bar would be thousands of carriage returns. tqdm draws the bar; a node that only trains
+may lack tqdm.
 """
 
 from __future__ import annotations

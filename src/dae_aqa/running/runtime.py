@@ -15,7 +15,7 @@ import yaml
 from dae_aqa.errors import DaeAqaError, OutputError
 from dae_aqa.files import outputs
 from dae_aqa.running.lifetime import StoppedError, end_in_order
-from dae_aqa.running.places import project_root
+from dae_aqa.running.places import experiment_name, project_root
 from dae_aqa.running.progress import write_line
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 def start_log(stage: str) -> Path:
     """Log to the terminal (without tearing progress bars) and to a file; return the file's path.
 
-    The file is `logs/<experiment or 'workspace'>/<stage>.log` in the real root; runs are appended.
-    Without a log the stage ends here with a message: nothing has been done yet.
-    Of several processes that train together, all but the first tell of warnings and errors alone.
+    Each run adds to the file `logs/<experiment or 'workspace'>/<stage>.log` in the real root. If
+    that cannot be written, the stage ends here with a message: nothing has been done yet. Of
+    several processes that train together, the first alone logs more than warnings and errors.
     """
-    folder = project_root() / "logs" / os.environ.get("DVC_EXP_NAME", "workspace")
+    folder = project_root() / "logs" / (experiment_name() or "workspace")
     path = folder / f"{stage}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,29 +55,32 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
     """Run a stage's `main` with its log, and turn an expected error into a message and exit code 1.
 
     An unexpected error keeps its traceback, in the log too. Ctrl-C exits with 130, SIGTERM and the
-    end of the DVC that started the stage with 143. What is slow to import belongs into `main`, so
-    that this holds meanwhile too.
+    end of the DVC that started the stage with 143. `main` imports what is slow to import, so that
+    all this holds during the imports too.
     """
     log = start_log(name)
     started = time.monotonic()
     try:
         end_in_order()
         main()
-    except DaeAqaError as error:
-        logger.error("%s failed.\n%s\n(log: %s)", name, error, log)
+    except (StoppedError, Exception) as error:
+        _report(error, stage=name, log=log)
         _try_restore(name)
-        sys.exit(1)
-    except StoppedError as stop:
-        logger.error(
-            "%s interrupted (%s); finished work is kept, run it again to go on.", name, stop
-        )
-        _try_restore(name)
-        os._exit(stop.exit_code)  # to tear down torch and its threads can take many seconds
-    except Exception:
-        logger.exception("%s failed unexpectedly (log: %s)", name, log)
-        _try_restore(name)
+        if isinstance(error, StoppedError):
+            os._exit(error.exit_code)  # to tear down torch and its threads can take many seconds
         sys.exit(1)
     logger.info("%s done in %.1f s", name, time.monotonic() - started)
+
+
+def _report(error: BaseException, *, stage: str, log: Path) -> None:
+    match error:
+        case StoppedError():
+            text = "%s interrupted (%s); finished work is kept, run it again to go on."
+            logger.error(text, stage, error)
+        case DaeAqaError():
+            logger.error("%s failed.\n%s\n(log: %s)", stage, error, log)
+        case _:
+            logger.error("%s failed unexpectedly (log: %s)", stage, log, exc_info=error)
 
 
 def _try_restore(stage: str) -> None:

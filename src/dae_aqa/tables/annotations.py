@@ -1,4 +1,4 @@
-"""The annotations table: what every dataset becomes, and all that the later stages know of it.
+"""The annotations table: every dataset becomes one, and the later stages know nothing else of it.
 
 One row per sample (one scored performance). The table is a CSV file with exactly the columns of
 `COLUMNS`, in that order; `read_annotations` checks it and reports every bad row at once.

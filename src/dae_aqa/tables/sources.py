@@ -1,8 +1,8 @@
 """The user's own files that `download` read: recorded by content, so that a change is noticed.
 
-A dependency of DVC on them would be plainer, but a stage's dependencies must exist wherever the
-stage is looked at: in the temporary copy of a queued experiment, and at a colleague's who has
-pulled the results, they do not.
+They are no dependencies of the stage for DVC, which would be plainer: DVC wants a stage's
+dependencies wherever it looks at the stage. The user's files are missing in the temporary copy of a
+queued experiment, and on the machine of a colleague who has pulled the results.
 """
 
 from __future__ import annotations

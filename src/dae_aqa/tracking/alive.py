@@ -1,6 +1,6 @@
 """Which runs have a live process: each holds a file lock, which the system frees with the process.
 
-A process that is killed cannot say so in its run, which would then run for ever.
+A killed process cannot say so in its run, which the store would then show as running for ever.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def lock_tag(lock: FileLock) -> str:
 
 
 def mark_killed_runs(store: Store) -> None:
-    """Give runs of this machine whose process is gone, but that do not say so, the status KILLED.
+    """Give the status KILLED to running runs of this machine whose process is gone.
 
-    They are continued all the same when their training is. A fault of the store is logged alone.
+    Such a run is continued all the same when its training is. A fault of the store is logged only.
     """
     try:
         with explained(store.uri):

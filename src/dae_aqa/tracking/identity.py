@@ -13,6 +13,7 @@ from numbers import Real
 from pathlib import Path
 
 from dae_aqa.options import flatten
+from dae_aqa.running.places import experiment_name
 
 RESUME_TAG = "dae_aqa.resume_key"
 LOCK_TAG = "dae_aqa.lock"
@@ -45,11 +46,6 @@ def code_tags(*, root: Path) -> dict[str, str]:
         if value:
             tags[tag] = value
     return tags
-
-
-def experiment_name() -> str | None:
-    """Return the name that DVC gave the experiment which runs this process; None outside of one."""
-    return os.environ.get("DVC_EXP_NAME") or None
 
 
 def committed_text(path: Path, *, root: Path) -> str | None:

@@ -14,7 +14,8 @@ from dae_aqa.errors import ParamsError
 from dae_aqa.files.yaml_file import parse_yaml
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
-from dae_aqa.tracking.identity import committed_text, experiment_name, flat_params
+from dae_aqa.running.places import experiment_name
+from dae_aqa.tracking.identity import committed_text, flat_params
 from dae_aqa.tracking.metric_names import best_metrics, epoch_metrics
 from dae_aqa.tracking.start import start_training_run
 from dae_aqa.tracking.tracker import NullTracker, Tracker
