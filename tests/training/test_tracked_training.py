@@ -22,12 +22,14 @@ from tests.tiny_training import MakeParams, TinyData
 
 from dae_aqa.datasets import DATASETS
 from dae_aqa.errors import ModelError, ParamsError
-from dae_aqa.evaluation.stage import EvaluationTables, evaluate_and_report
+from dae_aqa.evaluation.stage import evaluate_and_report
+from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.build import load_released_checkpoint
 from dae_aqa.models.normalization import IMAGENET
 from dae_aqa.options import flatten
 from dae_aqa.params import Params
+from dae_aqa.tables.dataset import no_truth
 from dae_aqa.tracking import Tracker
 from dae_aqa.training import stage as tracked_training
 from dae_aqa.training.history import COLUMNS
@@ -101,7 +103,7 @@ def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
         tables=EvaluationTables(
             annotations=data.annotations.assign(**places),
             splits=data.splits.replace({"split": {"train": "test"}}),
-            truth=pd.DataFrame(),
+            truth=no_truth(),
             notes=pd.DataFrame(columns=["sample_id", "kind", "detail"]),
             extraction_notes=pd.DataFrame(columns=["sample_id", "video_id", "note"]),
             excluded=pd.DataFrame(columns=["sample_id", "reason"]),
