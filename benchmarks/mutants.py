@@ -36,22 +36,25 @@ from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table, write_r
 
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "scoring": (["scoring.py"], ["test_scoring.py"]),
-    "metrics": (["metrics.py"], ["test_metrics.py"]),
-    "calibration": (["calibration.py"], ["test_calibration.py"]),
+    "metrics": (["metrics/accuracy.py"], ["metrics/test_metrics.py"]),
+    "calibration": (["metrics/calibration.py"], ["metrics/test_calibration.py"]),
     "models": (
-        ["models/[hljmt]*.py", "models/inference.py", "models/features.py"],
-        ["models", "test_trained_model.py"],
+        ["models/heads/*.py", "models/[lmt]*.py", "models/inference.py"],
+        ["models", "inference/test_trained_model.py"],
     ),
     "training": (["training/*.py"], ["training"]),
     "prediction": (
-        ["predict*.py", "trained_model.py", "tracking/served.py"],
         [
-            *("test_predictions.py", "test_trained_model.py"),
+            *("inference/predict.py", "inference/trained_model.py", "tables/predictions.py"),
+            "tracking/served.py",
+        ],
+        [
+            *("tables/test_predictions.py", "inference/test_trained_model.py"),
             *("training/test_loop.py", "training/test_tracked_training.py"),
             "tracking/test_served_model.py",
         ],
     ),
-    "evaluation": (["evaluation.py"], ["test_evaluation.py"]),
+    "evaluation": (["metrics/summary.py"], ["metrics/test_evaluation.py"]),
     "report": (
         ["report/a*.py", "report/residuals.py", "report/slices.py", "report/uncertainty.py"],
         ["report"],
