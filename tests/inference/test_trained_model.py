@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.packed_samples import MARGIN, draw_frames, write_pack
 from tests.scored_windows import LAYOUT, draw_windows, expected_scores, small_trained_model
 
 from dae_aqa.clips.layout import ClipLayout
-from dae_aqa.clips.options import ClipOptions, NormalizationName
+from dae_aqa.clips.options import ClipOptions
 from dae_aqa.errors import ModelError
 from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import ScoredSamples
@@ -41,7 +41,7 @@ def test_windows_are_scored_by_their_centre() -> None:
 
 def test_windows_in_memory_are_scored_as_packed_samples_are(tmp_path: Path) -> None:
     """Scaled, with a stride and a jitter's margin: the evaluation's way must say the same."""
-    layout = dataclasses.replace(LAYOUT, stride=2, starts=(1, 4), crop_px=28, jitter_px=3)
+    layout = LAYOUT.replaced(stride=2, starts=(1, 4), crop_px=28, jitter_px=3)
     trained = small_trained_model(layout=layout)
     names = ["a", "b", "c"]
     frames = [draw_frames(name, num_frames=layout.reach) for name in names]
@@ -112,7 +112,7 @@ def test_a_file_says_whether_difficulty_matters(
     [("imagenet", IMAGENET), ("kinetics", KINETICS), ("half", HALF), ("backbone", HALF)],
 )
 def test_a_model_to_be_trained_has_the_clips_of_its_parameters(
-    name: NormalizationName, pixels: Normalization
+    name: str, pixels: Normalization
 ) -> None:
     clips = ClipOptions(
         starts=(4, 9),
@@ -127,9 +127,23 @@ def test_a_model_to_be_trained_has_the_clips_of_its_parameters(
         cache=False,
     )
     model = small_trained_model().model  # whose backbone wants pixels from -1 to 1
-    made = TrainedModel.for_training(model, clips, has_difficulty=False)
+    made = TrainedModel.with_clips(model, clips, has_difficulty=False)
     layout = ClipLayout(starts=(4, 9), num_frames=8, stride=3, crop_px=50, size_px=40, jitter_px=6)
     assert made == TrainedModel(model, layout, pixels, has_difficulty=False)
+
+
+def test_a_file_holds_plain_values_in_the_order_of_their_declaration(tmp_path: Path) -> None:
+    """Models with the same weights and clips are the same file, byte for byte."""
+    small_trained_model().save(tmp_path / "model.pt")
+    usage = torch.load(tmp_path / "model.pt", weights_only=True)["usage"]
+    assert repr(usage) == (
+        "{'layout': {'starts': [0, 3], 'num_frames': 8, 'stride': 1, 'crop_px': 32, 'size_px': 32,"
+        " 'jitter_px': 2}, 'normalization': {'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224,"
+        " 0.225]}, 'has_difficulty': True}"
+    )
+    (tmp_path / "again").mkdir()
+    TrainedModel.load(tmp_path / "model.pt").save(tmp_path / "again/model.pt")
+    assert (tmp_path / "again/model.pt").read_bytes() == (tmp_path / "model.pt").read_bytes()
 
 
 Edit = Callable[[dict[str, Any]], object]
@@ -165,68 +179,75 @@ def layout(**values: object) -> Edit:
     return lambda content: content["usage"]["layout"].update(values)
 
 
-def test_an_older_file_does_not_say_whether_difficulties_varied(
-    model_file: Path, tmp_path: Path
-) -> None:
-    path = edited(model_file, tmp_path, lambda content: content["usage"].pop("has_difficulty"))
-    assert TrainedModel.load(path).needs_difficulty
-
-
 SPARSE = torch.sparse_coo_tensor(
     torch.tensor([[0]]), torch.tensor([1.0]), (2**40,), check_invariants=True
 )
+NAN = float("nan")
 LINEAR = "head.net.fc1.bias"
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (layout(starts=[]), r"starts must list the first frame of each clip, got \(\)"),
-        (layout(starts="abc"), "layout must be a section with a list of starts"),
-        (layout(starts=[0, -1]), r"starts must be whole numbers from 0 to 100000, got \(0, -1\)"),
-        (layout(starts=[0, 10**9]), "starts must be whole numbers from 0 to 100000"),
-        (layout(starts=[0.5]), "starts must be whole numbers"),
-        (layout(starts=[True]), "starts must be whole numbers"),
-        (layout(starts=[[0]] * 1000), r"starts must be whole numbers.*\.\.\."),
-        (layout(starts=SPARSE), "layout must be a section with a list of starts"),
+        (layout(starts=[]), r"layout\.starts: needs at least one clip start"),
+        (layout(starts="abc"), r"layout\.starts: expected a list, got 'abc'"),
+        (layout(starts=[0, -1]), r"starts\[1\]: -1 is out of range; .* >= 0 and <= 100000"),
+        (layout(starts=[0, 10**9]), r"starts\[1\]: 1000000000 is out of range"),
+        (layout(starts=[0.5]), r"starts\[0\]: expected a whole number, got 0\.5 \(float\)"),
+        (layout(starts=[True]), r"starts\[0\]: expected a whole number, got True \(bool\)"),
+        (layout(starts=[[0]] * 1000), r"1000 problem\(s\):(?s:.*)starts\[0\]: expected a whole"),
+        (layout(starts=SPARSE), r"layout\.starts: expected a list, got tensor\("),
         (layout(starts=list(range(1000)), num_frames=3000), "clips of 3000 frames are too many"),
-        (layout(num_frames=10**9), "num_frames must be a whole number from 1 to 100000, got 10"),
-        (layout(num_frames=0), "num_frames must be a whole number from 1 to 100000, got 0"),
-        (layout(num_frames=None), "num_frames must be .*, got None"),
-        (layout(num_frames=SPARSE), r"num_frames must be .*, got tensor\("),
-        (layout(stride=0), "stride must be a whole number from 1"),
-        (layout(stride=10**12), "stride must be a whole number from 1"),
-        (layout(crop_px=-64), "crop_px must be a whole number from 1 to 2048, got -64"),
-        (layout(crop_px=64.0), r"crop_px must be a whole number from 1 to 2048, got 64\.0"),
-        (layout(size_px=0), "size_px must be a whole number from 1"),
-        (layout(size_px=10**6), "size_px must be a whole number from 1"),
-        (layout(jitter_px=-1), "jitter_px must be a whole number from 0 to 2048, got -1"),
-        (layout(jitter_px=2000), "size_px with twice the jitter_px must be at most 2048"),
-        (layout(zoom=2), "unexpected keyword argument 'zoom'"),
-        (put("usage", "layout", value=None), "layout must be a section with a list of starts"),
-        (put("usage", "layout", value=SPARSE), "says nothing usable"),
-        (put("usage", "layout", value=[1]), "says nothing usable"),
-        (put("usage", "layout", value={}), "KeyError: 'starts'"),
-        (put("usage", value={}), "KeyError: 'layout'"),
+        (layout(num_frames=10**9), r"num_frames: 1000000000 is out of range; .*>= 1 and <= 100000"),
+        (layout(num_frames=0), r"num_frames: 0 is out of range; expected a number >= 1"),
+        (layout(num_frames=None), r"num_frames: expected a whole number, got None"),
+        (layout(num_frames=SPARSE), r"num_frames: expected a whole number, got tensor\("),
+        (layout(stride=0), r"stride: 0 is out of range; expected a number >= 1 and <= 100000"),
+        (layout(stride=10**12), r"stride: 1000000000000 is out of range"),
+        (layout(crop_px=-64), r"crop_px: -64 is out of range; expected a number >= 16 and <= 8192"),
+        (layout(crop_px=64.0), r"crop_px: expected a whole number, got 64\.0 \(float\)"),
+        (layout(size_px=0), r"size_px: 0 is out of range; expected a number >= 16 and <= 2048"),
+        (layout(size_px=10**6), r"size_px: 1000000 is out of range"),
+        (layout(jitter_px=-1), r"jitter_px: -1 is out of range; expected a number >= 0"),
+        (layout(jitter_px=2000), r"jitter_px: twice of it and size_px make more than 2048 px"),
+        (layout(zoom=2), r"layout\.zoom: unknown key; known: starts, num_frames"),
+        (lambda content: content["usage"]["layout"].pop("stride"), r"layout\.stride: missing"),
+        (put("usage", "layout", value=None), r"layout: expected a section with keys, got None"),
+        (put("usage", "layout", value=SPARSE), r"layout: expected a section with keys, got tens"),
+        (put("usage", "layout", value=[1]), r"layout: expected a section with keys, got \[1\]"),
+        (put("usage", "layout", value={}), r"6 problem\(s\):\n  layout\.starts: missing"),
+        (put("usage", value={}), r"3 problem\(s\):\n  layout: missing"),
         (put("usage", value=None), "it does not say how it is used"),
-        (put("usage", "normalization", value=None), "normalization must be a section"),
-        (put("usage", "normalization", value={}), "KeyError: 'mean'"),
-        (put("usage", "normalization", "std", value=[1.0, 1.0]), "three numbers each"),
-        (put("usage", "normalization", "mean", value="abc"), "three numbers each"),
-        (put("usage", "normalization", "mean", value=[SPARSE] * 3), "three numbers each"),
-        (put("usage", "normalization", "std", value=[1.0, 0.0, 1.0]), "every std above 0"),
-        (put("usage", "normalization", "std", value=[1.0, -1.0, 1.0]), "every std above 0"),
-        (put("usage", "normalization", "mean", value=[0.0, float("nan"), 0.0]), "must be finite"),
-        (put("usage", "normalization", "std", value=[1.0, float("inf"), 1.0]), "must be finite"),
-        (put("usage", "has_difficulty", value="no"), "has_difficulty must be true or false"),
+        (put("usage", "normalization", value=None), "normalization: expected a section with keys"),
+        (put("usage", "normalization", value={}), r"normalization\.mean: missing"),
+        (put("usage", "normalization", "std", value=[1.0, 1.0]), r"std\[2\]: missing"),
+        (
+            put("usage", "normalization", "std", value=[1.0] * 4),
+            r"std: 4 items; .* at most 3",
+        ),
+        (put("usage", "normalization", "mean", value="abc"), r"mean: expected a list, got 'abc'"),
+        (put("usage", "normalization", "mean", value=[SPARSE] * 3), r"mean\[0\]: expected a numb"),
+        (put("usage", "normalization", "std", value=[1.0, 0.0, 1.0]), r"std\[1\]: 0\.0 .* > 0\.$"),
+        (
+            put("usage", "normalization", "std", value=[1.0, -1.0, 1.0]),
+            r"std\[1\]: -1\.0 is out",
+        ),
+        (put("usage", "normalization", "mean", value=[0.0, NAN, 0.0]), r"mean\[1\]: .* finite"),
+        (put("usage", "normalization", "std", value=[1.0, math.inf, 1.0]), r"std\[1\]: .* finite"),
+        (put("usage", "has_difficulty", value="no"), "has_difficulty: expected true or false"),
+        (lambda content: content["usage"].pop("has_difficulty"), "has_difficulty: missing"),
+        (put("usage", "seen", value=3), "seen: unknown key; known: layout, normalization, has_dif"),
         (put("spec", value=None), "its model description is damaged"),
-        (put("spec", "model", value=["dae"]), "its model description is damaged; expected names"),
-        (put("spec", "model", value="dea"), r"model\.pt: unknown model 'dea'"),
-        (put("spec", "backbone", value=7), "its model description is damaged; expected names"),
-        (put("spec", "backbone", value="small4d"), r"model\.pt: unknown backbone 'small4d'"),
-        (put("spec", "num_judges", value=10**9), "1 to 100 judges or none"),
-        (put("spec", "dropout", value=float("nan")), "a dropout of 0 to 1"),
-        (put("spec", "dropout", value="0.5"), "a dropout of 0 to 1"),
+        (put("spec", "model", value=["dae"]), r"is damaged; (?s:.*)model: expected a text"),
+        (
+            put("spec", "model", value="dea"),
+            r"model: 'dea' is not allowed \(did you mean 'dae'",
+        ),
+        (put("spec", "backbone", value=7), r"is damaged; (?s:.*)backbone: expected a text, got 7"),
+        (put("spec", "backbone", value="small4d"), "backbone: 'small4d' is not allowed"),
+        (put("spec", "num_judges", value=10**9), r"num_judges: .* >= 1 and <= 100"),
+        (put("spec", "dropout", value=NAN), "dropout: expected a finite number"),
+        (put("spec", "dropout", value="0.5"), "dropout: expected a number, got '0.5'"),
         (put("state", value=None), "its weights are missing"),
         (put("state", value={3: torch.zeros(1)}), "its weights are missing"),
         (put("state", LINEAR, value=torch.zeros(256).to_sparse()), f"sparse, .*{LINEAR}"),

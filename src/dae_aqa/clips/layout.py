@@ -12,6 +12,7 @@ from dae_aqa.options import FROM_LIST, Options
 
 # Far above what anyone trains; a file or an option that asks for more would only fill the memory.
 _MAX_CLIP_FRAMES = 2_000_000  # of all clips together
+_MAX_SIZE_PX = 2048
 
 FrameNumber = Annotated[int, Field(ge=0, le=100_000)]  # more than an hour
 FrameCount = Annotated[int, Field(ge=1, le=100_000)]
@@ -25,6 +26,8 @@ def _has_clips(layout: ClipLayout) -> Iterator[str]:
 def _fits_memory(layout: ClipLayout) -> Iterator[str]:
     if len(layout.starts) * layout.num_frames > _MAX_CLIP_FRAMES:
         yield f"starts: {len(layout.starts)} clips of {layout.num_frames} frames are too many."
+    if layout.padded_size_px > _MAX_SIZE_PX:
+        yield f"jitter_px: twice of it and size_px make more than {_MAX_SIZE_PX} px."
 
 
 class ClipLayout(Options):

@@ -81,10 +81,10 @@ class TrainedModel:
         """
         model, content = load_model(path)
         try:
-            usage = parse_options(Usage, content, source=str(path))
+            usage = parse_options(Usage, content, source="usage")
         except ParamsError as error:
             raise ModelError(
-                f"{path}: says nothing usable on how its clips are made. Train it again.\n{error}"
+                f"{path}: says nothing usable on how its clips are made; train it again. {error}"
             ) from error
         return cls(model, usage.layout, usage.normalization, usage.has_difficulty)
 
