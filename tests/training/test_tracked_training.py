@@ -231,6 +231,42 @@ def test_other_weights_under_the_same_name_are_another_training(
     assert begun[0] == begun[2] != begun[1]
 
 
+def test_files_of_a_queued_experiment_lie_in_the_real_root(
+    small_params: MakeParams,
+    tiny_data: TinyData,
+    checkpoint: Path,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """DVC runs it in a copy of the repository, which holds no file that Git does not track."""
+    copy = project / "copy"
+    copy.mkdir()
+    (project / "my_weights").mkdir()
+    trained, _ = tiny_data.train(small_params({"num_epochs": 1}).training, project / "before")
+    trained.save(project / "my_weights/model.pt")
+    (project / "my_weights/released.pth").symlink_to(checkpoint)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    changes = {"train.backbone_weights": "my_weights/model.pt", "train.finetune": "head"}
+    (copy / "features").mkdir()
+    run_train(small_params(changes | {"num_epochs": 1}), tiny_data, copy)
+    learned = TrainedModel.load(copy / "models/model.pt").model.backbone.state_dict()
+    for key, value in trained.model.backbone.state_dict().items():
+        assert torch.equal(learned[key], value), key
+    assert len(list((copy / "trainings").glob("*/"))) == 1
+    weights = project / "my_weights/model.pt"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match=r"my_weights/model\.pt: truncated or damaged"):
+        run_train(small_params(changes | {"num_epochs": 1}), tiny_data, copy)
+    assert len(list((copy / "trainings").glob("*/"))) == 2, "their content is part of the name"
+    run_train(
+        small_params(RELEASED | {"evaluate.checkpoint": "my_weights/released.pth"}),
+        tiny_data,
+        copy,
+    )
+    assert TrainedModel.load(copy / "models/model.pt").model.spec.backbone == "i3d"
+
+
 def test_weights_that_are_missing_say_where_they_are_published(
     small_params: MakeParams, tiny_data: TinyData, project: Path
 ):
@@ -349,6 +385,10 @@ def test_a_training_goes_on_only_from_its_own_work(
     first = work_folder(small_params(), data, project)
     assert work_folder(small_params(), data, project) == first
     assert work_folder(small_params({"lr": 1e-5}), data, project) != first
+    other_rule = {"datasets.simdive.scoring_rule": "sum_of_elements"}
+    assert work_folder(small_params(other_rule), data, project) != first
+    other_loading = {"num_workers": 1, "train.clips.cache": False, "train.experiment": "x"}
+    assert work_folder(small_params(other_loading), data, project) == first
     assert work_folder(small_params(), other_scores("t1"), project) != first
     other_frames("v2")
     assert work_folder(small_params(), data, project) == first

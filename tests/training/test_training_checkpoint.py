@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from dae_aqa.training.checkpoint import (
     PREVIOUS,
     load_checkpoint,
     mark_finished,
+    remove_abandoned,
     remove_finished,
     save_checkpoint,
     sole_use,
@@ -183,3 +186,96 @@ def test_finished_trainings_are_removed_and_others_kept(tmp_path):
     mark_finished(tmp_path / "b", model_sha256="2" * 64)
     remove_finished(tmp_path, model_sha256="1" * 64)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
+
+
+DAY_SECONDS = 86_400
+
+
+def leave_work(trainings_dir: Path, name: str, *, days: float) -> Path:
+    """Make the work folder of a training that was killed so many days ago, and its lock."""
+    work_dir = trainings_dir / name
+    work_dir.mkdir()
+    save_checkpoint(state(0), work_dir)
+    (trainings_dir / f"{name}.lock").touch()
+    age(trainings_dir, name, days=days)
+    return work_dir
+
+
+def age(trainings_dir: Path, name: str, *, days: float) -> None:
+    """Let what a training left be so many days old."""
+    then = time.time() - days * DAY_SECONDS
+    places = (trainings_dir / name, trainings_dir / f"{name}.lock")
+    for path in (*(trainings_dir / name).glob("*"), *places):
+        if path.exists():
+            os.utime(path, (then, then))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_work_that_is_idle_for_a_month_is_removed_with_its_lock(tmp_path, caplog):
+    caplog.set_level("INFO")
+    leave_work(tmp_path, "old", days=31)
+    leave_work(tmp_path, "fresh", days=29)
+    remove_abandoned(tmp_path)
+    assert names_in(tmp_path) == ["fresh", "fresh.lock"]
+    assert loaded_epoch(tmp_path / "fresh") == 0
+    assert re.findall(r"removed .*", caplog.text) == [
+        f"removed {tmp_path / 'old'}: no training has written to it for a month"
+    ]
+
+
+def test_work_that_was_written_to_lately_is_kept(tmp_path):
+    """A save replaces files, which leaves the times of the other ones as they were."""
+    leave_work(tmp_path, "a", days=40)
+    leave_work(tmp_path, "b", days=40)
+    save_checkpoint(state(1), tmp_path / "a")
+    os.utime(tmp_path / "a", (0, 0))
+    (tmp_path / "b.lock").touch()  # taken lately, as by a training that has not saved yet
+    remove_abandoned(tmp_path)
+    assert names_in(tmp_path) == ["a", "a.lock", "b", "b.lock"]
+
+
+def test_idle_work_in_use_is_kept(tmp_path):
+    """As of a training whose epochs take longer than a month."""
+    work_dir = tmp_path / "a"
+    with sole_use(work_dir):
+        save_checkpoint(state(0), work_dir)
+        age(tmp_path, "a", days=40)
+        remove_abandoned(tmp_path)
+        assert loaded_epoch(work_dir) == 0
+        age(tmp_path, "a", days=40)
+    age(tmp_path, "a", days=40)
+    remove_abandoned(tmp_path)
+    assert names_in(tmp_path) == []
+
+
+def test_stray_locks_are_removed(tmp_path):
+    """A training that is killed leaves its lock; one that was finished, no folder beside it."""
+    for name, days in (("old", 40), ("fresh", 1)):
+        (tmp_path / f"{name}.lock").touch()
+        age(tmp_path, name, days=days)
+    remove_abandoned(tmp_path)
+    assert names_in(tmp_path) == ["fresh.lock"]
+
+
+def test_without_any_training_nothing_is_removed(tmp_path):
+    remove_abandoned(tmp_path / "trainings")
+    assert not (tmp_path / "trainings").exists()
+
+
+def test_a_file_that_vanishes_meanwhile_does_not_matter(tmp_path, monkeypatch):
+    """Another training renames its checkpoints while this one looks at them."""
+    leave_work(tmp_path, "a", days=40)
+    stat = Path.stat
+
+    def vanished(self, **options):
+        if self.name == CURRENT:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        return stat(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", vanished)
+        remove_abandoned(tmp_path)
+    assert names_in(tmp_path) == []

@@ -124,9 +124,11 @@ class FeatureExtractor:
         if normalization is not None:
             pixels = NORMALIZATIONS.get(normalization, self.backbone.normalization)
         try:
-            layout = parse_options(ClipLayout, dict(self.layout) | given, source="the clips")
+            layout = parse_options(
+                ClipLayout, dict(self.layout) | given, source="Change the options"
+            )
         except ParamsError as error:
-            raise ModelError(f"{error}\nClips cannot be made so; change the options.") from error
+            raise ModelError(f"clips cannot be made so. {error}") from error
         return FeatureExtractor(self.backbone, layout, pixels)
 
     def features(

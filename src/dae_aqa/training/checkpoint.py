@@ -148,7 +148,7 @@ def remove_abandoned(trainings_dir: Path) -> None:
     locks = (path.with_suffix("") for path in trainings_dir.glob("*.lock"))
     for work_dir in sorted({*trainings_dir.glob("*/"), *locks}):
         if _last_written(work_dir) < oldest and _remove_unused(work_dir):
-            logger.info("removed the unfinished training %s, idle for a month", work_dir)
+            logger.info("removed %s: no training has written to it for a month", work_dir)
 
 
 def _last_written(work_dir: Path) -> float:
