@@ -34,7 +34,8 @@ from tests.numbered_videos import MAKERS, all_frames, forge_x264_build, pixels, 
 from dae_aqa.errors import VideoError
 from dae_aqa.video.decode import read_frames
 from dae_aqa.video.ffmpeg import run_released_command
-from dae_aqa.video.index import VideoIndex, build_index
+from dae_aqa.video.index import VideoIndex
+from dae_aqa.video.indexing import build_index
 from dae_aqa.video.numbering import reference_numbers
 
 MAX_RUN_FRAMES = 40

@@ -16,7 +16,7 @@ from dae_aqa.errors import VideoError
 from dae_aqa.video import container
 from dae_aqa.video.container import open_video
 from dae_aqa.video.decode import read_frames
-from dae_aqa.video.index import build_index
+from dae_aqa.video.indexing import build_index
 
 
 def write_gif(path: Path, *, width: int, height: int) -> Path:
@@ -40,7 +40,7 @@ def test_pictures_that_would_fill_the_memory_are_refused(
 def test_a_refusal_takes_no_memory(tmp_path: Path) -> None:
     path = write_gif(tmp_path / "bomb.gif", width=16000, height=16000)
     code = (
-        "import resource, sys; from pathlib import Path; from dae_aqa.video.index import *\n"
+        "import resource, sys; from pathlib import Path; from dae_aqa.video.indexing import *\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
         "before = peak()\n"
         "try: build_index(Path(sys.argv[1]))\n"

@@ -15,7 +15,8 @@ from dae_aqa.errors import VideoError
 from dae_aqa.video import decode
 from dae_aqa.video.container import open_video
 from dae_aqa.video.decode import read_frames
-from dae_aqa.video.index import VideoIndex, build_index
+from dae_aqa.video.index import VideoIndex
+from dae_aqa.video.indexing import build_index
 
 
 def picture_hash(frame: Any) -> str:

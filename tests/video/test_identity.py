@@ -14,7 +14,8 @@ from tests.numbered_videos import MAKERS, all_frames, pixels, read_number
 
 from dae_aqa.video.decode import read_frames
 from dae_aqa.video.ffmpeg import run_released_command
-from dae_aqa.video.index import build_index, load_index, save_index
+from dae_aqa.video.index import VideoIndex
+from dae_aqa.video.indexing import build_index
 from dae_aqa.video.numbering import reference_numbers
 from dae_aqa.video.upright import UprightScaler
 
@@ -83,11 +84,14 @@ def test_open_gop_keyframes_are_places_to_begin(numbered_video: Callable[[str], 
 
 def test_saved_index_is_the_same(numbered_video: Callable[[str], Path]) -> None:
     index = build_index(numbered_video("h264_variable"))
-    loaded = load_index(save_index(index))
+    loaded = VideoIndex.from_json(index.to_json())
     for name, value in vars(index).items():
         assert np.array_equal(getattr(loaded, name), value), name
     with pytest.raises(ValueError, match="not an index of this version"):
-        load_index(b'{"version": -1}')
+        VideoIndex.from_json(b'{"version": -1}')
+    for other in (b'"time_base": "1/25"', b'"time_base": null, "length": 3'):
+        with pytest.raises(ValueError, match="its fields are not those of an index"):
+            VideoIndex.from_json(index.to_json().replace(b'"num_streams": 1', other))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,18 @@ def test_rounded_timestamps_are_no_variable_rate(
     assert video_index(uneven).is_variable_rate
 
 
+def test_the_reference_is_not_known_for_mpeg_streams_of_variable_rate(
+    numbered_video: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = remux(numbered_video("h264_variable"), tmp_path / "v.ts")
+    assert video_index(path).is_variable_rate
+    assert count_frames(path, numbering="decoded") == 120
+    with pytest.raises(VideoError, match="its frame rate varies and it is an MPEG transport"):
+        count_frames(path, numbering="reference")
+    even = remux(numbered_video("h264_b"), tmp_path / "even.ts")
+    assert count_frames(even, numbering="reference") == 120
+
+
 def test_an_index_is_remembered_until_the_file_changes(
     numbered_video: Callable[[str], Path], tmp_path: Path
 ) -> None:

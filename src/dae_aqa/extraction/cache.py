@@ -18,7 +18,8 @@ from dae_aqa.errors import FrameStoreError
 from dae_aqa.files.hashing import file_sha256
 from dae_aqa.files.whole import remove_leftovers, write_error, written_whole
 from dae_aqa.packs.store import PackedSample
-from dae_aqa.video.index import INDEX_VERSION, VideoIndex, build_index, load_index, save_index
+from dae_aqa.video.index import INDEX_VERSION, VideoIndex
+from dae_aqa.video.indexing import build_index
 
 _logger = logging.getLogger(__name__)
 
@@ -78,11 +79,11 @@ class WorkCache:
         entry = self._videos / f"{sha256}.v{INDEX_VERSION}.index.json"
         if entry.is_file():
             try:
-                return load_index(entry.read_bytes())
-            except (OSError, ValueError, KeyError) as error:
+                return VideoIndex.from_json(entry.read_bytes())
+            except (OSError, ValueError) as error:
                 _logger.warning("redoing a damaged index (%s): %s", entry, error)
         index = build_index(path)
-        _write(entry, save_index(index))
+        _write(entry, index.to_json())
         return index
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dae_aqa.errors import VideoError
-from dae_aqa.video.index import VideoIndex, build_index
+from dae_aqa.video.index import VideoIndex
+from dae_aqa.video.indexing import build_index
 from dae_aqa.video.numbering import decoded_numbers
 from dae_aqa.video.options import Numbering
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from dae_aqa.errors import VideoError
 from dae_aqa.files.whole import written_whole
+from dae_aqa.video.container import open_video
 
 
 def write_h264(
@@ -53,14 +56,7 @@ def write_h264(
 
 
 def read_comment(path: Path) -> str | None:
-    """Return the comment in the header of the video at `path`, None where there is no readable one.
-
-    No picture is decoded.
-    """
-    if not path.is_file():
-        return None
-    try:
-        with av.open(str(path)) as container:
-            return container.metadata.get("comment")
-    except av.FFmpegError:
-        return None
+    """Return the comment in the header of a video, or None where there is none that can be read."""
+    with suppress(VideoError), open_video(path) as (container, _):
+        return container.metadata.get("comment")
+    return None
