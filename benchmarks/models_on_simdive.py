@@ -35,6 +35,7 @@ from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
 from dae_aqa.clips.dataset import SampleDataset
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.options import NoiseLaw
+from dae_aqa.files.whole import written_whole
 from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import select_samples
 from dae_aqa.metrics.summary import evaluate_predictions
@@ -199,9 +200,8 @@ def write_rows(new: dict[str, Any]) -> None:
 def _add_row(new: dict[str, Any]) -> None:
     rows = [*read_rows(), new]
     rows.sort(key=lambda row: (list(CONFIGURATIONS).index(row["name"]), row["seed"]))
-    aside = RESULT.with_suffix(".part")
-    aside.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
-    aside.replace(RESULT)
+    with written_whole(RESULT) as part:
+        part.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
 
 
 def show(rows: list[dict[str, Any]]) -> None:

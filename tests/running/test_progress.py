@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from dae_aqa.running import progress
-from dae_aqa.running.progress import Progress, duration, write_line
+from dae_aqa.running.progress import Progress, counted, duration, write_line
 
 
 @pytest.fixture
@@ -41,6 +41,20 @@ def test_bar_on_a_terminal_alone(monkeypatch, capsys, caplog):
         shown = capsys.readouterr().err
         assert ("\r" in shown) == is_terminal
         assert (caplog.messages == ["train: 2 of 2 epochs, 0 s left"]) == (not is_terminal)
+
+
+def test_items_are_counted_when_they_are_done(clock, caplog):
+    done = []
+    with caplog.at_level(logging.INFO):
+        for item in counted(["a", "b"], "copying videos", unit="video"):
+            clock[0] += 11.0
+            assert len(caplog.records) == len(done)
+            done.append(item)
+    assert done == ["a", "b"]
+    assert caplog.messages == [
+        "copying videos: 1 of 2 videos, 11 s left",
+        "copying videos: 2 of 2 videos, 0 s left",
+    ]
 
 
 def test_nothing_is_shown_where_it_is_not_wanted(clock, caplog):

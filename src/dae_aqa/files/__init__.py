@@ -1,1 +1,1 @@
-"""Files: how the project writes, locks, hashes and reads them."""
+"""Files: how the project writes, copies, hashes and reads them, and brings outputs back."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 try:
     from tqdm import tqdm
@@ -18,6 +19,7 @@ except ImportError:  # a bare node
     tqdm = None  # type: ignore[assignment, misc]
 
 SECONDS_BETWEEN_LINES = 10.0
+Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,14 @@ class Progress:
             duration(pace * (self._total - self._done)),
             f"; {self._note}" if self._note else "",
         )
+
+
+def counted(items: Collection[Item], name: str, *, unit: str) -> Iterator[Item]:
+    """Yield `items` and show how many of them are done, see `Progress`."""
+    with Progress(name, total=len(items), unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dae_aqa.files.hashing import file_sha256
+
 _NUM_HEX_DIGITS = 32
 # Rooms and files of the package that can change a result: what the stage `train` depends on in
 # dvc.yaml (a test compares the two).
@@ -42,10 +44,10 @@ def training_fingerprint(
     digest = hashlib.sha256(json.dumps(effective, sort_keys=True).encode())
     digest.update(frames.encode())
     for path in data_files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(bytes.fromhex(file_sha256(path)))
     for path in sorted(_code_files(package_dir)):
         digest.update(path.relative_to(package_dir).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()[:_NUM_HEX_DIGITS]
 
 

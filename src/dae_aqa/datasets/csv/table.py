@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import pandas as pd
-from tqdm import tqdm
 
 from dae_aqa import scoring
 from dae_aqa.datasets.csv.rows import RANGE_COLUMNS, Row, judge_columns, read_rows
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.errors import AnnotationError, ScoringError, VideoError
 from dae_aqa.files.whole import copy_file
+from dae_aqa.running.progress import counted
 from dae_aqa.tables.annotations import (
     COLUMNS,
     ID_RULE,
@@ -145,7 +145,7 @@ def import_csv_dataset(
         scoring_rule=scoring_rule,
     )
     names = sorted({row.cells["video"] for row in read_rows(csv_path)})
-    for name in tqdm(names, desc="copying videos", disable=None):
+    for name in counted(names, "copying videos", unit="video"):
         target = videos_dir / f"{PurePath(name).stem}{PurePath(name).suffix.lower()}"
         copy_file(source=source_videos_dir / name, target=target)
     notes = rule_notes(annotations, rule=scoring_rule) if scoring_rule else []
@@ -158,7 +158,7 @@ def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) ->
     names = sorted({row.cells["video"] for row in rows})
     plain = [name for name in names if PurePath(name).name == name]
     videos: dict[str, _Video] = {}
-    for name in tqdm(names, desc="checking videos", disable=None):
+    for name in counted(names, "checking videos", unit="video"):
         same_stem = [other for other in plain if PurePath(other).stem == PurePath(name).stem]
         fault = _name_fault(name, folder=folder, same_stem=same_stem)
         if fault:

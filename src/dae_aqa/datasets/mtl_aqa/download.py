@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, video_id
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
@@ -20,6 +19,7 @@ from dae_aqa.datasets.video_fetch import VideoCache, is_youtube, youtube_support
 from dae_aqa.errors import DownloadError
 from dae_aqa.files.whole import copy_file
 from dae_aqa.running.places import user_path
+from dae_aqa.running.progress import counted
 from dae_aqa.tables.dataset import (
     DatasetTables,
     MissingVideo,
@@ -113,7 +113,7 @@ def download(
                 f"{message}\nTo go on without their samples, set download.allow_missing to true."
             )
         _logger.warning("%s\nTheir samples are left out, see notes.csv.", message)
-    for number, path in tqdm(sorted(found.paths.items()), desc="copying videos", disable=None):
+    for number, path in counted(sorted(found.paths.items()), "copying videos", unit="video"):
         copy_file(source=path, target=videos_dir / f"{video_id(number)}{path.suffix.lower()}")
     return _without_missing(annotations, report.notes, found.missing)
 
