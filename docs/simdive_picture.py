@@ -1,4 +1,4 @@
-"""Draw the contact sheet of `docs/simdive.md`: dives from very good to poor, with their marks.
+"""Draw the contact sheet of the README of simdive: dives from very good to poor, with their marks.
 
     python docs/simdive_picture.py ANNOTATIONS_CSV VIDEOS_DIR docs/images/simdive_dives.png
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from dae_aqa.datasets import DATASETS
 from dae_aqa.options import flatten
@@ -98,6 +99,17 @@ def test_a_stage_depends_on_its_script(pipeline, stage):
 
 def test_an_unfinished_training_is_continued_by_the_code_that_train_depends_on(pipeline):
     assert sorted(CODE) == sorted(code_deps(pipeline, "train"))
+
+
+def test_what_no_stage_reads_makes_none_run_again():
+    """The README and the recipes of a dataset lie beside its code, on which stages depend."""
+    ignored = Repo(ROOT).dvcignore.is_ignored_file
+    beside = [path for path in (PACKAGE / "datasets").rglob("*") if path.suffix in (".md", ".yaml")]
+    code = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".css", ".j2")]
+    assert len(beside) == 7
+    assert len(code) > 100
+    assert [str(path) for path in beside if not ignored(str(path))] == []
+    assert [str(path) for path in code if ignored(str(path))] == []
 
 
 def tracked(pipeline, stage: str, dataset: str) -> list[str]:

@@ -80,7 +80,7 @@ def table(tmp_path: Path, videos: Path) -> Table:
 
 
 def readme_blocks(repo_root: Path, language: str) -> list[str]:
-    text = (repo_root / "data" / "README.md").read_text(encoding="utf-8")
+    text = (repo_root / "src/dae_aqa/datasets/csv/README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return [content for name, content in blocks if name == language]
 

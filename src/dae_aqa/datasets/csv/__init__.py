@@ -1,4 +1,4 @@
-"""csv: the user's own videos and a table of scores; `data/README.md` describes its columns."""
+"""csv: the user's own videos and a table of scores; its README describes the columns."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def read_rows(csv_path: Path) -> list[Row]:
     except FileNotFoundError as error:
         raise AnnotationError(
             f"{csv_path}: no such table. Set datasets.csv.annotations_csv to your CSV file; "
-            "data/README.md describes its columns."
+            "src/dae_aqa/datasets/csv/README.md describes its columns."
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(
@@ -135,7 +135,8 @@ def _check_header(header: Sequence[str], *, csv_path: Path) -> None:
     if problems:
         raise AnnotationError(
             f"{csv_path}, line 1: {'; '.join(problems)}. Known columns, separated by commas: "
-            f"{', '.join(known)}, judge_1 … judge_n. data/README.md describes them."
+            f"{', '.join(known)}, judge_1 … judge_n. src/dae_aqa/datasets/csv/README.md describes "
+            "them."
         )
 
 

@@ -1,6 +1,6 @@
 """A user's own videos and a CSV of scores, checked row by row.
 
-The columns are described, with a worked example, in `data/README.md`. Every fault of every row is
+The README of this folder describes the columns, with a worked example. Every fault of every row is
 reported at once, so that a table is corrected in one go.
 """
 
@@ -311,5 +311,5 @@ def _raise_on_problems(rows: Sequence[Row], *, csv_path: Path) -> None:
         f"{csv_path}: {len(bad)} of {len(rows)} row(s) are bad:\n"
         f"{first_lines(lines, limit=_MAX_ROWS_SHOWN)}\n"
         "Correct them and run the stage again; nothing was written. "
-        "data/README.md describes the columns."
+        "src/dae_aqa/datasets/csv/README.md describes the columns."
     )

@@ -1,6 +1,6 @@
 """simdive: simulated broadcasts of platform diving, the embedded dataset.
 
-The physics, the faults and the calibration are told in `docs/simdive.md`.
+The README of this folder tells of the physics, the faults and the calibration.
 """
 
 from __future__ import annotations
