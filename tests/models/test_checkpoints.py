@@ -98,6 +98,14 @@ def test_a_model_computes_in_the_layout_of_its_weights(
         assert torch.equal(tensor, published), number
 
 
+def test_a_model_goes_on_in_the_layout_of_the_model_that_it_starts_from(tmp_path: Path) -> None:
+    torch.save(thin_i3d("model_rgb"), tmp_path / "i3d.pt")
+    save_model(_build_with(tmp_path / "i3d.pt"), tmp_path / "model.pt", usage={})
+    built = _build_with(tmp_path / "model.pt")
+    assert isinstance(built.backbone, I3D)
+    assert (built.spec.i3d_layout, built.backbone.layout) == ("model_rgb", "model_rgb")
+
+
 def test_a_missing_file_says_where_the_weights_are_published(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"gone\.pt: no such file.*piergiaj.*train.backbone_weights"

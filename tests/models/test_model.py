@@ -307,6 +307,14 @@ def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: T
 
 
 @pytest.mark.parametrize("name", list(METHODS))
+def test_a_model_names_judges_only_where_it_learns_from_them(name: str, small_model: Build) -> None:
+    judges = ("diving", 7) if name == "dae_judges" else (None, None)
+    spec = small_model(name).spec  # of a dataset with a rule
+    assert (spec.model, spec.backbone, spec.i3d_layout) == (name, "small3d", None)
+    assert (spec.scoring_rule, spec.num_judges) == judges
+
+
+@pytest.mark.parametrize("name", list(METHODS))
 def test_dropout_acts_in_training_alone(name: str) -> None:
     model = build_model(
         model=name,
