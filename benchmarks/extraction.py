@@ -51,26 +51,10 @@ def make_broadcast(path: Path, minutes: float) -> None:
     source = f"mandelbrot=size=640x360:rate={RATE}:start_scale=2:end_scale=0.02:end_pts=500"
     picture = "scale=1280:720,noise=alls=4:allf=t"
     run = [find_ffmpeg(), "-v", "error", "-y"]
-    encode = [
-        "-c:v",
-        "libx264",
-        "-preset",
-        "veryfast",
-        "-crf",
-        "26",
-        "-g",
-        str(5 * RATE),
-        "-bf",
-        "3",
-    ]
+    encode = f"-c:v libx264 -preset veryfast -crf 26 -g {5 * RATE} -bf 3 -pix_fmt yuv420p".split()
     seconds = min(20.0, minutes * 60)
-    subprocess.run(
-        [
-            *(*run, "-f", "lavfi", "-i", source, "-vf", picture, "-t", str(seconds)),
-            *(*encode, "-pix_fmt", "yuv420p", str(unit)),
-        ],
-        check=True,
-    )
+    shown = ["-f", "lavfi", "-i", source, "-vf", picture, "-t", str(seconds)]
+    subprocess.run([*run, *shown, *encode, str(unit)], check=True)
     listing = path.with_suffix(".txt")
     listing.write_text(f"file '{unit}'\n" * round(minutes * 60 / seconds), encoding="utf-8")
     join = ["-f", "concat", "-safe", "0", "-i", str(listing), "-c", "copy", str(path)]
@@ -126,15 +110,8 @@ def time_needed_groups(video: Path, table: pd.DataFrame) -> tuple[float, int]:
         last = min(int(row["end_frame"]) + OPTIONS.margin_frames, index.num_frames)
         following = index.seek_frames[index.seek_frames >= last]
         last = int(following[0]) if len(following) else index.num_frames
-        command = [
-            find_ffmpeg(),
-            "-v",
-            "error",
-            "-ss",
-            f"{(first + 0.2) / RATE:.4f}",
-            "-i",
-            str(video),
-        ]
+        begin = f"{(first + 0.2) / RATE:.4f}"
+        command = [find_ffmpeg(), "-v", "error", "-ss", begin, "-i", str(video)]
         command += ["-frames:v", str(last - first), "-an", "-f", "null", "-"]
         start = time.perf_counter()
         subprocess.run(command, check=True)

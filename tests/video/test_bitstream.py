@@ -7,6 +7,7 @@ import pytest
 from dae_aqa.video.bitstream import (
     is_clean_start,
     is_skippable,
+    may_hold_fields,
     nal_length_size,
     num_head_packets,
     shows_a_picture,
@@ -102,6 +103,55 @@ def test_pictures_that_others_refer_to_are_not_skipped() -> None:
 )
 def test_which_packets_show_a_picture(codec: str, data: bytes, shown: bool) -> None:
     assert shows_a_picture(codec, memoryview(data)) is shown
+
+
+def unsigned(number: int) -> str:
+    """Return an Exp-Golomb code (ITU-T H.264, 9.1)."""
+    digits = f"{number + 1:b}"
+    return "0" * (len(digits) - 1) + digits
+
+
+def signed(number: int) -> str:
+    """Return a signed Exp-Golomb code (ITU-T H.264, 9.1.1)."""
+    return unsigned(2 * number - 1 if number > 0 else -2 * number)
+
+
+SCALING_LISTS = "1" + signed(-8) + 5 * "0" + "1" + 64 * signed(0) + "0"  # H.264 7.3.2.1.1.1
+ORDER_COUNTS = {
+    0: unsigned(0) + unsigned(2),
+    1: unsigned(1) + "0" + signed(-3) + signed(2) + unsigned(2) + signed(5) + signed(-1),
+    2: unsigned(2),
+}
+
+
+def sequence(*, high: str | None, order_count_type: int, is_frames_only: bool) -> bytes:
+    """Return a sequence parameter set unit (ITU-T H.264, 7.3.2.1.1)."""
+    bits = f"{77 if high is None else 100:08b}" + "01000000" + f"{30:08b}" + unsigned(0)
+    if high is not None:  # 4:2:0, 8 bits, then the scaling lists
+        bits += unsigned(1) + 2 * unsigned(0) + "0" + high
+    bits += unsigned(4) + ORDER_COUNTS[order_count_type]
+    bits += unsigned(4) + "0" + unsigned(9) + unsigned(5) + str(int(is_frames_only))
+    bits += "1" * (-len(bits) % 8 + 8)
+    unit = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
+    return b"\x67" + unit.replace(b"\0\0", b"\0\0\x03")
+
+
+@pytest.mark.parametrize("is_frames_only", [True, False])
+@pytest.mark.parametrize("order_count_type", [0, 1, 2])
+@pytest.mark.parametrize("high", [None, "0", "1" + SCALING_LISTS], ids=["main", "high", "lists"])
+def test_streams_that_may_code_fields_apart(
+    high: str | None, order_count_type: int, is_frames_only: bool
+) -> None:
+    unit = sequence(high=high, order_count_type=order_count_type, is_frames_only=is_frames_only)
+    record = b"\x01\x64\x00\x1e\xff\xe1" + len(unit).to_bytes(2, "big") + unit
+    assert may_hold_fields("h264", record) is not is_frames_only
+    assert may_hold_fields("h264", START + unit) is not is_frames_only
+    assert may_hold_fields("h264", START + unit[:4])  # cut off: not known
+
+
+def test_streams_without_a_header_may_code_fields_apart() -> None:
+    assert may_hold_fields("h264", None)
+    assert not may_hold_fields("hevc", None)
 
 
 def test_length_of_nal_units() -> None:

@@ -99,6 +99,10 @@ def extract_samples(
         size=lambda task: len(task.samples),
     )
     report = _report(len(annotations), plans, extractor)
+    _logger.info(
+        "%d samples decoded, %d taken from the work cache, %d left out",
+        *(report.num_extracted, report.num_reused, len(report.excluded)),
+    )
     _judge(report, options)
     return report
 

@@ -6,6 +6,8 @@ packets that show nothing (VP8 and VP9 reference frames, MPEG-4 pictures that ar
 
 from __future__ import annotations
 
+from dae_aqa.video.headers import is_frames_only, is_interlaced_layer, unescape
+
 # Codecs in which every packet is one picture, those aside for which `shows_a_picture` is False.
 # A video of another codec is decoded once to number its frames.
 ONE_PICTURE_PER_PACKET = frozenset(
@@ -17,7 +19,6 @@ ONE_PICTURE_PER_PACKET = frozenset(
 MAY_SHOW_NOTHING = frozenset(["vp8", "vp9", "mpeg4"])
 _H264_SLICES = range(1, 6)  # NAL unit types, ITU-T H.264 table 7-1
 _H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
-_H264_HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 _USER_DATA, _RECOVERY_POINT = 5, 6  # SEI payload types, ITU-T H.264 D.1
 # They nearly always hold the first B-picture, from which the decoder learns how long a field lasts.
 _NUM_MPEG4_HEAD_PACKETS = 16
@@ -69,7 +70,7 @@ def is_clean_start(codec: str, data: bytes, length_size: int) -> bool:
         return any((unit[0] >> 1) & 63 in _HEVC_IRAP for unit in nal_units(data, length_size))
     if codec == "mpeg4":
         layers = [unit for unit in nal_units(data, 0) if unit[0] >> 4 == _MPEG4_LAYER]
-        return not any(_is_interlaced_layer(unit) for unit in layers)
+        return not any(is_interlaced_layer(unit) for unit in layers)
     return True
 
 
@@ -131,7 +132,7 @@ def may_hold_fields(codec: str, extradata: bytes | None) -> bool:
     units = _avcc_units(extradata) if size else nal_units(extradata, 0)
     sets = [unit for unit in units if unit[0] & 31 == _H264_SPS]
     try:
-        return not sets or not all(_is_frames_only(unit) for unit in sets)
+        return not sets or not all(is_frames_only(unit) for unit in sets)
     except IndexError:
         return True
 
@@ -157,7 +158,7 @@ def _sei_payloads(unit: bytes) -> dict[int, bytes]:
     if unit[0] & 31 != _H264_SEI:
         return {}
     found: dict[int, bytes] = {}
-    data = _unescape(unit)
+    data = unescape(unit)
     position = 1
     while position + 2 < len(data):
         kind, position = _sei_number(data, position)
@@ -174,116 +175,3 @@ def _sei_number(data: bytes, position: int) -> tuple[int, int]:
         number, position = number + 255, position + 1
     last = data[position : position + 1] or b"\0"
     return number + last[0], position + 1
-
-
-def _unescape(unit: bytes) -> bytes:
-    """Return a NAL unit without emulation prevention bytes (H.264 7.4.1.1)."""
-    return unit.replace(b"\x00\x00\x03", b"\x00\x00")
-
-
-class _Bits:
-    """Reads bits and Exp-Golomb codes (H.264 9.1)."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._position = 0
-
-    def bit(self) -> int:
-        byte = self._data[self._position >> 3]
-        bit = byte >> (7 - (self._position & 7)) & 1
-        self._position += 1
-        return bit
-
-    def bits(self, count: int) -> int:
-        value = 0
-        for _ in range(count):
-            value = value << 1 | self.bit()
-        return value
-
-    def unsigned(self) -> int:
-        zeros = 0
-        while not self.bit():
-            zeros += 1
-        return (1 << zeros) - 1 + self.bits(zeros)
-
-    def signed(self) -> int:
-        code = self.unsigned()
-        return (code + 1) // 2 if code & 1 else -(code // 2)
-
-
-def _is_frames_only(unit: bytes) -> bool:
-    """Return `frame_mbs_only_flag` of a sequence parameter set (H.264 7.3.2.1.1)."""
-    bits = _Bits(_unescape(unit)[1:])
-    profile = bits.bits(8)
-    bits.bits(8 + 8)  # constraints, level
-    bits.unsigned()  # id
-    if profile in _H264_HIGH_PROFILES:
-        _skip_high_profile(bits)
-    bits.unsigned()  # log2_max_frame_num
-    order_count_type = bits.unsigned()
-    if order_count_type == 0:
-        bits.unsigned()
-    elif order_count_type == 1:
-        bits.bit()
-        bits.signed()
-        bits.signed()
-        for _ in range(bits.unsigned()):
-            bits.signed()
-    bits.unsigned()  # reference frames
-    bits.bit()  # gaps allowed
-    bits.unsigned()  # width
-    bits.unsigned()  # height
-    return bool(bits.bit())
-
-
-def _skip_high_profile(bits: _Bits) -> None:
-    """Skip the chroma format, bit depths and scaling lists of a sequence parameter set."""
-    chroma = bits.unsigned()
-    if chroma == 3:
-        bits.bit()
-    bits.unsigned()  # bit depth of luma
-    bits.unsigned()  # bit depth of chroma
-    bits.bit()
-    if bits.bit():
-        for index in range(12 if chroma == 3 else 8):
-            if bits.bit():
-                _skip_scaling_list(bits, 16 if index < 6 else 64)
-
-
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.signed() + 256) % 256
-        last = following or last
-
-
-def _is_interlaced_layer(unit: bytes) -> bool:
-    """Return `interlaced` of a video object layer; True where it cannot be read.
-
-    Source: ISO/IEC 14496-2, 6.2.3 (VideoObjectLayer).
-    """
-    bits = _Bits(unit[1:])
-    try:
-        bits.bits(1 + 8)
-        has_identifier = bits.bit()
-        version = bits.bits(7) >> 3 if has_identifier else 1
-        if bits.bits(4) == 15:  # extended aspect ratio
-            bits.bits(16)
-        if bits.bit():  # control parameters
-            bits.bits(3)
-            if bits.bit():
-                bits.bits(79)
-        shape = bits.bits(2)
-        if shape == 3 and version != 1:  # greyscale
-            bits.bits(4)
-        bits.bit()
-        resolution = bits.bits(16)
-        bits.bit()
-        if bits.bit():  # fixed rate
-            bits.bits(max((resolution - 1).bit_length(), 1))
-        if shape == 0:  # rectangular: width and height
-            bits.bits(1 + 13 + 1 + 13 + 1)
-        return bool(bits.bit())
-    except IndexError:
-        return True
