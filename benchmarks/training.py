@@ -36,8 +36,9 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from _common import RESULTS_DIR, markdown_table, plain_meta, write_result
+from dae_aqa.clips.augmentation import Augmenter
 from dae_aqa.clips.dataset import SampleDataset
-from dae_aqa.clips.layout import ClipLayout
+from dae_aqa.clips.layout import PUBLISHED_LAYOUT, ClipLayout
 from dae_aqa.inference.device import compile_in_place, keep_freed_memory
 from dae_aqa.inference.feeds import ClipFeed
 from dae_aqa.inference.predict import autocast
@@ -51,9 +52,16 @@ from dae_aqa.packs.store import write_packed_sample
 from dae_aqa.training.schedule import make_optimizer
 
 NUM_FRAMES, SIZE, STORED = 103, (640, 360), (455, 256)
-PUBLISHED = ClipLayout((0, 10, 20, 30, 40, 50, 60, 70, 80, 87), 16, 1, 224, 224, 0)
-QUICK = ClipLayout((0, 4), 8, 1, 32, 32, 0)
-LOSS = LossOptions(name="mse", alpha=0.5, beta=0.5, beta_nll=0.5)
+QUICK = ClipLayout(starts=(0, 4), num_frames=8, stride=1, crop_px=32, size_px=32, jitter_px=0)
+LOSS = LossOptions(
+    name="mse",
+    alpha=0.5,
+    beta=0.5,
+    beta_nll=0.5,
+    mse_warmup_fraction=0.0,
+    standardize_targets=False,
+)
+MIRRORED = Augmenter(num_shifts=0, flip=True, color_jitter=0.0, seed=0)
 LR, WEIGHT_DECAY = 1e-4, 1e-5
 GPU_MEMORY_GB = 12
 TERA, GIGA = 1e12, 1e9
@@ -239,11 +247,7 @@ class Ours:
             sample_ids=[f"s{index}" for index in range(setting.num_samples)],
             frames_dir=setting.folder,
             layout=setting.layout,
-            augment=True,
-            num_shifts=0,
-            flip=True,
-            color_jitter=0.0,
-            seed=0,
+            augmenter=MIRRORED,
             cache=False,
         )
         self.feed = ClipFeed(
@@ -278,7 +282,7 @@ class Ours:
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.setting.device, "bf16"):
             output = self.model(clips)
-        loss = self.model.loss(output, targets, options=LOSS, warmup=False, generator=None)
+        loss = self.model.loss(output, targets, options=LOSS, warmup=False)
         loss.backward()
         self.optimizer.step()
 
@@ -563,7 +567,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=None, help="folder for the generated samples")
     parser.add_argument("--results", type=Path, default=RESULTS_DIR, help="folder of the JSON")
     args = parser.parse_args()
-    layout = QUICK if args.quick else PUBLISHED
+    layout = QUICK if args.quick else PUBLISHED_LAYOUT
     keep_freed_memory()  # as a training does; the released way profits from it here, too
     with tempfile.TemporaryDirectory(dir=args.work) as name:
         setting = Setting(

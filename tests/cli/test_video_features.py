@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from dae_aqa.cli import main as cli
 from dae_aqa.cli import video_features
-from dae_aqa.cli.video_features import PUBLISHED_LAYOUT, FeatureExtractor
-from dae_aqa.clips.layout import ClipLayout
+from dae_aqa.cli.video_features import FeatureExtractor
+from dae_aqa.clips.layout import PUBLISHED_LAYOUT, ClipLayout
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.build import build_model
 from dae_aqa.models.normalization import HALF, IMAGENET

@@ -209,7 +209,7 @@ LINEAR = "head.net.fc1.bias"
         (layout(size_px=0), r"size_px: 0 is out of range; expected a number >= 16 and <= 2048"),
         (layout(size_px=10**6), r"size_px: 1000000 is out of range"),
         (layout(jitter_px=-1), r"jitter_px: -1 is out of range; expected a number >= 0"),
-        (layout(jitter_px=2000), r"jitter_px: twice of it and size_px make more than 2048 px"),
+        (layout(jitter_px=2000), "2000 on either side of size_px 32 makes more than 2048 px"),
         (layout(zoom=2), r"layout\.zoom: unknown key; known: starts, num_frames"),
         (lambda content: content["usage"]["layout"].pop("stride"), r"layout\.stride: missing"),
         (put("usage", "layout", value=None), r"layout: expected a section with keys, got None"),

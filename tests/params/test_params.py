@@ -272,6 +272,10 @@ DO_NOT_FIT = [
         {"train.clips.starts": [0] * 21, "train.clips.num_frames": 100_000},
         "train.clips.starts: 21 clips of 100000 frames are too many.",
     ),
+    (
+        {"train.clips.jitter_px": 993},
+        "train.clips.jitter_px: 993 on either side of size_px 64 makes more than 2048 px",
+    ),
     ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
     ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),
     ({"train.clips.starts": [9]}, "the last clip ends at frame 103, but a sample has only 103"),

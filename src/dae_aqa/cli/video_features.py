@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dae_aqa.clips.dataset import FrameBatch, scale_frames
-from dae_aqa.clips.layout import ClipLayout
+from dae_aqa.clips.layout import PUBLISHED_LAYOUT, ClipLayout
 from dae_aqa.clips.transform import cut_into_clips, make_clips
 from dae_aqa.errors import ModelError, ParamsError, VideoError
 from dae_aqa.files.whole import write_error, written_whole
@@ -33,15 +33,6 @@ from dae_aqa.video.options import ResizeFilter
 from dae_aqa.video.probe import video_index
 from dae_aqa.video.upright import UprightScaler
 
-# Source: arXiv 2111.11029, section 4.1.
-PUBLISHED_LAYOUT = ClipLayout(
-    starts=(0, 10, 20, 30, 40, 50, 60, 70, 80, 87),
-    num_frames=16,
-    stride=1,
-    crop_px=224,
-    size_px=224,
-    jitter_px=0,
-)
 _MAX_FRAME_PX = 8192  # either side of a scaled frame: 8K video
 _RESIZE_FILTER: ResizeFilter = "bicubic"  # ffmpeg's own, which the released extraction keeps
 _EXPECTED_ARRAY = (

@@ -23,19 +23,21 @@ def _has_clips(layout: ClipLayout) -> Iterator[str]:
         yield "starts: needs at least one clip start."
 
 
-def _fits_memory(layout: ClipLayout) -> Iterator[str]:
+def _clips_fit_memory(layout: ClipLayout) -> Iterator[str]:
     if len(layout.starts) * layout.num_frames > _MAX_CLIP_FRAMES:
         yield f"starts: {len(layout.starts)} clips of {layout.num_frames} frames are too many."
-    if layout.padded_size_px > _MAX_SIZE_PX:
-        yield f"jitter_px: twice of it and size_px make more than {_MAX_SIZE_PX} px."
+
+
+def _frames_fit_memory(layout: ClipLayout) -> Iterator[str]:
+    if layout.size_px + 2 * layout.jitter_px > _MAX_SIZE_PX:
+        yield (
+            f"jitter_px: {layout.jitter_px} on either side of size_px {layout.size_px} makes more "
+            f"than {_MAX_SIZE_PX} px; lower one of the two."
+        )
 
 
 class ClipLayout(Options):
     """How a sample's window becomes clips; saved with a model, which works with this layout alone.
-
-    The published layout of DAE is ten clips of 16 frames starting at 0, 10, …, 80, 87 of 103, a
-    centre crop of 224 px out of 455x256, not scaled.
-    Source: arXiv 2111.11029, section 4.1.
 
     Attributes:
         starts: first frame of each clip within the window, K of them.
@@ -46,14 +48,14 @@ class ClipLayout(Options):
         jitter_px: scaled pixels by which training may move the square, either way in x and y.
     """
 
-    RULES = (_has_clips, _fits_memory)
+    RULES = (_has_clips, _clips_fit_memory, _frames_fit_memory)
 
     starts: Annotated[tuple[FrameNumber, ...], FROM_LIST]
     num_frames: FrameCount
     stride: FrameCount
     crop_px: Annotated[int, Field(ge=16, le=8192)]
-    size_px: Annotated[int, Field(ge=16, le=2048)]
-    jitter_px: Annotated[int, Field(ge=0, le=2048)]
+    size_px: Annotated[int, Field(ge=16, le=_MAX_SIZE_PX)]
+    jitter_px: Annotated[int, Field(ge=0, le=_MAX_SIZE_PX)]
 
     @property
     def frame_indices(self) -> np.ndarray:
@@ -83,3 +85,15 @@ class ClipLayout(Options):
     def _clip_frames(self) -> np.ndarray:
         starts = np.asarray(self.starts, dtype=np.int64)
         return starts[:, None] + self.stride * np.arange(self.num_frames, dtype=np.int64)
+
+
+# DAE's: ten clips of a window of 103 frames, the centre of 455x256 px, not scaled.
+# Source: arXiv 2111.11029, section 4.1.
+PUBLISHED_LAYOUT = ClipLayout(
+    starts=(0, 10, 20, 30, 40, 50, 60, 70, 80, 87),
+    num_frames=16,
+    stride=1,
+    crop_px=224,
+    size_px=224,
+    jitter_px=0,
+)
