@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ from dae_aqa.options import (
     Options,
     PositiveFloat,
     PositiveInt,
+    Rule,
     Seed,
     Text,
     UserPath,
@@ -113,7 +114,7 @@ class TrainingOptions(Options):
         train: the section `train`.
     """
 
-    RULES = (_clips_fit_backbone, _pretrained_weights_exist)
+    RULES: ClassVar[tuple[Rule, ...]] = (_clips_fit_backbone, _pretrained_weights_exist)
 
     model: ModelName
     backbone: BackboneName

@@ -13,6 +13,8 @@ from dae_aqa.options import Fraction, PositiveInt, Seed
 from dae_aqa.scoring import RuleName
 
 NoiseLaw = Literal["monotone", "mid_peak"]
+_Side = Annotated[int, Field(ge=32, le=8192)]
+_Gap = Annotated[float, Field(gt=0, le=60)]
 
 # What a random stream is for: streams never share numbers, so that for example another noise law
 # changes the marks and leaves every pixel as it was.
@@ -73,14 +75,14 @@ class SimDiveOptions(DatasetOptions):
     dives_per_video: PositiveInt
     test_fraction: Annotated[float, Field(ge=0.001, le=0.999)]
     seed: Seed
-    width: Annotated[int, Field(ge=32, le=8192)]
-    height: Annotated[int, Field(ge=32, le=8192)]
+    width: _Side
+    height: _Side
     fps: Annotated[int, Field(ge=5, le=120)]
     crf: Annotated[int, Field(ge=0, le=51)]
     noise_law: NoiseLaw
     replay_probability: Fraction
-    min_gap_seconds: Annotated[float, Field(gt=0, le=60)]
-    max_gap_seconds: Annotated[float, Field(gt=0, le=60)]
+    min_gap_seconds: _Gap
+    max_gap_seconds: _Gap
     scoring_rule: RuleName
 
     @property
