@@ -2,16 +2,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import openpyxl
 import pytest
 
-from dae_aqa.datasets.csv.table import import_csv_dataset, read_csv_dataset
+from dae_aqa.datasets.csv.options import CsvOptions
+from dae_aqa.datasets.csv.rows import read_rows
+from dae_aqa.datasets.csv.table import check_rows, load
 from dae_aqa.errors import AnnotationError
+from dae_aqa.options import parse_options
 from dae_aqa.tables.annotations import COLUMNS
+from dae_aqa.tables.dataset import DatasetTables
 
 HEADER = "sample_id,video,start_frame,end_frame,start_seconds,end_seconds,score,difficulty"
 NUM_FRAMES, FPS = 60, 10
@@ -48,25 +51,26 @@ class Table:
         self.path.write_text("\n".join(lines) + "\n", encoding=encoding)
         return self
 
-    def arguments(self, **changes: Any) -> dict[str, Any]:
-        return {
-            "csv_path": self.path,
-            "source_videos_dir": self.videos,
+    def options(self, **changes: object) -> CsvOptions:
+        values = {
+            "annotations_csv": str(self.path),
+            "videos_dir": str(self.videos),
             "min_score": 0.0,
             "max_score": 110.0,
-            "numbering": "decoded",
+            "frame_numbering": "decoded",
             "scoring_rule": None,
-        } | changes
+        }
+        return parse_options(CsvOptions, values | changes, source="datasets.csv")
 
-    def read(self, **changes: Any) -> list[tuple]:
-        table = read_csv_dataset(**self.arguments(**changes))
+    def read(self, **changes: object) -> list[tuple]:
+        table = check_rows(read_rows(self.path), self.options(**changes))
         assert tuple(table.columns) == COLUMNS
         return list(table.itertuples(index=False, name=None))
 
-    def import_all(self, **changes: Any) -> Any:
-        return import_csv_dataset(videos_dir=self.target, **self.arguments(**changes))
+    def import_all(self, **changes: object) -> DatasetTables:
+        return load(self.options(**changes), self.target)
 
-    def problems(self, **changes: Any) -> list[str]:
+    def problems(self, **changes: object) -> list[str]:
         """Return the lines of the error that name a row."""
         with pytest.raises(AnnotationError, match=r"row\(s\) are bad") as caught:
             self.import_all(**changes)
@@ -349,7 +353,7 @@ def test_tables_that_are_none(table: Table) -> None:
         table.write("sample_id,video,score", "", ",,").read()
     table.write("sample_id,video,score", "a,final.mp4,50")
     with pytest.raises(AnnotationError, match="videos_dir: no folder '/none'"):
-        table.read(source_videos_dir=Path("/none"))
+        table.read(videos_dir="/none")
 
 
 def test_scores_that_differ_from_the_rule_are_kept_and_noted(table: Table) -> None:
@@ -380,5 +384,5 @@ def test_the_example_broadcasts(table: Table, shared_dir: Path) -> None:
         "b,demo_h264.mp4,0,281,,,50,",
         "c,skiing_h264.mp4,,,,,50,",
     )
-    (found,) = table.problems(source_videos_dir=shared_dir / "videos")
+    (found,) = table.problems(videos_dir=str(shared_dir / "videos"))
     assert "line 3 (sample_id 'b'): end_frame 281 lies past the end of demo_h264.mp4" in found

@@ -17,18 +17,10 @@ if TYPE_CHECKING:
 def _load(
     options: CsvOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
 ) -> DatasetTables:
-    from dae_aqa.datasets.csv.table import import_csv_dataset
+    from dae_aqa.datasets.csv.table import load
 
     del download, cache_dir  # the videos are here already
-    return import_csv_dataset(
-        csv_path=user_path(options.annotations_csv),
-        source_videos_dir=user_path(options.videos_dir),
-        videos_dir=videos_dir,
-        min_score=options.min_score,
-        max_score=options.max_score,
-        numbering=options.frame_numbering,
-        scoring_rule=options.scoring_rule,
-    )
+    return load(options, videos_dir)
 
 
 def _own_files(options: CsvOptions) -> list[Path]:

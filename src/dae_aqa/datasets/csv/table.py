@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import pandas as pd
 
 from dae_aqa import scoring
+from dae_aqa.datasets.csv.options import CsvOptions
 from dae_aqa.datasets.csv.rows import RANGE_COLUMNS, Row, judge_columns, read_rows
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.errors import AnnotationError, ScoringError, VideoError
 from dae_aqa.files.whole import copy_file
+from dae_aqa.running.places import user_path
 from dae_aqa.running.progress import counted
 from dae_aqa.tables.annotations import (
     COLUMNS,
@@ -45,52 +47,55 @@ class _Video:
     """A video file of the table: its frames, or why it cannot be used."""
 
     path: Path
-    num_frames: int = 0
-    fault: str = ""
+    num_frames: int
+    fault: str
 
 
-def read_csv_dataset(
-    *,
-    csv_path: Path,
-    source_videos_dir: Path,
-    min_score: float,
-    max_score: float,
-    numbering: Numbering,
-    scoring_rule: str | None,
-) -> pd.DataFrame:
-    """Read a user's table of samples into an annotations table.
+def load(options: CsvOptions, videos_dir: Path) -> DatasetTables:
+    """Check the user's table, copy its videos to `videos_dir` and return the tables.
 
-    Args:
-        csv_path: the table, UTF-8, separated by commas, with a header.
-        source_videos_dir: folder that holds the files of the column `video`.
-        min_score: lowest score that is allowed.
-        max_score: highest score that is allowed.
-        numbering: how frames are counted, see `dae_aqa.video.numbering`.
-        scoring_rule: name in `scoring.SCORING_RULES` that the judges' marks must fit, or None.
-
-    Returns:
-        The annotations table in the order of the rows.
+    Scores that differ from the scoring rule are noted. Nothing is written if a row is bad, and
+    nothing of the user's is changed.
 
     Raises:
         AnnotationError: the table or the folder is missing, the header is wrong, or rows are bad;
             all of them are named with all their faults.
+        OutputError: a video cannot be copied.
     """
-    rows = read_rows(csv_path)
-    if not source_videos_dir.is_dir():
+    rows = read_rows(user_path(options.annotations_csv))
+    annotations = check_rows(rows, options)
+    names = sorted({row.cells["video"] for row in rows})
+    for name in counted(names, "copying videos", unit="video"):
+        target = videos_dir / f"{PurePath(name).stem}{PurePath(name).suffix.lower()}"
+        copy_file(source=user_path(options.videos_dir) / name, target=target)
+    rule = options.scoring_rule
+    notes = rule_notes(annotations, rule=rule) if rule else []
+    _logger.info("csv: %d samples in %d videos", len(annotations), len(names))
+    return DatasetTables(annotations=annotations, notes=notes_table(notes))
+
+
+def check_rows(rows: Sequence[Row], options: CsvOptions) -> pd.DataFrame:
+    """Return the rows of the user's table as an annotations table, in their order.
+
+    Raises:
+        AnnotationError: as in `load`.
+    """
+    folder, numbering = user_path(options.videos_dir), options.frame_numbering
+    if not folder.is_dir():
         raise AnnotationError(
-            f"datasets.csv.videos_dir: no folder {str(source_videos_dir)!r}. Give the folder that "
-            "holds the files of the column 'video'."
+            f"datasets.csv.videos_dir: no folder {str(folder)!r}. Give the folder that holds the "
+            "files of the column 'video'."
         )
-    videos = _probe_videos(rows, folder=source_videos_dir, numbering=numbering)
-    ids = Counter(row.cells["sample_id"] for row in rows)
+    videos = _probe_videos(rows, folder=folder, numbering=numbering)
     # by video, so that each video's index is built once
     ranges = {
         row.line: _frame_range(row, video=videos[row.cells["video"]], numbering=numbering)
         for row in sorted(rows, key=lambda row: row.cells["video"])
     }
+    uses = Counter(row.cells["sample_id"] for row in rows)
     records = []
     for row in rows:
-        _check_id(row, num_uses=ids[row.cells["sample_id"]])
+        _check_id(row, num_uses=uses[row.cells["sample_id"]])
         start, end = ranges[row.line]
         records.append(
             {
@@ -98,77 +103,32 @@ def read_csv_dataset(
                 "video_id": PurePath(row.cells["video"]).stem,
                 "start_frame": start,
                 "end_frame": end,
-                "final_score": _score(row, min_score=min_score, max_score=max_score),
+                "final_score": _score(row, options),
                 "difficulty": _difficulty(row),
-                "judge_scores": _judge_scores(
-                    row, min_score=min_score, max_score=max_score, scoring_rule=scoring_rule
-                ),
+                "judge_scores": _judge_scores(row, options),
                 "action_class": row.cells.get("action", ""),
                 "split": _split(row),
             }
         )
-    _raise_on_problems(rows, csv_path=csv_path)
-    return check_annotations(pd.DataFrame(records, columns=list(COLUMNS)), source=str(csv_path))
-
-
-def import_csv_dataset(
-    *,
-    csv_path: Path,
-    source_videos_dir: Path,
-    videos_dir: Path,
-    min_score: float,
-    max_score: float,
-    numbering: Numbering,
-    scoring_rule: str | None,
-) -> DatasetTables:
-    """Check a user's table as `read_csv_dataset` does, copy its videos and return the tables.
-
-    Args:
-        csv_path: see `read_csv_dataset`.
-        source_videos_dir: see `read_csv_dataset`; nothing in it is changed.
-        videos_dir: where to copy the videos to; nothing is written if a row is bad.
-        min_score: see `read_csv_dataset`.
-        max_score: see `read_csv_dataset`.
-        numbering: see `read_csv_dataset`.
-        scoring_rule: see `read_csv_dataset`; scores that differ from it are noted.
-
-    Raises:
-        AnnotationError: see `read_csv_dataset`.
-        OutputError: a video cannot be copied.
-    """
-    annotations = read_csv_dataset(
-        csv_path=csv_path,
-        source_videos_dir=source_videos_dir,
-        min_score=min_score,
-        max_score=max_score,
-        numbering=numbering,
-        scoring_rule=scoring_rule,
-    )
-    names = sorted({row.cells["video"] for row in read_rows(csv_path)})
-    for name in counted(names, "copying videos", unit="video"):
-        target = videos_dir / f"{PurePath(name).stem}{PurePath(name).suffix.lower()}"
-        copy_file(source=source_videos_dir / name, target=target)
-    notes = rule_notes(annotations, rule=scoring_rule) if scoring_rule else []
-    _logger.info("csv: %d samples in %d videos", len(annotations), len(names))
-    return DatasetTables(annotations=annotations, notes=notes_table(notes))
+    source = str(user_path(options.annotations_csv))
+    _raise_on_problems(rows, source=source)
+    return check_annotations(pd.DataFrame(records, columns=list(COLUMNS)), source=source)
 
 
 def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) -> dict[str, _Video]:
     """Return every file that the table names, with its number of frames or its fault."""
     names = sorted({row.cells["video"] for row in rows})
     plain = [name for name in names if PurePath(name).name == name]
-    videos: dict[str, _Video] = {}
+    videos = {}
     for name in counted(names, "checking videos", unit="video"):
         same_stem = [other for other in plain if PurePath(other).stem == PurePath(name).stem]
-        fault = _name_fault(name, folder=folder, same_stem=same_stem)
-        if fault:
-            videos[name] = _Video(folder / name, fault=fault)
-            continue
-        try:
-            num_frames = count_frames(folder / name, numbering=numbering)
-            videos[name] = _Video(folder / name, num_frames=num_frames)
-        except VideoError as error:
-            videos[name] = _Video(folder / name, fault=str(error))
+        fault, num_frames = _name_fault(name, folder=folder, same_stem=same_stem), 0
+        if not fault:
+            try:
+                num_frames = count_frames(folder / name, numbering=numbering)
+            except VideoError as error:
+                fault = str(error)
+        videos[name] = _Video(folder / name, num_frames=num_frames, fault=fault)
     return videos
 
 
@@ -247,13 +207,13 @@ def _range_in_video(
     return first, past
 
 
-def _score(row: Row, *, min_score: float, max_score: float) -> float | None:
-    score = row.number("score")
+def _score(row: Row, options: CsvOptions) -> float | None:
+    score, low, high = row.number("score"), options.min_score, options.max_score
     if not row.cells["score"]:
         row.problems.append("score is empty")
-    elif score is not None and not min_score <= score <= max_score:  # bounds are allowed
+    elif score is not None and not low <= score <= high:  # bounds are allowed
         row.problems.append(
-            f"score {score:g} is out of range; datasets.csv allows {min_score:g} to {max_score:g}"
+            f"score {score:g} is out of range; datasets.csv allows {low:g} to {high:g}"
         )
     return score
 
@@ -265,31 +225,35 @@ def _difficulty(row: Row) -> float | None:
     return difficulty if row.cells.get("difficulty") else 1.0
 
 
-def _judge_scores(row: Row, *, min_score: float, max_score: float, scoring_rule: str | None) -> str:
-    """Return the marks as the annotations table writes them; the last judges may be left out.
-
-    A mark lies between 0 and 100 or within the bounds of the score, whichever is wider: no judge's
-    scale goes further, but for deductions, which a negative `min_score` allows.
-    """
+def _judge_scores(row: Row, options: CsvOptions) -> str:
+    """Return the marks as the annotations table writes them; the last judges may be left out."""
     columns = judge_columns(row.cells)
     while columns and not row.cells[columns[-1]]:
         columns.pop()
+    marks = {column: mark for column in columns if (mark := row.number(column)) is not None}
     missing = [column for column in columns if not row.cells[column]]
-    marks = [mark for mark in map(row.number, columns) if mark is not None]
-    low, high = min(0.0, min_score), max(_MAX_MARK, max_score)
-    for column, mark in zip(columns, marks, strict=False):
-        if not missing and len(marks) == len(columns) and not low <= mark <= high:
-            row.problems.append(
-                f"{column} {mark:g} is out of range; a mark lies within {low:g} to {high:g}"
-            )
     if missing:
         row.problems.append(f"{', '.join(missing)} empty before the last judge given")
-    elif marks and len(marks) == len(columns) and scoring_rule:
+    elif len(marks) == len(columns):
+        row.problems += _mark_faults(marks, options)
+    return format_judge_scores(list(marks.values()))
+
+
+def _mark_faults(marks: Mapping[str, float], options: CsvOptions) -> Iterator[str]:
+    """Yield what is wrong with the marks of a row, by their columns.
+
+    A mark lies between 0 and 100 or within the bounds of the score, whichever is wider. No judge's
+    scale goes further, except for deductions, which a negative `min_score` allows.
+    """
+    low, high = min(0.0, options.min_score), max(_MAX_MARK, options.max_score)
+    for column, mark in marks.items():
+        if not low <= mark <= high:
+            yield f"{column} {mark:g} is out of range; a mark lies within {low:g} to {high:g}"
+    if marks and options.scoring_rule:
         try:
-            scoring.scoring_rule(scoring_rule, num_judges=len(marks))
+            scoring.scoring_rule(options.scoring_rule, num_judges=len(marks))
         except ScoringError as error:
-            row.problems.append(str(error))
-    return format_judge_scores(marks)
+            yield str(error)
 
 
 def _split(row: Row) -> str:
@@ -299,7 +263,7 @@ def _split(row: Row) -> str:
     return split
 
 
-def _raise_on_problems(rows: Sequence[Row], *, csv_path: Path) -> None:
+def _raise_on_problems(rows: Sequence[Row], *, source: str) -> None:
     bad = [row for row in rows if row.problems]
     if not bad:
         return
@@ -308,7 +272,7 @@ def _raise_on_problems(rows: Sequence[Row], *, csv_path: Path) -> None:
         for row in bad
     ]
     raise AnnotationError(
-        f"{csv_path}: {len(bad)} of {len(rows)} row(s) are bad:\n"
+        f"{source}: {len(bad)} of {len(rows)} row(s) are bad:\n"
         f"{first_lines(lines, limit=_MAX_ROWS_SHOWN)}\n"
         "Correct them and run the stage again; nothing was written. "
         "src/dae_aqa/datasets/csv/README.md describes the columns."
