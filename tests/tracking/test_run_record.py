@@ -81,12 +81,16 @@ class Recorder(NullTracker):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
+        self.datasets: list[tuple[str, str, str]] = []
         self.metrics: list[tuple[int, dict[str, object]]] = []
         self.models: list[int] = []
         self.tags: dict[str, str] = {}
 
     def log_metrics(self, metrics, *, step):
         self.metrics.append((step, dict(metrics)))
+
+    def log_dataset(self, *, name, digest, source):
+        self.datasets.append((name, digest, source))
 
     def set_tags(self, tags):
         self.tags |= tags
@@ -126,3 +130,56 @@ def test_the_result_holds_the_figures_of_the_chosen_epoch(tmp_path):
     assert recorder.metrics == [(1, {f"val/best/{name}": value for name, value in best.items()})]
     assert recorder.models == [1]
     assert recorder.tags == {"epoch_choice": "rho"}
+
+
+@pytest.fixture
+def opened(project, monkeypatch) -> tuple[Recorder, dict[str, Any]]:
+    """A run that keeps what it is told, and with what it was opened."""
+    recorder, arguments = Recorder(), {}
+
+    def start(**given: Any) -> Recorder:
+        arguments.update(given)
+        return recorder
+
+    monkeypatch.setattr(run_record, "start_training_run", start)
+    return recorder, arguments
+
+
+def test_a_run_says_what_it_was_trained_on(project, opened):
+    recorder, arguments = opened
+    outs = {
+        "download": {"data/videos": "v.dir", "data/annotations.csv": "a"},
+        "extract_frames": {"data/frames": "f.dir", "data/notes.csv": "n"},
+        "make_splits": {"data/splits.csv": "s"},
+    }
+    stages = {
+        name: {"outs": [{"path": path, "hash": "md5", "md5": md5} for path, md5 in found.items()]}
+        for name, found in outs.items()
+    }
+    (project / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    params = changed(project)
+    assert run_record.open_run(params, resume_key="k") is recorder
+    assert recorder.datasets == [
+        ("annotations", "a", "data/annotations.csv"),
+        ("frames", "f.dir", "data/frames"),
+        ("splits", "s", "data/splits.csv"),
+    ]
+    assert arguments["params"] == params
+    assert arguments["resume_key"] == "k"
+    assert arguments["experiment"] == params["train.experiment"]
+    assert arguments["tags"] == {"dataset": "simdive", "model": "dae_mt", "backbone": "small3d"}
+
+
+def test_an_imported_model_is_told_apart_and_needs_no_lock_file(project, opened):
+    recorder, arguments = opened
+    run_record.open_run(
+        changed(project, backbone="i3d", evaluate__checkpoint="dae.pth"), resume_key=None
+    )
+    assert arguments["tags"]["imported"] == "dae.pth"
+    assert recorder.datasets == []
+
+
+def test_without_tracking_nothing_is_opened(project, opened):
+    run = run_record.open_run(changed(project, train__tracking=False), resume_key="k")
+    assert type(run) is NullTracker
+    assert opened[1] == {}

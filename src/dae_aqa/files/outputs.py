@@ -118,28 +118,35 @@ def restore(stage: str, *, root: Path) -> None:
         stage: its name in `dvc.lock`, which is read in the working directory.
         root: the real repository root, whose cache is used.
     """
-    lock = Path("dvc.lock")
-    if not lock.exists():
-        return
-    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
     outputs = stage_outputs(Path()).get(stage, [])
     persistent = {output.path for output in outputs if output.is_persistent}
     cache = cache_folder(root)
-    for out in stages.get(stage, {}).get("outs", []):
-        cached = _cached(cache, out.get("md5", "unknown"))
-        target = Path(out["path"])
+    for target, md5 in recorded_hashes().get(stage, {}).items():
+        cached = _cached(cache, md5)
         if not cached.exists() or (cached.suffix == ".dir" and target in persistent):
             continue
-        entries = {target: cached}
+        files = {target: cached}
         if cached.suffix == ".dir":
             listing = json.loads(cached.read_text(encoding="utf-8"))
-            entries = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
+            files = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
             # what the failed run wrote is no part of the good one; its finished work is in .cache
             remove(target)
-        for path, source in entries.items():
+        for path, source in files.items():
             if source.exists():
                 # takes the place of a link that stands there, which may lead into DVC's cache
                 copy_file(source=source, target=path)
+
+
+def recorded_hashes() -> dict[str, dict[Path, str]]:
+    """Return the hash of each output of each stage in the working directory's `dvc.lock`."""
+    lock = Path("dvc.lock")
+    if not lock.exists():
+        return {}
+    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return {
+        name: {Path(out["path"]): out["md5"] for out in stage.get("outs", []) if "md5" in out}
+        for name, stage in stages.items()
+    }
 
 
 def cache_folder(root: Path) -> Path:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from dae_aqa.errors import ParamsError
+from dae_aqa.files.outputs import recorded_hashes
 from dae_aqa.files.yaml_file import parse_yaml
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
@@ -23,6 +23,7 @@ from dae_aqa.tracking.tracker import NullTracker, Tracker
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_TRAINED_ON = {Path("data/frames"), Path("data/annotations.csv"), Path("data/splits.csv")}
 _GREY = 128  # of the example; a served model refuses black frames
 _MAX_CHANGES_NAMED = 3
 _MAX_VALUE_NAMED = 40  # characters
@@ -84,9 +85,10 @@ def open_run(params: Mapping[str, Any], *, resume_key: str | None) -> Tracker:
         params=params,
         tags=tags,
     )
-    for path, digest in _dvc_hashes(Path("dvc.lock")).items():
-        if path in ("data/frames", "data/annotations.csv", "data/splits.csv"):
-            tracker.log_dataset(name=Path(path).stem, digest=digest, source=path)
+    for hashes in recorded_hashes().values():
+        for path, digest in hashes.items():
+            if path in _TRAINED_ON:
+                tracker.log_dataset(name=path.stem, digest=digest, source=path.as_posix())
     return tracker
 
 
@@ -117,15 +119,6 @@ def _committed_params(root: Path, *, keys: set[str]) -> dict[str, Any] | None:
         return None
     leaves = flatten(content) if isinstance(content, Mapping) else {}
     return leaves if keys <= set(leaves) else None
-
-
-def _dvc_hashes(lock_path: Path) -> dict[str, str]:
-    """Return DVC's hash of every output that its lock file knows, by path."""
-    if not lock_path.exists():
-        return {}
-    stages = (yaml.safe_load(lock_path.read_text(encoding="utf-8")) or {}).get("stages", {})
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
 def log_result(
