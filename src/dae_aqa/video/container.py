@@ -64,6 +64,7 @@ def open_video(
 
 
 def _open(path: Path, hwaccel: str | None) -> InputContainer:
+    """Open the container with what keeps it from naming other files."""
     device = HWAccel(device_type=hwaccel, allow_software_fallback=False) if hwaccel else None
     try:
         return av.open(file_url(path), options=_OPTIONS | _DECODER_OPTIONS, hwaccel=device)

@@ -88,6 +88,7 @@ def build_index(path: Path) -> VideoIndex:
 
 
 def _read_packets(path: Path, container: InputContainer, stream: VideoStream) -> _Packets:
+    """Read all packets, or those before the place where the container is damaged."""
     codec = stream.codec_context.name
     extradata = stream.codec_context.extradata
     length_size = nal_length_size(extradata)
@@ -151,6 +152,7 @@ def _index_by_packets(
 
 
 def _index_by_decoding(path: Path, packets: _Packets, facts: _Facts) -> VideoIndex:
+    """Return the index with the frames that come out of the decoder, up to damage if there is any."""
     decoded = _decode_timestamps(path, limit=None)
     known_pts = decoded.known_pts()
     step = int(1 / (facts.frame_rate * facts.time_base)) or 1

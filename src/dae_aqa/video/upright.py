@@ -66,6 +66,7 @@ def _display_matrix(frame: VideoFrame) -> _Matrix:
 
 
 def _turn(image: NDArray[np.uint8], matrix: _Matrix) -> NDArray[np.uint8]:
+    """Return the image with its axes as `_display_matrix` says."""
     (a, b), (c, d) = matrix
     if a == 0:
         image = image.transpose(1, 0, 2)
