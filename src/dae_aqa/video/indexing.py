@@ -152,7 +152,7 @@ def _index_by_packets(
 
 
 def _index_by_decoding(path: Path, packets: _Packets, facts: _Facts) -> VideoIndex:
-    """Return the index with the frames that come out of the decoder, up to damage if there is any."""
+    """Return the index of the frames that the decoder gives, up to damage if there is any."""
     decoded = _decode_timestamps(path, limit=None)
     known_pts = decoded.known_pts()
     step = int(1 / (facts.frame_rate * facts.time_base)) or 1
