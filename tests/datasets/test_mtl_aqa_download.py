@@ -4,7 +4,6 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,10 +11,13 @@ from loopback import Answer, Server, serve, video
 from mtl_release import write_release
 
 from dae_aqa.datasets import video_fetch
-from dae_aqa.datasets.mtl_aqa.download import download
+from dae_aqa.datasets.mtl_aqa.download import load
+from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
 from dae_aqa.datasets.mtl_aqa.videos import read_addresses
+from dae_aqa.datasets.options import DownloadOptions
 from dae_aqa.datasets.video_fetch import VideoCache
-from dae_aqa.errors import AnnotationError, DownloadError
+from dae_aqa.errors import AnnotationError, DownloadError, ParamsError
+from dae_aqa.options import parse_options
 from dae_aqa.running import retries
 from dae_aqa.tables.dataset import DatasetTables
 
@@ -44,20 +46,29 @@ class Project:
         self.videos, self.cache, self.own = root / "videos", root / "cache", root / "own"
         self.list = root / "list.csv"
 
-    def download(self, **changes: Any) -> DatasetTables:
-        arguments: dict[str, Any] = {
-            "videos_dir": self.videos,
-            "cache_dir": self.cache,
+    def download(self, **changes: object) -> DatasetTables:
+        options = {
             "annotations_source": str(self.release),
-            "user_videos_dir": self.own if self.own.exists() else None,
-            "video_list": self.list if self.list.exists() else None,
+            "videos_dir": str(self.own) if self.own.exists() else None,
+            "video_list": str(self.list) if self.list.exists() else None,
             "video_format": FORMAT,
+            "frame_numbering": "reference",
             "scoring_rule": "diving",
-            "allow_missing": False,
+        }
+        fetching = {
+            "num_workers": 1,
             "num_retries": 0,
             "timeout_seconds": 5.0,
+            "allow_missing": False,
         }
-        return download(**arguments | changes)
+        for name, value in changes.items():
+            (options if name in options else fetching)[name] = value
+        return load(
+            parse_options(MtlAqaOptions, options, source="datasets.mtl_aqa"),
+            parse_options(DownloadOptions, fetching, source="download"),
+            self.videos,
+            self.cache,
+        )
 
     def list_videos(self, addresses: dict[int, str]) -> None:
         lines = [f"{number},{address}\n" for number, address in addresses.items()]
@@ -287,7 +298,7 @@ def test_two_own_files_for_one_video_are_no_choice(project: Project) -> None:
 
 def test_no_own_folder(project: Project) -> None:
     with pytest.raises(DownloadError, match=r"videos_dir: no folder .*named by video number"):
-        project.download(user_videos_dir=project.root / "none")
+        project.download(videos_dir=str(project.root / "none"))
 
 
 def test_a_feed_of_several_videos_is_refused(two_videos: Project, server: Server) -> None:
@@ -379,11 +390,11 @@ class TestReleaseFromTheWeb:
         assert not list(two_videos.root.rglob("evil"))
 
     def test_no_such_folder(self, project: Project) -> None:
-        with pytest.raises(AnnotationError, match=r"annotations_source: no folder 'none'"):
+        with pytest.raises(AnnotationError, match=r"annotations_source: no folder '.*/none'"):
             project.download(annotations_source="none")
 
     def test_no_such_protocol(self, project: Project) -> None:
-        with pytest.raises(DownloadError, match="is not an address to download from"):
+        with pytest.raises(ParamsError, match=r"annotations_source: 'file:///etc'; expected a fol"):
             project.download(annotations_source="file:///etc")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from mtl_release import MARKS, dive, dives, row, write_pickle, write_release, write_workbook
 
-from dae_aqa.datasets.mtl_aqa.release import ReleaseReport, dive_code, read_release
+from dae_aqa.datasets.mtl_aqa.release import dive_code, read_release
 from dae_aqa.datasets.mtl_aqa.workbooks import (
     WorkbookDive,
     read_mark,
@@ -18,6 +18,7 @@ from dae_aqa.datasets.mtl_aqa.workbooks import (
 )
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.annotations import COLUMNS, parse_judge_scores
+from dae_aqa.tables.dataset import Note
 
 DICTIONARY = f"{mtl_release.READY}/final_annotations_dict.pkl"
 
@@ -28,7 +29,7 @@ def official_dir(shared_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def official(official_dir: Path) -> tuple[pd.DataFrame, ReleaseReport]:
+def official(official_dir: Path) -> tuple[pd.DataFrame, list[Note]]:
     return read_release(release_dir=official_dir, scoring_rule="diving")
 
 
@@ -39,17 +40,17 @@ def augmented(official_dir: Path) -> dict[str, dict]:
     return {f"{key[0]:02d}_{key[1]:03d}": entry for key, entry in content.items()}
 
 
-def kinds(report: ReleaseReport, kind: str) -> list[str]:
-    return list(report.notes.loc[report.notes["kind"] == kind, "sample_id"])
+def samples_with(notes: list[Note], kind: str) -> list[str]:
+    return [note.sample_id for note in notes if note.kind == kind]
 
 
 class TestOfficialRelease:
     def test_samples_and_split(self, official: tuple, official_dir: Path) -> None:
-        annotations, report = official
+        annotations, _ = official
         assert tuple(annotations.columns) == COLUMNS
         assert len(annotations) == 1412
         assert annotations["video_id"].nunique() == 15
-        assert (report.num_train, report.num_test) == (1059, 353)
+        assert annotations["split"].value_counts().to_dict() == {"train": 1059, "test": 353}
         assert annotations["sample_id"].is_monotonic_increasing
         for split in ("train", "test"):
             path = official_dir / mtl_release.READY / f"{split}_split_0.pkl"
@@ -83,21 +84,21 @@ class TestOfficialRelease:
         }
 
     def test_every_oddity_is_noted(self, official: tuple) -> None:
-        _, report = official
-        assert kinds(report, "mark_mended") == ["04_049", "04_100"]
-        assert kinds(report, "only_in_workbook") == ["01_064", "17_072", "17_149", "26_092"]
-        assert kinds(report, "score_rounded") == ["13_017", "13_025", "14_048"]
-        assert len(report.notes) == 2 + 4 + 3 + 27
+        _, notes = official
+        assert samples_with(notes, "mark_mended") == ["04_049", "04_100"]
+        assert samples_with(notes, "only_in_workbook") == ["01_064", "17_072", "17_149", "26_092"]
+        assert samples_with(notes, "score_rounded") == ["13_017", "13_025", "14_048"]
+        assert len(notes) == 2 + 4 + 3 + 27
 
     def test_scores_that_differ_from_the_rule(self, official: tuple, augmented: dict) -> None:
-        _, report = official
+        _, notes = official
         expected = []
         for sample_id, entry in sorted(augmented.items()):
             middle = sorted(entry["judge_scores"])[2:5]
             if abs(sum(middle) * entry["difficulty"] - entry["final_score"]) > 0.0501:
                 expected.append(sample_id)
         assert len(expected) == 27
-        assert kinds(report, "score_differs_from_rule") == expected
+        assert samples_with(notes, "score_differs_from_rule") == expected
 
     def test_videos(self, official: tuple, official_dir: Path) -> None:
         annotations, _ = official
@@ -151,14 +152,13 @@ def test_read_mark(cell: object, mark: float | None) -> None:
 
 
 def test_small_release(tmp_path: Path) -> None:
-    annotations, report = read_release(release_dir=write_release(tmp_path), scoring_rule="diving")
+    annotations, notes = read_release(release_dir=write_release(tmp_path), scoring_rule="diving")
     assert list(annotations["sample_id"]) == ["01_001", "01_002", "02_001", "02_002"]
     assert list(annotations["split"]) == ["train", "test"] * 2
     first = annotations.iloc[0]
     assert (first["start_frame"], first["end_frame"]) == (100, 180)
     assert parse_judge_scores(first["judge_scores"]) == tuple(MARKS)
-    assert len(report.notes) == 0
-    assert list(report.notes.columns) == ["sample_id", "kind", "detail"]
+    assert notes == []
 
 
 def rewrite(folder: Path, *rows: list) -> None:
@@ -166,7 +166,7 @@ def rewrite(folder: Path, *rows: list) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "notes"),
+    ("rows", "expected"),
     [
         ([row(1, dives()[1, 1])], [("01_002", "no_marks", "01.xlsx has no row for it")]),
         (
@@ -216,16 +216,16 @@ def rewrite(folder: Path, *rows: list) -> None:
         "mended wrongly",
     ],
 )
-def test_what_disagrees_is_noted(tmp_path: Path, rows: list, notes: list) -> None:
+def test_what_disagrees_is_noted(tmp_path: Path, rows: list, expected: list) -> None:
     write_release(tmp_path)
     rewrite(tmp_path, *rows)
-    annotations, report = read_release(release_dir=tmp_path, scoring_rule="diving")
+    annotations, notes = read_release(release_dir=tmp_path, scoring_rule="diving")
     assert len(annotations) == 4
-    assert [tuple(note)[:2] for note in report.notes.to_numpy()] == [note[:2] for note in notes]
-    for found, (_, _, pattern) in zip(report.notes["detail"], notes, strict=True):
-        assert re.search(pattern, found)
+    assert [note[:2] for note in notes] == [note[:2] for note in expected]
+    for note, (_, _, pattern) in zip(notes, expected, strict=True):
+        assert re.search(pattern, note.detail)
     without_marks = set(annotations.loc[annotations["judge_scores"] == "", "sample_id"])
-    assert without_marks == set(kinds(report, "no_marks"))
+    assert without_marks == set(samples_with(notes, "no_marks"))
 
 
 @pytest.mark.parametrize(
@@ -273,11 +273,11 @@ def test_the_official_score_is_kept_where_it_differs_from_the_rule(tmp_path: Pat
     entries[1, 2] = dive(201, 280, final_score=76.75)
     write_pickle(tmp_path / DICTIONARY, entries)
     rewrite(tmp_path, row(1, entries[1, 1]), row(2, entries[1, 2]))
-    annotations, report = read_release(release_dir=tmp_path, scoring_rule="diving")
+    annotations, notes = read_release(release_dir=tmp_path, scoring_rule="diving")
     assert list(annotations["final_score"][:2]) == [70.0, 76.75]
-    assert kinds(report, "score_differs_from_rule") == ["01_001"]
-    assert kinds(report, "score_rounded") == ["01_002"]
-    assert "give 76.8 with difficulty 3.2" in report.notes["detail"][0]
+    assert samples_with(notes, "score_differs_from_rule") == ["01_001"]
+    assert samples_with(notes, "score_rounded") == ["01_002"]
+    assert "give 76.8 with difficulty 3.2" in notes[0].detail
 
 
 def damage_dictionary(content: object) -> Callable[[Path], None]:

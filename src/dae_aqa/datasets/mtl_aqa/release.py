@@ -7,8 +7,8 @@ frames: frames S … E become the half-open range [S - 1, E) here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +19,8 @@ from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
-from dae_aqa.tables.dataset import notes_table
-from dae_aqa.wording import first_few
+from dae_aqa.tables.dataset import Note
+from dae_aqa.wording import first_few, shown
 
 _FIELDS = (
     "start_frame",
@@ -41,22 +41,7 @@ _GROUP_DIGITS = {0: 2, 1: 1, 2: 4, 3: 3}
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ReleaseReport:
-    """What reading the release found.
-
-    Attributes:
-        num_train: samples of the official training split.
-        num_test: samples of the official test split.
-        notes: columns `tables.NOTE_COLUMNS`, one row per oddity.
-    """
-
-    num_train: int
-    num_test: int
-    notes: pd.DataFrame
-
-
-def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame, ReleaseReport]:
+def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame, list[Note]]:
     """Read the release in `release_dir` into an annotations table.
 
     The dictionary is joined with the judges' marks of the workbooks; where the two disagree, the
@@ -68,7 +53,8 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
         scoring_rule: name in `scoring.SCORING_RULES` for the check of the final scores.
 
     Returns:
-        The annotations table, ordered by `sample_id`, and the report.
+        The annotations table, ordered by `sample_id`, and a note on each oddity, in the order of
+        the samples too.
 
     Raises:
         AnnotationError: a file is missing or damaged, or the split does not fit the dictionary.
@@ -92,13 +78,8 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
     ]
     annotations = check_annotations(pd.DataFrame(rows), source=str(release_dir))
     notes += rule_notes(annotations, rule=scoring_rule)
-    report = ReleaseReport(
-        num_train=int((annotations["split"] == "train").sum()),
-        num_test=int((annotations["split"] == "test").sum()),
-        notes=notes_table(notes),
-    )
-    _log_report(annotations, report)
-    return annotations, report
+    _log(annotations, notes)
+    return annotations, sorted(notes)
 
 
 def read_video_numbers(*, release_dir: Path) -> list[int]:
@@ -134,7 +115,7 @@ def _read_dictionary(path: Path) -> dict[Key, Mapping[str, float]]:
     """Return the ready-to-use dictionary, after checking every entry."""
     content = load_plain_pickle(path)
     if not isinstance(content, dict) or not content:
-        raise AnnotationError(f"{path}: expected a dictionary of dives, got {_brief(content)}.")
+        raise AnnotationError(f"{path}: expected a dictionary of dives, got {shown(content)}.")
     for key, dive in content.items():
         fault = _key_fault(key) or _dive_fault(dive)
         if fault:
@@ -148,15 +129,15 @@ def _read_dictionary(path: Path) -> dict[Key, Mapping[str, float]]:
 def _key_fault(key: object) -> str:
     if isinstance(key, tuple) and len(key) == 2 and all(type(number) is int for number in key):
         return "" if min(key) > 0 else "video and dive number must be above 0"
-    return f"expected a key (video number, dive number), got {_brief(key)}"
+    return f"expected a key (video number, dive number), got {shown(key)}"
 
 
 def _dive_fault(dive: object) -> str:
     if not isinstance(dive, dict):
-        return f"expected a dictionary, got {_brief(dive)}"
+        return f"expected a dictionary, got {shown(dive)}"
     for field in _FIELDS:
         if type(dive.get(field)) not in (int, float):
-            return f"expected a number in {field!r}, got {_brief(dive.get(field))}"
+            return f"expected a number in {field!r}, got {shown(dive.get(field))}"
     start, end = dive["start_frame"], dive["end_frame"]
     if not (1 <= start <= end and isinstance(start, int) and isinstance(end, int)):
         return f"expected whole 1 <= start_frame <= end_frame, got {start}, {end}"
@@ -172,10 +153,10 @@ def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, st
         path = release_dir / file
         keys = load_plain_pickle(path)
         if not isinstance(keys, list):
-            raise AnnotationError(f"{path}: expected a list of sample keys, got {_brief(keys)}.")
+            raise AnnotationError(f"{path}: expected a list of sample keys, got {shown(keys)}.")
         for key in keys:
             if _key_fault(key) or key not in dives:
-                raise AnnotationError(f"{path}: {_brief(key)} is not a dive of {DICTIONARY}.")
+                raise AnnotationError(f"{path}: {shown(key)} is not a dive of {DICTIONARY}.")
             if key in splits:
                 raise AnnotationError(f"{path}: {key} is listed twice; splits may not overlap.")
             splits[key] = name
@@ -188,18 +169,13 @@ def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, st
     return splits
 
 
-def _log_report(annotations: pd.DataFrame, report: ReleaseReport) -> None:
-    counts = report.notes["kind"].value_counts().sort_index()
+def _log(annotations: pd.DataFrame, notes: Sequence[Note]) -> None:
+    splits = Counter(annotations["split"])
+    kinds = Counter(note.kind for note in notes)
     _logger.info(
         "MTL-AQA: %d samples (%d train, %d test); notes: %s",
         len(annotations),
-        report.num_train,
-        report.num_test,
-        ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "none",
+        splits["train"],
+        splits["test"],
+        ", ".join(f"{kind} {kinds[kind]}" for kind in sorted(kinds)) or "none",
     )
-
-
-def _brief(value: object) -> str:
-    """Return a short text of `value` for messages."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
