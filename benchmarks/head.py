@@ -25,7 +25,7 @@ from dae_aqa.models.targets import make_targets
 from dae_aqa.options import parse_options
 from dae_aqa.params import Params
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FitOptions, Input, fit
+from dae_aqa.training.loop import FedSamples, FitOptions, fit
 
 NUM_TRAIN, NUM_VAL, NUM_CLIPS, FEATURE_DIM = 900, 159, 10, 1024
 
@@ -81,8 +81,8 @@ def main() -> None:
             model,
             options=FitOptions.of(params),
             choice=EpochChoice.of(params, num_val=len(val)),
-            train=Input(train, FeatureFeed(features, device=cpu)),
-            val=Input(val, FeatureFeed(val_features, device=cpu)),
+            train=FedSamples(train, FeatureFeed(features, device=cpu)),
+            val=FedSamples(val, FeatureFeed(val_features, device=cpu)),
             work_dir=Path(folder),
             on_epoch=lambda epoch, figures: None,
         )

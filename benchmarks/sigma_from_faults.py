@@ -38,7 +38,7 @@ from dae_aqa.models.options import METHODS, LossName
 from dae_aqa.options import parse_options
 from dae_aqa.params import Params
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FitOptions, Input, fit
+from dae_aqa.training.loop import FedSamples, FitOptions, fit
 
 NUM_TRAIN = (430, 1059, 4000)
 NUM_VAL, NUM_TEST, NUM_EPOCHS = 110, 1000, 60
@@ -103,7 +103,7 @@ def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
             scoring_rule="diving",
             with_judges=judged,
         )
-        inputs[split] = Input(samples, FeatureFeed(features[part], device=CPU))
+        inputs[split] = FedSamples(samples, FeatureFeed(features[part], device=CPU))
     model.fit_target_scale(inputs["train"].samples.targets)
     with tempfile.TemporaryDirectory() as folder:
         fit(

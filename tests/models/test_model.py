@@ -167,9 +167,7 @@ def test_few_samples_pull_the_factor_of_sigma_from_one_only_so_far(
 def test_many_samples_make_their_likelihood_greatest(small_model: Build, dives: Targets) -> None:
     prediction, targets = shifted([1.5, -2.0, 2.5, -1.0, 0.5, 3.0], dives)
     many = torch.arange(6).repeat(50)
-    prediction = ScorePrediction(
-        *(getattr(prediction, f.name)[many] for f in dataclasses.fields(prediction)[:4])
-    )
+    prediction = prediction.take(many)
     factor = small_model("dae_mt").fit_sigma_scale(prediction, targets.take(many))
     z = (targets.final_score[many].double() - prediction.mu) / prediction.sigma
     scales = torch.linspace(0.5, 3, 2501, dtype=torch.float64)
@@ -241,6 +239,21 @@ def test_targets_by_hand() -> None:
     second = targets.take(torch.tensor([1])).to("cpu")
     assert [t.tolist() for t in dataclasses.astuple(second)] == [[70.0], [20.0], [3.5], [marks[1]]]
     assert _targets().judge_scores is None
+
+
+@pytest.mark.parametrize("has_judges", [False, True])
+def test_predictions_of_parts_are_joined_in_order(has_judges: bool) -> None:
+    def part(*values: float) -> ScorePrediction:
+        columns = [torch.tensor(values) + step for step in range(5 if has_judges else 4)]
+        return ScorePrediction(*columns)
+
+    joined = ScorePrediction.joined([part(7.0, 8.0), part(3.0)])
+    swapped = dataclasses.astuple(joined.take(torch.tensor([2, 0])))
+    assert [values.tolist() for values in swapped[:4]] == [[3 + n, 7 + n] for n in range(4)]
+    if has_judges:
+        assert swapped[4].tolist() == [7.0, 11.0]
+    else:
+        assert swapped[4] is None
 
 
 def test_marks_without_a_rule_and_tables_of_other_lengths_are_refused() -> None:

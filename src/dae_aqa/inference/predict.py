@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -68,17 +67,7 @@ def predict(
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
-    told = [
-        field.name
-        for field in fields(ScorePrediction)
-        if getattr(parts[0][1], field.name) is not None
-    ]
-    return ScorePrediction(
-        **{
-            name: torch.cat([getattr(part, name) for _, part in parts]).cpu()[order]
-            for name in told
-        }
-    )
+    return ScorePrediction.joined([part for _, part in parts]).take(order)
 
 
 def chunks(items: Sequence[int], size: int) -> list[list[int]]:

@@ -17,6 +17,7 @@ from dae_aqa.models.heads.base import Head
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import METHODS, I3dLayout, ModelSpec, released_methods
 from dae_aqa.options import parse_options
+from dae_aqa.wording import first_few
 
 _FORMATS = "dae_aqa.model/"
 _FILE_FORMAT = f"{_FORMATS}1"  # the one that is written, and the only one so far
@@ -103,7 +104,7 @@ def load_released_checkpoint(path: Path, *, model: str) -> ScoreModel:
     if not all(isinstance(content.get(part), dict) for part in ("i3d", "dae")):
         raise ModelError(
             f"{path}: not a released DAE checkpoint; expected a dictionary with i3d, dae, epoch, "
-            f"optimizer and rho_best, got the keys {', '.join(sorted(content)[:8])}."
+            f"optimizer and rho_best, got the keys {first_few(sorted(content), limit=8)}."
         )
     layout, backbone = checkpoints.i3d_state(content["i3d"], source=f"{path} (i3d)")
     spec = ModelSpec(
@@ -159,7 +160,8 @@ def load_model(path: Path) -> tuple[ScoreModel, dict[str, Any]]:
     if not _is_model_file(content, path):
         raise ModelError(
             f"{path}: not a model file of this project (format {_FILE_FORMAT}); it has the keys "
-            f"{', '.join(sorted(content)[:8])}. Released checkpoints go to evaluate.checkpoint."
+            f"{first_few(sorted(content), limit=8)}. Released checkpoints go to "
+            "evaluate.checkpoint."
         )
     checkpoints.check_intact(path)
     spec, state, usage = _spec_of(content, path), _state_of(content, path), content.get("usage")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,7 +19,26 @@ _MAX_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Targets:
+class _OfSamples:
+    """Tensors whose first axis is N samples; one may be None."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same on `device`."""
+        return self._each(lambda values: values.to(device))
+
+    def take(self, rows: Tensor) -> Self:
+        """Return those of the samples at `rows` (indices or a mask)."""
+        return self._each(lambda values: values[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(
+            self, **{name: change(value) for name, value in values.items() if value is not None}
+        )
+
+
+@dataclass(frozen=True)
+class Targets(_OfSamples):
     """True scores of N samples, in score points.
 
     Attributes:
@@ -33,26 +53,9 @@ class Targets:
     difficulty: Tensor
     judge_scores: Tensor | None
 
-    def to(self, device: torch.device | str) -> Targets:
-        """Return the same targets on `device`."""
-        return self._each(lambda values: values.to(device))
-
-    def take(self, rows: Tensor) -> Targets:
-        """Return the targets of the samples at `rows` (indices or a mask)."""
-        return self._each(lambda values: values[rows])
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Targets:
-        judges = self.judge_scores
-        return Targets(
-            final_score=change(self.final_score),
-            execution_score=change(self.execution_score),
-            difficulty=change(self.difficulty),
-            judge_scores=None if judges is None else change(judges),
-        )
-
 
 @dataclass(frozen=True)
-class ScorePrediction:
+class ScorePrediction(_OfSamples):
     """Predicted Gaussians of N samples, float64, in score points; every tensor is (N,).
 
     Attributes:
@@ -69,6 +72,12 @@ class ScorePrediction:
     mu_execution: Tensor
     sigma_execution: Tensor
     sigma_judges_execution: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[ScorePrediction]) -> ScorePrediction:
+        """Return the predictions of all parts, one part after the other."""
+        told = [each.name for each in fields(cls) if getattr(parts[0], each.name) is not None]
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in told})
 
 
 def make_targets(

@@ -92,7 +92,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
-        """Return the distribution of the score, for difficulties (N,); never random, on the CPU."""
+        """Return the distribution of the score for difficulties (N,), on the CPU, never random."""
 
     def fit_target_scale(self, targets: Targets) -> None:
         """Set the scale from the training targets.
