@@ -29,7 +29,6 @@ def main() -> None:
         params.training,
         evaluate=params.evaluate,
         dataset=DATASETS[params.dataset],
-        scoring_rule=params.dataset_options.scoring_rule,
         params=params.used,
         tables=EvaluationTables(
             annotations=read_annotations(DATA / "annotations.csv"),

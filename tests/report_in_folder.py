@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dae_aqa.datasets import DATASETS
-from dae_aqa.evaluation.report_inputs import kept_epoch_of, report_inputs
+from dae_aqa.evaluation.report_inputs import report_inputs
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.params import load_params
@@ -73,7 +73,6 @@ def write_report_in(folder: Path, *, params: Path) -> None:
         tables=tables,
         predictions=predictions,
         metrics=metrics,
-        kept_epoch=kept_epoch_of(used.training, tables),
         frames_dir=frames,
     )
     write_report(inputs, output=folder / "index.html")

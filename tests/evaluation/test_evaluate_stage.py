@@ -127,7 +127,6 @@ def evaluated(
             params.training,
             evaluate=params.evaluate,
             dataset=DATASETS["simdive"],
-            scoring_rule=None,
             params=params.used,
             tables=tables,
             frames_dir=folder,

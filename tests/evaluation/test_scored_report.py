@@ -34,7 +34,7 @@ def tables(**changed: pd.DataFrame) -> EvaluationTables:
 
 
 def sentences_of(**changed: pd.DataFrame) -> list[str]:
-    return note_sentences(tables(**changed), checkpoint=None)
+    return list(note_sentences(tables(**changed), checkpoint=None))
 
 
 def test_nothing_to_say():

@@ -368,6 +368,15 @@ def test_the_classes_have_their_errors_counts_and_means(inputs):
     assert found.finding == "Largest mean error: 5253B, 5.2 points over 18 samples."
 
 
+@pytest.mark.parametrize(("name", "words"), [("", ""), ("205B", " 1 rarer classes are not shown.")])
+def test_classes_of_few_samples_are_counted_but_no_blank_ones(inputs, name, words):
+    classes = [name] * 3 + ACTIONS[3:]
+    table = inputs.annotations.assign(action_class=classes)
+    found, drawing = errors(replace(inputs, annotations=table), "Error by action class")
+    assert len(drawing.rows) == 3
+    assert found.finding.endswith(f"over 18 samples.{words}")
+
+
 def test_the_faults_stand_to_the_right_where_the_model_overlooks_them(inputs):
     found, drawing = errors(inputs, "Which faults the model overlooks")
     noise = stats.spearmanr(SPLASH, ERROR).statistic

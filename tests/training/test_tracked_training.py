@@ -98,7 +98,6 @@ def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
         params.training,
         evaluate=params.evaluate,
         dataset=DATASETS[params.dataset],
-        scoring_rule=params.dataset_options.scoring_rule,
         params=params.used,
         tables=EvaluationTables(
             annotations=data.annotations.assign(**places),

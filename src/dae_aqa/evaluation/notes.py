@@ -12,36 +12,26 @@ _IMPORTED = (
 )
 
 
-def note_sentences(tables: EvaluationTables, *, checkpoint: str | None) -> list[str]:
-    """Return a sentence per kind of note, none left out; `checkpoint` is what was imported."""
-    imported = [] if checkpoint is None else [_IMPORTED.format(checkpoint)]
-    return [
-        *imported,
-        *_of_the_adapter(tables),
-        *_of_the_extraction(tables),
-        *_of_the_split(tables),
-        *_of_missing_videos(tables),
-    ]
-
-
-def _of_the_adapter(tables: EvaluationTables) -> Iterator[str]:
+def note_sentences(tables: EvaluationTables, *, checkpoint: str | None) -> Iterator[str]:
+    """Yield a sentence per kind of note, none left out; `checkpoint` is what was imported."""
+    if checkpoint is not None:
+        yield _IMPORTED.format(checkpoint)
     for kind, rows in tables.notes.groupby("kind"):
-        first = rows.iloc[0]
-        yield (
-            f"{str(kind).replace('_', ' ')}: {len(rows)} sample(s), e.g. {first['sample_id']}: "
-            f"{first['detail']}"
-        )
-
-
-def _of_the_extraction(tables: EvaluationTables) -> Iterator[str]:
-    notes = tables.extraction_notes
-    if not notes.empty:
-        first = notes.iloc[0]
+        sample_id, detail = rows[["sample_id", "detail"]].iloc[0]
+        words = str(kind).replace("_", " ")
+        yield f"{words}: {len(rows)} sample(s), e.g. {sample_id}: {detail}"
+    extracted = tables.extraction_notes
+    if not extracted.empty:
+        first = extracted.iloc[0]
         named = first["sample_id"] or first["video_id"]
-        yield f"extraction: {len(notes)} note(s), e.g. {named}: {first['note']}"
+        yield f"extraction: {len(extracted)} note(s), e.g. {named}: {first['note']}"
+    yield from _of_another_split(tables)
+    missing = tables.missing_videos["video_id"].tolist()
+    if missing:
+        yield f"{len(missing)} video(s) could not be had: {', '.join(missing)}."
 
 
-def _of_the_split(tables: EvaluationTables) -> Iterator[str]:
+def _of_another_split(tables: EvaluationTables) -> Iterator[str]:
     annotations, splits = tables.annotations, tables.splits
     own_test = annotations.loc[annotations["split"] == "test", "sample_id"]
     tested = splits.loc[splits["split"] == "test", "sample_id"]
@@ -51,9 +41,3 @@ def _of_the_split(tables: EvaluationTables) -> Iterator[str]:
             f"{elsewhere.sum()} of the dataset's own {len(own_test)} test samples trained or "
             "validated here, since make_splits.source is random: compare with no published figure."
         )
-
-
-def _of_missing_videos(tables: EvaluationTables) -> Iterator[str]:
-    missing = tables.missing_videos["video_id"].tolist()
-    if missing:
-        yield f"{len(missing)} video(s) could not be had: {', '.join(missing)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,15 @@ def record_evaluation(
         model_path: its file.
         reports_dir: the folder of reports and learning curves.
     """
-
-    def add() -> bool:
-        return log_evaluation(
-            root=project_root(),
-            experiment=params["train.experiment"],
-            model_sha256=file_sha256(model_path),
-            metrics=metrics,
-            artifacts=[
-                reports_dir / name for name in ("predictions.csv", "metrics.json", "index.html")
-            ],
-        )
-
+    reports = ("predictions.csv", "metrics.json", "index.html")
+    add = partial(
+        log_evaluation,
+        root=project_root(),
+        experiment=params["train.experiment"],
+        model_sha256=file_sha256(model_path),
+        metrics=metrics,
+        artifacts=[reports_dir / name for name in reports],
+    )
     try:
         if not add():
             record_restored_training(

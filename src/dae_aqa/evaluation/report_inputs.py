@@ -35,7 +35,6 @@ def report_inputs(
     tables: EvaluationTables,
     predictions: pd.DataFrame,
     metrics: Metrics,
-    kept_epoch: KeptEpoch | None,
     frames_dir: Path,
 ) -> ReportInputs:
     """Return all that the page says; see `evaluate_and_report` for what it is made of."""
@@ -50,9 +49,9 @@ def report_inputs(
         annotations=tables.annotations,
         truth=tables.truth,
         excluded=tables.excluded,
-        notes=note_sentences(tables, checkpoint=evaluate.checkpoint),
+        notes=list(note_sentences(tables, checkpoint=evaluate.checkpoint)),
         learning_curves=tables.history,
-        kept_epoch=kept_epoch,
+        kept_epoch=_kept_epoch(options, tables),
         num_warmup_epochs=options.num_warmup_epochs,
         params=params,
         thumbnails=partial(_thumbnails, frames_dir),
@@ -62,7 +61,7 @@ def report_inputs(
     )
 
 
-def kept_epoch_of(options: TrainingOptions, tables: EvaluationTables) -> KeptEpoch | None:
+def _kept_epoch(options: TrainingOptions, tables: EvaluationTables) -> KeptEpoch | None:
     """Return the epoch whose weights the model has; None where it was not trained here."""
     choice = EpochChoice.of(options, num_val=tables.num_val)
     best = choice.best_epoch(tables.history)

@@ -12,7 +12,7 @@ import pandas as pd
 from dae_aqa.datasets import Dataset
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.record import record_evaluation
-from dae_aqa.evaluation.report_inputs import kept_epoch_of, report_inputs
+from dae_aqa.evaluation.report_inputs import report_inputs
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.files.hashing import file_sha256
 from dae_aqa.inference.device import resolve_device, set_determinism, set_threads
@@ -39,7 +39,6 @@ def evaluate_and_report(
     *,
     evaluate: EvaluateOptions,
     dataset: Dataset,
-    scoring_rule: str | None,
     params: Mapping[str, Any],
     tables: EvaluationTables,
     frames_dir: Path,
@@ -54,7 +53,6 @@ def evaluate_and_report(
         options: how the model was trained.
         evaluate: how it is evaluated.
         dataset: what is known of the dataset.
-        scoring_rule: its rule for the marks of judges; None where it has none.
         params: all parameters that were used, nested as in `params.yaml`.
         tables: of the stages before.
         frames_dir: folder of packed samples.
@@ -75,24 +73,18 @@ def evaluate_and_report(
         tables.annotations,
         tables.splits,
         split="test",
-        scoring_rule=scoring_rule,
+        scoring_rule=None,  # the marks of judges are not looked at
         with_judges=False,
     )
     prediction = _predict(
         trained, samples, options=options, frames_dir=frames_dir, features_dir=features_dir
     )
     predictions, baselines = _compare(prediction, samples, dataset=dataset, tables=tables)
-    metrics: Metrics = {
-        "num_train": tables.num_train,
-        "num_val": tables.num_val,
-        **evaluate_predictions(
-            predictions,
-            num_bootstrap=evaluate.num_bootstrap,
-            seed=options.seed,
-            baselines=baselines,
-        ),
-    }
-    kept_epoch = kept_epoch_of(options, tables)
+    num_bootstrap, seed = evaluate.num_bootstrap, options.seed
+    figures = evaluate_predictions(
+        predictions, num_bootstrap=num_bootstrap, seed=seed, baselines=baselines
+    )
+    metrics = {"num_train": tables.num_train, "num_val": tables.num_val, **figures}
     write_predictions(predictions, reports_dir / "predictions.csv")
     write_metrics(metrics, reports_dir / "metrics.json")
     inputs = report_inputs(
@@ -103,7 +95,6 @@ def evaluate_and_report(
         tables=tables,
         predictions=predictions,
         metrics=metrics,
-        kept_epoch=kept_epoch,
         frames_dir=frames_dir,
     )
     write_report(inputs, output=reports_dir / "index.html")
@@ -112,7 +103,7 @@ def evaluate_and_report(
             flatten(params),
             trained,
             metrics,
-            kept_epoch=kept_epoch,
+            kept_epoch=inputs.kept_epoch,
             model_path=model_path,
             reports_dir=reports_dir,
         )

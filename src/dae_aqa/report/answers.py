@@ -68,7 +68,7 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
             label="too few to rank" if len(samples) < MIN_RANKED else "no ranking",
             figure="–",
             figure_caption="rank correlation ρ",
-            sentence=f"There is no ranking: {inputs.metrics.get('spearman_reason')}. {miss}.",
+            sentence=f"There is no ranking: {inputs.metrics['spearman_reason']}. {miss}.",
         )
     verdict, label, comparison = _against_baselines(inputs)
     interval = inputs.interval("spearman")

@@ -72,9 +72,11 @@ def _draw(inputs: ReportInputs, curve: _Curve) -> ReportFigure:
     axes.set(xlabel="epoch", ylabel=curve.ylabel)
     axes.margins(x=0.02)
     drawing.add_legend(axes, num_columns=len(curve.columns))
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title=curve.title,
-        svg=drawing.to_svg(figure, name=f"training-{curve.name}", label=f"{curve.title}."),
+        name=f"training-{curve.name}",
+        label=f"{curve.title}.",
         finding=finding,
         reading=reading,
     )

@@ -1,6 +1,6 @@
 """How the report's figures look, and how a Matplotlib figure becomes inline SVG.
 
-The figures are drawn in placeholder colours that `to_svg` turns into CSS variables of the page, and
+The figures are drawn in placeholder colours that `finish` turns into CSS variables of the page, and
 with real text in the page's own font, so that they follow its light, dark and print themes and can
 be searched and read aloud. The same figure gives the same bytes: no date, no random ids.
 """
@@ -19,6 +19,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+
+from dae_aqa.report.figure import ReportFigure
 
 # Placeholders of CSS variables. Any colours do, as long as no figure uses them otherwise.
 INK = "#010101"
@@ -96,34 +98,42 @@ def set_share_ticks(*axes: Axis) -> None:
         axis.set_ticks(_SHARES, [f"{share:.0%}" for share in _SHARES])
 
 
-def tooltips(samples: pd.DataFrame) -> list[str]:
-    """Return one line per sample: its id, what was judged and what was predicted."""
-    return [
-        f"{sample_id}: judged {score:.1f}, predicted {mu:.1f} ± {sigma:.1f}"
-        for sample_id, score, mu, sigma in zip(
-            *(samples[name] for name in ("sample_id", "final_score", "mu", "sigma")), strict=True
-        )
-    ]
-
-
 def add_points(
     axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, *, colors: Sequence[str], alpha: float = 0.85
 ) -> None:
-    """Draw the samples, in their order, as the marks that get the tooltips of `to_svg`."""
+    """Draw the samples, in their order, as the marks that `finish` gives tooltips."""
     collection = axes.scatter(x, y, s=_MARK_AREA, c=colors, alpha=alpha, linewidths=0)
     collection.set_gid(_POINTS_ID)
 
 
-def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = ()) -> str:
-    """Return `figure` as an SVG element to stand inline in an HTML page.
+def finish(
+    figure: Figure,
+    *,
+    name: str,
+    title: str,
+    label: str,
+    finding: str,
+    reading: str,
+    samples: pd.DataFrame | None = None,
+) -> ReportFigure:
+    """Return the drawing with its words; see `ReportFigure`.
 
     Args:
         figure: as made by `new_figure`.
         name: unique within the page; prefixes every id.
-        label: what the figure shows, for readers who cannot see it.
-        tooltips: one text per mark of the collection whose gid is `_POINTS_ID`, in its order; the
-            part before the first ':' is the id of the sample that a click leads to.
+        title: what it is about.
+        label: what it shows, for readers who cannot see it.
+        finding: what it shows in this case.
+        reading: how to read it.
+        samples: those that `add_points` drew; each mark gets a tooltip and leads to its row.
     """
+    hints = [] if samples is None else _tooltips(samples)
+    svg = _to_svg(figure, name=name, label=label, hints=hints)
+    return ReportFigure(title=title, svg=svg, finding=finding, reading=reading)
+
+
+def _to_svg(figure: Figure, *, name: str, label: str, hints: Sequence[str]) -> str:
+    """Return `figure` as an SVG element to stand inline in an HTML page."""
     buffer = io.StringIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -134,7 +144,7 @@ def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = (
         root.attrib.pop(size, None)
     root.set("role", "img")
     root.set("aria-label", label)
-    _add_tooltips(root, tooltips)
+    _add_tooltips(root, hints)
     _prefix_ids(root, f"{name}-")
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
@@ -144,19 +154,29 @@ def to_svg(figure: Figure, *, name: str, label: str, tooltips: Sequence[str] = (
     return text
 
 
-def _add_tooltips(root: ElementTree.Element, tooltips: Sequence[str]) -> None:
+def _tooltips(samples: pd.DataFrame) -> list[str]:
+    """Return one line per sample: its id, what was judged and what was predicted."""
+    return [
+        f"{sample_id}: judged {score:.1f}, predicted {mu:.1f} ± {sigma:.1f}"
+        for sample_id, score, mu, sigma in zip(
+            *(samples[name] for name in ("sample_id", "final_score", "mu", "sigma")), strict=True
+        )
+    ]
+
+
+def _add_tooltips(root: ElementTree.Element, hints: Sequence[str]) -> None:
     """Wrap each mark of the points in a link to its sample's row, with a title to hover over."""
-    if not tooltips:
+    if not hints:
         return
     points = next(node for node in root.iter() if node.get("id") == _POINTS_ID)
     parents = [node for node in points.iter() if node.find(f"{{{_SVG}}}use") is not None]
     marks = [(parent, mark) for parent in parents for mark in parent.findall(f"{{{_SVG}}}use")]
-    for (parent, mark), tooltip in zip(marks, tooltips, strict=True):
+    for (parent, mark), hint in zip(marks, hints, strict=True):
         link = ElementTree.Element(
             f"{{{_SVG}}}a",
-            {"href": f"#sample-{tooltip.split(':', 1)[0]}", "tabindex": "-1"},
+            {"href": f"#sample-{hint.split(':', 1)[0]}", "tabindex": "-1"},
         )
-        ElementTree.SubElement(link, f"{{{_SVG}}}title").text = tooltip
+        ElementTree.SubElement(link, f"{{{_SVG}}}title").text = hint
         position = list(parent).index(mark)
         parent.remove(mark)
         link.append(mark)

@@ -127,14 +127,14 @@ def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
 
 def _aside(inputs: ReportInputs, key: str, value: float | None) -> str:
     if value is None:
-        return f"undefined: {inputs.metrics.get(f'{key}_reason', 'no reason given')}"
+        return f"undefined: {inputs.metrics[f'{key}_reason']}"
     if interval := inputs.interval(key):
         return "95 % interval {:.3f} to {:.3f}".format(*interval)
     if f"{key}_ci95_reason" in inputs.metrics:
         return f"no interval: {inputs.metrics[f'{key}_ci95_reason']}"
     if key == "rl2_x100":
-        low, high = inputs.number("rl2_score_min"), inputs.number("rl2_score_max")
-        return f"score range {low:g} to {high:g}" if low is not None and high is not None else ""
+        low, high = (inputs.metrics[f"rl2_score_{end}"] for end in ("min", "max"))
+        return f"score range {low:g} to {high:g}"
     if key in ("nll", "nll_execution"):
         constant = inputs.number(key.replace("nll", "nll_constant_sigma"))
         return "" if constant is None else f"one σ for all: {constant:.3f}"

@@ -16,7 +16,7 @@ class ReportFigure:
 
     Attributes:
         title: what it is about.
-        svg: the drawing, from `dae_aqa.report.drawing.to_svg`.
+        svg: the drawing, an SVG element, made by `dae_aqa.report.drawing.finish`.
         finding: what it shows in this case, one sentence.
         reading: how to read such a figure, for those who never saw one.
     """

@@ -26,7 +26,7 @@ from dae_aqa.report.uncertainty import coverage_rows, uncertainty_figures
 from dae_aqa.tables.annotations import parse_judge_scores
 
 _FOLDER = Path(__file__).parent
-_Row = dict[str, object]
+_Row = dict[str, Any]
 
 
 def write_report(inputs: ReportInputs, *, output: Path) -> None:
@@ -88,22 +88,24 @@ def _own_markup(name: str) -> Markup:
 
 
 def _rows(samples: pd.DataFrame) -> list[_Row]:
-    """Return what the table of predictions shows: the columns of `samples`, and a few more."""
+    """Return what the table of predictions shows: the columns of `samples`, and two more."""
     bound = samples["abs_error"].max() or 1.0
     words = samples[["sample_id", "action_class", "video_id"]].agg(" ".join, axis="columns")
-    shown = samples.assign(bar=50 * samples["abs_error"] / bound, text=words.str.lower())
-    return _records(shown)
+    return _records(samples.assign(bar=50 * samples["abs_error"] / bound, text=words.str.lower()))
 
 
 def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
-    """Return the cards of the worst errors and of the surprises that are not among them."""
+    """Return the cards of the worst errors, and of the surprises that are not among them."""
     worst, surprising = (
         samples.sort_values([by, "sample_id"], ascending=[False, True]).head(inputs.num_worst)
         for by in ("abs_error", "surprise")
     )
     is_worst = surprising["sample_id"].isin(worst["sample_id"])
-    scale = _Scale(samples)
+    left, right = (samples["mu"] + side * samples["half_width"] for side in (-1, 1))
+    score = samples["final_score"]
+    scale = float(min(score.min(), left.min())), float(max(score.max(), right.max()))
     return {
+        "scale": scale,
         "worst": [_card(inputs, row, scale) for row in _records(worst)],
         "surprising": [_card(inputs, row, scale) for row in _records(surprising[~is_worst])],
         "also_worst": surprising.loc[is_worst, "sample_id"].tolist(),
@@ -111,30 +113,21 @@ def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
     }
 
 
-class _Scale:
-    """The scale of the cards, from the lowest to the highest that is judged or predicted."""
-
-    def __init__(self, samples: pd.DataFrame) -> None:
-        score, mu, half = samples["final_score"], samples["mu"], samples["half_width"]
-        self.low = float(min(score.min(), (mu - half).min()))
-        self.high = float(max(score.max(), (mu + half).max()))
-
-    def percent(self, value: float) -> float:
-        """Return how far `value` lies from the lower end."""
-        return round(100 * (value - self.low) / ((self.high - self.low) or 1.0), 2)
-
-
-def _card(inputs: ReportInputs, row: dict[str, Any], scale: _Scale) -> _Row:
-    """Return what the page shows of a single performance: facts, interval, film strip."""
-    left, right = (scale.percent(row["mu"] + side * row["half_width"]) for side in (-1, 1))
+def _card(inputs: ReportInputs, row: _Row, scale: tuple[float, float]) -> _Row:
+    """Return what the page shows of a single performance, with its places on `scale` in percent."""
+    low, high = scale
+    mu, half = row["mu"], row["half_width"]
+    places = {
+        "judged_at": row["final_score"],
+        "predicted_at": mu,
+        "band_from": mu - half,
+        "band_to": mu + half,
+    }
+    span = (high - low) or 1.0
     return {
         **row,
+        **{name: round(100 * (value - low) / span, 2) for name, value in places.items()},
         "marks": " · ".join(f"{mark:.1f}" for mark in parse_judge_scores(row["judge_scores"])),
-        "ends": (f"{scale.low:.0f}", f"{scale.high:.0f}"),
-        "judged_at": scale.percent(row["final_score"]),
-        "predicted_at": scale.percent(row["mu"]),
-        "band_at": left,
-        "band_width": right - left,
         "frames": _film_strip(inputs, row["sample_id"]),
     }
 
@@ -159,7 +152,7 @@ def _excluded(excluded: pd.DataFrame) -> dict[str, list[Any]] | None:
     }
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(table: pd.DataFrame) -> list[_Row]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scale = Literal["final", "execution"]
-Kind = Literal["to beat", "shortcut", "limit", "published"]
+Kind = Literal["to beat", "shortcut", "limit", "published", "model"]
 RHO_KEYS: dict[Scale, str] = {"final": "spearman", "execution": "spearman_execution"}
 
 
@@ -20,7 +20,7 @@ class Reference:
         scale: the score that it ranks; it is compared with the model's rho of the same score.
         kind: `to beat` takes next to no insight; `shortcut` knows some true faults exactly, which
             shows how far a model could get with those alone; `limit` knows what no model can know;
-            `published` is another's result.
+            `published` is another's result; `model` is the model itself.
         source: where it is published; '' where it is computed here.
     """
 

@@ -59,14 +59,12 @@ def _residuals(samples: pd.DataFrame, *, column: str, title: str) -> ReportFigur
     axes.set(ylim=(-bound, bound), xlabel=label, ylabel="predicted − judged, points")
     _corner(axes, "overrated", va="top")
     _corner(axes, "underrated", va="bottom")
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title=title,
-        svg=drawing.to_svg(
-            figure,
-            name=f"residuals-{column.replace('_', '-')}",
-            label=f"Prediction error against {label}.",
-            tooltips=drawing.tooltips(samples),
-        ),
+        name=f"residuals-{column.replace('_', '-')}",
+        label=f"Prediction error against {label}.",
+        samples=samples,
         finding=_trend_finding(x, error, label),
         reading=reading,
     )
@@ -119,15 +117,13 @@ def _by_action_class(samples: pd.DataFrame, classes: list[Slice]) -> ReportFigur
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="predicted − judged, points", ylim=(-0.7, len(shown) - 0.3))
     worst = shown[-1]
-    hidden = samples["action_class"].nunique() - len(shown)
+    hidden = samples["action_class"].replace("", np.nan).nunique() - len(shown)
     more = f" {hidden} rarer classes are not shown." if hidden else ""
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="Error by action class",
-        svg=drawing.to_svg(
-            figure,
-            name="classes",
-            label="Prediction errors by action class, mean absolute error in brackets.",
-        ),
+        name="classes",
+        label="Prediction errors by action class, mean absolute error in brackets.",
         finding=f"Largest mean error: {worst.label}, {worst.mae:.1f} points over {worst.num} "
         f"samples.{more}",
         reading="One row per class, with its number of performances and its mean absolute error in "
@@ -165,11 +161,11 @@ def _by_fault(correlations: pd.Series, *, num_samples: int) -> ReportFigure:
         if unseen
         else "No fault is clearly overlooked."
     )
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="Which faults the model overlooks",
-        svg=drawing.to_svg(
-            figure, name="faults", label="Rank correlation of the prediction error with each fault."
-        ),
+        name="faults",
+        label="Rank correlation of the prediction error with each fault.",
         finding=finding,
         reading="Only a simulator knows how grave each fault was. A bar to the right: the graver "
         "this fault, the more the model overrates, so it does not see the fault well enough. To "

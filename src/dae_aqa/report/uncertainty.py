@@ -49,57 +49,46 @@ class CoverageRow:
 
     Attributes:
         level: share of the scores that they should hold.
-        num_held: scores that they hold.
-        num: all scores.
+        observed: share that they hold.
+        num: number of all scores.
         low: the least share that chance allows a calibrated model.
         high: the greatest such share.
         half_width: mean half width of the intervals, in points.
     """
 
     level: float
-    num_held: int
+    observed: float
     num: int
     low: float
     high: float
     half_width: float
 
     @property
-    def observed(self) -> float:
-        """The share of the scores that they hold."""
-        return self.num_held / self.num
-
-    @property
     def held(self) -> str:
-        """How many they hold, in words: of few samples a count, of more a share."""
+        """How many they hold: of few samples a count, of more a share."""
         if self.num < MIN_COVERED:
-            return f"{self.num_held} of {self.num}"
+            return f"{round(self.observed * self.num)} of {self.num}"
         return f"{100 * self.observed:.1f} %"
 
     @property
     def verdict(self) -> str:
         """Whether that is as it should be, as far as chance leaves room to tell."""
-        if self.observed < self.low:
-            return "overconfident"
-        if self.observed > self.high:
-            return "too cautious"
+        if not self.low <= self.observed <= self.high:
+            return "overconfident" if self.observed < self.low else "too cautious"
         can_tell = self.num >= MIN_COVERED and self.low > 0 and self.high < 1
         return "as it should" if can_tell else "too few to tell"
 
 
 def coverage_rows(samples: pd.DataFrame) -> list[CoverageRow]:
     """Return what the intervals of each of `COVERAGE_LEVELS` hold."""
-    num, rows = len(samples), []
+    rows, num, mean_sigma = [], len(samples), samples["sigma"].mean()
     for level in COVERAGE_LEVELS:
+        observed = calibration.coverage(**_forecast(samples), level=level)
         low, high = calibration.coverage_noise_interval(level=level, num_samples=num)
-        width = calibration.interval_half_width(level=level)
+        half = calibration.interval_half_width(level=level) * mean_sigma
         rows.append(
             CoverageRow(
-                level=level,
-                num_held=round(num * calibration.coverage(**_forecast(samples), level=level)),
-                num=num,
-                low=low,
-                high=high,
-                half_width=width * samples["sigma"].mean(),
+                level=level, observed=observed, num=num, low=low, high=high, half_width=half
             )
         )
     return rows
@@ -126,11 +115,11 @@ def _reliability(samples: pd.DataFrame) -> ReportFigure:
     axes.annotate("too cautious", (0.04, 0.94), **drawing.HINT, va="top")
     axes.annotate("overconfident", (0.96, 0.06), **drawing.HINT, ha="right")
     inside = sum(low <= value <= high for value, (low, high) in zip(observed, bands, strict=True))
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="Do the intervals hold what they promise?",
-        svg=drawing.to_svg(
-            figure, name="reliability", label="Observed against nominal coverage of the intervals."
-        ),
+        name="reliability",
+        label="Observed against nominal coverage of the intervals.",
         finding=f"{inside} of {len(nominal)} interval widths hold as much as they should, within "
         "chance.",
         reading="Take the range that the model says should hold, for example, half of all scores: "
@@ -152,11 +141,11 @@ def _pit_histogram(samples: pd.DataFrame) -> ReportFigure:
     axes.set_xticks((0.05, 0.5, 0.95), ["far below", "as predicted", "far above"])
     axes.set(xlim=(0, 1), xlabel="where the judged score fell in its forecast", ylabel="samples")
     outside = int(np.sum((counts < low) | (counts > high)))
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="Where the judged scores fall in their forecasts",
-        svg=drawing.to_svg(
-            figure, name="pit", label="Histogram of the probability integral transform."
-        ),
+        name="pit",
+        label="Histogram of the probability integral transform.",
         finding=_pit_finding(counts, outside),
         reading="Each forecast is cut into ten parts that should be hit equally often (a PIT "
         "histogram). Bars high at both ends: overconfident. High in the middle: too cautious. "
@@ -196,11 +185,11 @@ def _error_by_sigma(inputs: ReportInputs, samples: pd.DataFrame) -> ReportFigure
     axes.set_ylim(0, 1.2 * max(error.max(), (_MEAN_ABS_NORMAL * sigma).max()))
     drawing.add_legend(axes, num_columns=2)
     tau = inputs.number("rejection_tau")
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="Is it wrong where it says it is unsure?",
-        svg=drawing.to_svg(
-            figure, name="sigma-error", label="Mean absolute error in ten bins of predicted sigma."
-        ),
+        name="sigma-error",
+        label="Mean absolute error in ten bins of predicted sigma.",
         finding="Kendall's τ between doubt and error: "
         + ("undefined." if tau is None else f"{signed(tau, 2)} (1: perfect, 0: none)."),
         reading="The performances in ten groups, from those that the model is surest of (left) to "
@@ -226,11 +215,11 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
     half = by_sigma[len(by_sigma) // 2]
     change = 1 - half / error.mean() if error.mean() > 0 else 0.0
     direction = "lowers" if change > 0 else "raises"
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="What handing over the doubtful half would bring",
-        svg=drawing.to_svg(
-            figure, name="rejection", label="Mean error of the samples kept, by share handed over."
-        ),
+        name="rejection",
+        label="Mean error of the samples kept, by share handed over.",
         finding=f"Handing over the half with the largest σ {direction} the mean error of the rest "
         f"by {100 * abs(change):.0f} %.",
         reading="If the performances that the model doubts most went to a human judge, how good "
@@ -257,13 +246,11 @@ def _parts_of_sigma(samples: pd.DataFrame) -> ReportFigure:
     axes.set(xlabel=f"mean predicted execution score of each {which}", ylabel="σ, execution score")
     axes.set_ylim(0, 1.25 * max(whole.max(), judges.max()))
     drawing.add_legend(axes, num_columns=2)
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="How much of the doubt is the judges' own",
-        svg=drawing.to_svg(
-            figure,
-            name="sigma-parts",
-            label="Predicted sigma and the judges' part of it, by predicted execution score.",
-        ),
+        name="sigma-parts",
+        label="Predicted sigma and the judges' part of it, by predicted execution score.",
         finding=f"Judges who scatter among themselves make {100 * share:.0f} % of the predicted "
         "variance.",
         reading="The model learned from the single marks how far judges of one panel lie apart. "
@@ -282,14 +269,12 @@ def _sigma_against_truth(inputs: ReportInputs, samples: pd.DataFrame) -> ReportF
     axes.set(xlabel="judges' true σ, execution score", ylabel="predicted σ, execution score")
     rank = inputs.number("sigma_rank_correlation_execution")
     ratio = float((sigma / true).median())
-    return ReportFigure(
+    return drawing.finish(
+        figure,
         title="Predicted σ and the judges' true σ",
-        svg=drawing.to_svg(
-            figure,
-            name="true-sigma",
-            label="Predicted against true sigma on the execution scale.",
-            tooltips=drawing.tooltips(samples),
-        ),
+        name="true-sigma",
+        label="Predicted against true sigma on the execution scale.",
+        samples=samples,
         finding=(
             f"They rank alike at {signed(rank, 2)}; "
             if rank is not None
