@@ -27,7 +27,7 @@ _MAX_MEMBER_BYTES = 256 << 20  # of one archive member, unpacked
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _CONNECTION_ERRORS = (URLError, HTTPException, TimeoutError, ConnectionError)
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def check_address(address: str) -> str:
@@ -79,7 +79,7 @@ def fetch_file(*, address: str, path: Path, num_retries: int, timeout_seconds: f
             fetch,
             pauses_seconds=doubling_pauses(num_retries),
             is_passing=_is_passing,
-            report=lambda error: _logger.info("%s: %s; trying again", address, _reason(error)),
+            report=lambda error: logger.info("%s: %s; trying again", address, _reason(error)),
         )
     except _CONNECTION_ERRORS as error:
         raise DownloadError(

@@ -19,7 +19,7 @@ from dae_aqa.video.probe import VIDEO_SUFFIXES
 
 _YOUTUBE_HOSTS = ("youtube.com", "youtu.be")
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class UnreachableError(DownloadError):
@@ -84,7 +84,7 @@ class VideoCache:
             lambda: self._download(address, name=name, label=label),
             pauses_seconds=doubling_pauses(self._num_retries),
             is_passing=lambda error: isinstance(error, UnreachableError),
-            report=lambda error: _logger.info("%s; trying again", error),
+            report=lambda error: logger.info("%s; trying again", error),
         )
 
     def _download(self, address: str, *, name: str, label: str) -> Path:
@@ -205,6 +205,6 @@ class _DebugLog:
     """Takes yt-dlp's output into the log's lowest level; its errors are raised anyway."""
 
     def debug(self, message: str) -> None:
-        _logger.debug("yt-dlp: %s", message)
+        logger.debug("yt-dlp: %s", message)
 
     info = warning = error = debug

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 2.0
 _WITHOUT_A_WORD = "the process ended without a word: SIGKILL, no memory, or the machine went down"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def claim(root: Path, resume_key: str) -> FileLock | None:
@@ -34,7 +34,7 @@ def claim(root: Path, resume_key: str) -> FileLock | None:
     try:
         lock.acquire(timeout=_PATIENCE_SECONDS)
     except Timeout:
-        log.info("Another process trains the same params: this training gets a run of its own.")
+        logger.info("Another process trains the same params: this training gets a run of its own.")
         return None
     return lock
 
@@ -64,7 +64,7 @@ def mark_killed_runs(store: Store) -> None:
                 if host == socket.gethostname():
                     _mark_if_free(store, run, FileLock(path))
     except TrackingError as error:
-        log.info("Runs whose process is gone could not be looked for. %s", error)
+        logger.info("Runs whose process is gone could not be looked for. %s", error)
 
 
 def _mark_if_free(store: Store, run: Run, lock: FileLock) -> None:
@@ -78,7 +78,7 @@ def _mark_if_free(store: Store, run: Run, lock: FileLock) -> None:
             patiently(lambda: store.client.set_tag(run_id, ERROR_TAG, _WITHOUT_A_WORD))
             ended = _last_sign_of_life(store, run)
             patiently(lambda: store.client.set_terminated(run_id, status="KILLED", end_time=ended))
-            log.info(
+            logger.info(
                 "The MLflow run %r is marked as killed: its process is gone.", run.info.run_name
             )
     except Timeout:

@@ -15,7 +15,7 @@ from dae_aqa.tracking.store import Store, explained, open_existing_store
 
 EVALUATION_FOLDER = "evaluation"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def find_run_by_model(*, root: Path, experiment: str, model_sha256: str) -> str | None:
@@ -53,7 +53,7 @@ def log_evaluation(
             mark_killed_runs(store)
         run_id = None if store is None else _find_run(store, experiment, model_sha256)
         if store is None or run_id is None:
-            log.info(
+            logger.info(
                 "No MLflow run trained this model (SHA-256 %s…) on this machine: the evaluation is "
                 "in the reports only. `dvc repro --force train` would train it again, tracked.",
                 model_sha256[:12],
@@ -69,7 +69,7 @@ def log_evaluation(
             for path in artifacts:
                 store.client.log_artifact(run_id, str(path), EVALUATION_FOLDER)
     except TrackingError as error:
-        log.warning("The evaluation is in the reports only. %s", error)
+        logger.warning("The evaluation is in the reports only. %s", error)
         return False
     return True
 

@@ -20,7 +20,7 @@ LOCK_TAG = "dae_aqa.lock"
 ERROR_TAG = "dae_aqa.error"
 MODEL_TAG = "dae_aqa.model_sha256"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def code_tags(*, root: Path) -> dict[str, str]:
@@ -81,6 +81,8 @@ def _git(*arguments: str, root: Path) -> str | None:
             ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError) as error:
-        log.info("The MLflow run lacks what git knows: `git %s` failed (%s).", arguments[0], error)
+        logger.info(
+            "The MLflow run lacks what git knows: `git %s` failed (%s).", arguments[0], error
+        )
         return None
     return done.stdout.strip()

@@ -30,7 +30,7 @@ _SYSTEM_INTERVAL_SECONDS = 5.0
 _MAX_PARAMS_PER_CALL = 100  # MLflow's limit
 _MAX_VALUE_LENGTH = 5000  # MLflow's limits: 6000 for a param, 8000 for a tag
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class MlflowTracker(Tracker):
@@ -82,7 +82,7 @@ class MlflowTracker(Tracker):
         new = [Param(key, text) for key, text in flat.items() if key not in self._params]
         for key, text in flat.items():
             if self._params.setdefault(key, text) != text:
-                log.warning(
+                logger.warning(
                     "MLflow keeps %s = %s for this run, now %s.", key, self._params[key], text
                 )
         for start in range(0, len(new), _MAX_PARAMS_PER_CALL):
@@ -198,7 +198,7 @@ class MlflowTracker(Tracker):
             with explained(self._store.uri):
                 yield
         except TrackingError as error:
-            log.error("The training goes on, but its MLflow run lacks %s. %s", what, error)
+            logger.error("The training goes on, but its MLflow run lacks %s. %s", what, error)
 
 
 def _watch_system(uri: str, run_id: str, *, resumed: bool) -> Callable[[], None]:

@@ -22,7 +22,7 @@ from dae_aqa.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def start_training_run(
@@ -69,12 +69,12 @@ def start_training_run(
     mark_killed_runs(store)
     tracker = MlflowTracker(store=store, run=run, lock=lock)
     tracker.log_params(params)
-    log.info("MLflow run %r of experiment %r.", run.info.run_name, experiment)
+    logger.info("MLflow run %r of experiment %r.", run.info.run_name, experiment)
     return tracker
 
 
 def _reopen(store: Store, run: Run, *, lock: str) -> None:
-    log.info("Continuing the MLflow run %r.", run.info.run_name)
+    logger.info("Continuing the MLflow run %r.", run.info.run_name)
     patiently(lambda: store.client.update_run(run.info.run_id, status="RUNNING"))
     patiently(lambda: store.client.set_tag(run.info.run_id, LOCK_TAG, lock))
     if ERROR_TAG in run.data.tags:

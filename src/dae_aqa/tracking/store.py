@@ -40,7 +40,7 @@ _RETRY_SECONDS = (0.2, 1.0, 5.0)
 # what MLflow's "Model training" sets, as against "GenAI"; some versions of the UI open by it
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def experiment_id(store: Store, *, name: str) -> str:
                 if found is None:
                     raise
         if found.lifecycle_stage == "deleted":
-            log.info("Restoring the deleted MLflow experiment %r.", name)
+            logger.info("Restoring the deleted MLflow experiment %r.", name)
             store.client.restore_experiment(found.experiment_id)
         for key, value in _EXPERIMENT_TAGS.items():
             if key not in found.tags:
@@ -180,7 +180,7 @@ def patiently(call: Callable[[], Result]) -> Result:
         call,
         pauses_seconds=_RETRY_SECONDS,
         is_passing=lambda _: True,  # whatever the store's transport raises
-        report=lambda error: log.debug("MLflow: a call failed (%s), trying again", error),
+        report=lambda error: logger.debug("MLflow: a call failed (%s), trying again", error),
     )
 
 
@@ -255,7 +255,7 @@ def _build_sqlite(path: Path, *, artifact_location: str) -> None:
     with written_whole(path) as part:
         store: Any = SqlAlchemyStore(f"{_SQLITE}{part}", artifact_location)  # type: ignore[no-untyped-call]
         store.engine.dispose()
-    log.info("Created the MLflow store %s.", path)
+    logger.info("Created the MLflow store %s.", path)
 
 
 def _check_writable(path: Path) -> None:
