@@ -1,4 +1,4 @@
-"""What a model is fed with: clips from packed samples, or features of a frozen backbone."""
+"""Which feed samples get: their clips from packed frames, or features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dae_aqa.inference.trained_model import TrainedModel
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where the inputs come from and how they are loaded.
+    """Where the inputs of a model come from, and how they are loaded.
 
     Attributes:
         frames_dir: folder of packed samples.
