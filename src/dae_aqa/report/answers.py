@@ -109,7 +109,7 @@ def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
         return "unknown", "nothing to compare with", "this dataset has no baseline"
     verdict = max(states, key=list(_BESIDE_BASELINES).index)
     limits = [item.rho for item in inputs.references if item.kind == "limit"]
-    limit = f"; knowing the truth would give {max(limits):.2f}" if limits else ""
+    limit = f"; knowing the true quality would give {max(limits):.2f}" if limits else ""
     return verdict, _BESIDE_BASELINES[verdict], "; ".join(clauses) + limit
 
 
