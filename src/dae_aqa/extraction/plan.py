@@ -181,7 +181,7 @@ def _parts(samples: Iterable[SamplePlan], index: VideoIndex) -> Iterator[list[Sa
     part: list[SamplePlan] = []
     end = -1
     for sample in sorted(samples, key=lambda s: (s.decoded[0], s.sample_id)):
-        is_apart = index.is_seekable and index.seek_frame(sample.decoded[0]) > end
+        is_apart = index.seek_frame(sample.decoded[0]) > end
         if is_apart and len(part) >= _SAMPLES_PER_TASK:
             yield part
             part = []

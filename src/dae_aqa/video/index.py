@@ -25,7 +25,8 @@ class VideoIndex:
         frame_durations: duration per frame as the container gives it, 0 where unknown; (N,).
         packet_pts: timestamp per packet in file order; empty unless `is_seekable`.
         packet_sizes: bytes per packet in file order; empty unless `is_seekable`.
-        seek_frames: numbers of the frames at which decoding may begin, ascending.
+        seek_frames: numbers of the frames at which decoding may begin, ascending; empty unless
+            `is_seekable`.
         time_base: seconds per unit.
         frame_rate: frames per second, as ffmpeg guesses them for the stream.
         container_start: start of the earliest stream, which players and ffmpeg call time 0.
