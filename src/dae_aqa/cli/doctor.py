@@ -16,11 +16,13 @@ from typing import Literal
 
 import psutil
 
+from dae_aqa.cli.refresh import own_file_changes
 from dae_aqa.errors import DaeAqaError
 from dae_aqa.files.outputs import stage_outputs
+from dae_aqa.params import load_params
 from dae_aqa.params.check import SOURCES, check_project
 from dae_aqa.running.places import CACHE_VARIABLE
-from dae_aqa.tables.sources import NEXT_STEP, changed_sources, recorded_paths
+from dae_aqa.tables.sources import NEXT_STEP, recorded_paths
 from dae_aqa.wording import first_few
 
 _GB = 1e9
@@ -106,21 +108,13 @@ def _params(root: Path) -> Finding:
 
 
 def _own_files(root: Path) -> Finding:
-    from dae_aqa.datasets import DATASETS
-    from dae_aqa.params import load_params
-
-    table = root / SOURCES
-    if not table.is_file():
+    if not (root / SOURCES).is_file():
         return Finding("ok", "none read yet")
-    recorded = recorded_paths(table, root=root)
-    changes = changed_sources(table, root=root, read_all=False)
-    if changes or any(path.is_file() for path in recorded):
-        params = load_params()
-        dataset = DATASETS[params.dataset]
-        files = {path.resolve() for path in dataset.own_files(params.dataset_options)}
-        changes += [f"{path} is new" for path in sorted(files - recorded)]
-    if changes:
-        return Finding("warning", f"{first_few(changes)}; {NEXT_STEP}")
+    recorded = recorded_paths(root / SOURCES, root=root)
+    if any(path.is_file() for path in recorded):  # else the results come from elsewhere
+        changes = own_file_changes(load_params(), root=root, read_all=False)
+        if changes:
+            return Finding("warning", f"{first_few(changes)}; {NEXT_STEP}")
     return Finding("ok", f"{len(recorded)} files, as download read them")
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from dae_aqa.cli.recipes import apply_recipe, recipe_names
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     params.set_defaults(run=_params)
 
     ui = commands.add_parser("ui", help="open the MLflow UI on this repository's store")
-    ui.add_argument("--port", type=_port, default=5000)
+    ui.add_argument("--port", type=_number(1, 65535), default=5000)
     ui.set_defaults(run=_ui)
 
     refresh = commands.add_parser(
@@ -90,43 +91,37 @@ def _add_features(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     features.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .npy file")
     clips = features.add_argument_group("clips")
     clips.add_argument(
-        "--starts", type=_count, nargs="+", metavar="FRAME", help="first frame of each clip"
+        "--starts", type=_number(0), nargs="+", metavar="FRAME", help="first frame of each clip"
     )
-    clips.add_argument("--last", type=_positive, metavar="N", help="use the last N frames alone")
-    clips.add_argument("--num-frames", type=_positive, metavar="T", help="frames of a clip")
-    clips.add_argument("--stride", type=_positive, metavar="N", help="frames from one to the next")
+    clips.add_argument("--last", type=_number(1), metavar="N", help="use the last N frames alone")
+    clips.add_argument("--num-frames", type=_number(1), metavar="T", help="frames of a clip")
+    clips.add_argument("--stride", type=_number(1), metavar="N", help="frames from one to the next")
     pixels = features.add_argument_group("pixels")
-    pixels.add_argument("--width", type=_positive, default=455, help="of scaled frames (455)")
-    pixels.add_argument("--height", type=_positive, default=256, help="of scaled frames (256)")
-    pixels.add_argument("--crop-px", type=_positive, metavar="PX", help="side of the centre square")
+    pixels.add_argument("--width", type=_number(1), default=455, help="of scaled frames (455)")
+    pixels.add_argument("--height", type=_number(1), default=256, help="of scaled frames (256)")
     pixels.add_argument(
-        "--size-px", type=_positive, metavar="PX", help="side to which it is scaled (as it is)"
+        "--crop-px", type=_number(1), metavar="PX", help="side of the centre square"
+    )
+    pixels.add_argument(
+        "--size-px", type=_number(1), metavar="PX", help="side to which it is scaled (as it is)"
     )
     pixels.add_argument("--normalization", choices=NORMALIZATION_NAMES)
     features.add_argument(
-        "--batch", type=_positive, default=2, metavar="N", help="clips computed at once (2)"
+        "--batch", type=_number(1), default=2, metavar="N", help="clips computed at once (2)"
     )
     features.set_defaults(run=_features)
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return number
+def _number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what argparse reads a whole number with."""
 
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least or (most is not None and value > most):
+            limit = "" if most is None else f" and at most {most}"
+            raise argparse.ArgumentTypeError(f"{text} is not at least {least}{limit}")
+        return value
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; expected 1 to 65535")
     return number
 
 

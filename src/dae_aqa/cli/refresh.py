@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from dae_aqa.datasets import DATASETS
+from dae_aqa.params import Params
 from dae_aqa.params.check import SOURCES, check_project
 from dae_aqa.tables.sources import changed_sources, recorded_paths
 
@@ -30,18 +31,31 @@ def refresh(*, root: Path, force: bool) -> int:
         DaeAqaError: params.yaml is not valid, or the user's table cannot be read.
     """
     params = check_project(root=root)
-    table = root / SOURCES
-    if table.is_file():
-        changes = changed_sources(table, root=root, read_all=True)
-        dataset = DATASETS[params.dataset]
-        files = {path.resolve() for path in dataset.own_files(params.dataset_options)}
-        changes += [f"{path} is new" for path in sorted(files - recorded_paths(table, root=root))]
+    if (root / SOURCES).is_file():
+        changes = own_file_changes(params, root=root, read_all=True)
         for line in changes:
             logger.info("%s", line)
         if not changes and not force:
             logger.info("No file of yours has changed since download; nothing to do.")
             return 0
     return _dvc("repro", "--force", "download", root=root) or _dvc("repro", root=root)
+
+
+def own_file_changes(params: Params, *, root: Path, read_all: bool) -> list[str]:
+    """Return a line for each of the user's files that is new, has changed or is gone.
+
+    Args:
+        params: which dataset reads which files.
+        root: the repository's root, where `download` has left its table of the files it read.
+        read_all: as in `changed_sources`.
+
+    Raises:
+        DaeAqaError: the user's table cannot be read.
+    """
+    changes = changed_sources(root / SOURCES, root=root, read_all=read_all)
+    own_files = DATASETS[params.dataset].own_files(params.dataset_options)
+    new = {path.resolve() for path in own_files} - recorded_paths(root / SOURCES, root=root)
+    return changes + [f"{path} is new" for path in sorted(new)]
 
 
 def _dvc(*arguments: str, root: Path) -> int:
