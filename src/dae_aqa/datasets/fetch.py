@@ -7,7 +7,6 @@ holds, and its retries do not cover a body that breaks off.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import urllib.request
@@ -46,11 +45,6 @@ def check_address(address: str) -> str:
             f"{address!r} is not an address to download from: expected http://… or https://…"
         )
     return address
-
-
-def short_hash(*texts: str) -> str:
-    """Return 16 hexadecimal digits that tell `texts` from any others."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def fetch_file(*, address: str, path: Path, num_retries: int, timeout_seconds: float) -> None:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 from tqdm import tqdm
 
-from dae_aqa.datasets.fetch import check_address, short_hash
+from dae_aqa.datasets.fetch import check_address
 from dae_aqa.errors import DownloadError
+from dae_aqa.files.hashing import short_hash
 from dae_aqa.running.retries import doubling_pauses, with_retries
 from dae_aqa.video.probe import VIDEO_SUFFIXES
 

@@ -7,15 +7,12 @@ The folder may be deleted at any time.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from dae_aqa.errors import FrameStoreError
-from dae_aqa.files.hashing import file_sha256
+from dae_aqa.files.hashing import file_sha256, value_sha256
 from dae_aqa.files.whole import remove_leftovers, write_error, written_whole
 from dae_aqa.packs.store import PackedSample
 from dae_aqa.video.index import INDEX_VERSION, VideoIndex
@@ -38,7 +35,7 @@ class WorkCache:
             raise write_error(folder, error) from error
 
     def sample_path(self, key: str) -> Path:
-        """Return where the packed sample of `key` (see `content_key`) lies or will lie."""
+        """Return where the packed sample of `key` lies or will lie."""
         return self._samples / f"{key}.zip"
 
     def find_sample(self, key: str) -> Path | None:
@@ -58,7 +55,7 @@ class WorkCache:
     def video_sha256(self, path: Path) -> str:
         """Return the SHA-256 of the video's bytes, remembered by name, size and time of change."""
         stat = path.stat()
-        key = content_key(
+        key = value_sha256(
             [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         )
         note = self._videos / f"{key}.sha256"
@@ -85,11 +82,6 @@ class WorkCache:
         index = build_index(path)
         _write(entry, index.to_json())
         return index
-
-
-def content_key(content: Any) -> str:
-    """Return the SHA-256, in hexadecimal, of a JSON-serialisable value."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:

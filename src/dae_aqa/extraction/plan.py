@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import VideoError
-from dae_aqa.extraction.cache import WorkCache, content_key
+from dae_aqa.extraction.cache import WorkCache
 from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.extraction.window import sample_window
+from dae_aqa.files.hashing import value_sha256
 from dae_aqa.packs.store import SampleMeta
 from dae_aqa.tables.annotations import ID_RULE, SAFE_ID
 from dae_aqa.video.index import Int64Array, VideoIndex
@@ -173,7 +174,7 @@ def _cache_key(meta: SampleMeta, options: ExtractOptions) -> str:
     """Return the key of all that determines a sample's bytes; the video's content is in `meta`."""
     quality = options.jpeg_quality if options.image_format == "jpeg" else None
     recipe = [_RECIPE_VERSION, meta.to_json().decode(), options.resize_filter, quality]
-    return content_key(recipe)
+    return value_sha256(recipe)
 
 
 def _parts(samples: Iterable[SamplePlan], index: VideoIndex) -> Iterator[list[SamplePlan]]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dae_aqa.datasets.fetch import extract_members, fetch_file, short_hash
+from dae_aqa.datasets.fetch import extract_members, fetch_file
 from dae_aqa.datasets.mtl_aqa.layout import DICTIONARY, SPLITS, VIDEO_LIST, workbook
 from dae_aqa.datasets.mtl_aqa.release import read_video_numbers
 from dae_aqa.datasets.options import DownloadOptions
 from dae_aqa.errors import AnnotationError
+from dae_aqa.files.hashing import short_hash
 from dae_aqa.files.whole import remove_leftovers, written_whole
 from dae_aqa.running.places import user_path
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dae_aqa.datasets.fetch import short_hash
 from dae_aqa.datasets.options import DownloadOptions
 from dae_aqa.datasets.simdive.generation import generate
 from dae_aqa.datasets.simdive.options import SimDiveOptions
+from dae_aqa.files.hashing import short_hash
 from dae_aqa.files.whole import copy_file
 from dae_aqa.running.progress import Progress
 from dae_aqa.tables.dataset import DatasetTables

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from dae_aqa.datasets.simdive.options import (
 from dae_aqa.datasets.simdive.render import dive_frames, empty_frames, random_looks
 from dae_aqa.datasets.simdive.scene import ByteImage, Venue, paint_venue
 from dae_aqa.datasets.simdive.splash import plan_splash
+from dae_aqa.files.hashing import value_sha256
 from dae_aqa.video.write import read_comment, write_h264
 
 # Raise it whenever the same options give other pixels: kept videos are then rendered anew.
@@ -136,7 +135,7 @@ def video_digest(plan: VideoPlan, *, options: SimDiveOptions) -> str:
         "replay_probability": options.replay_probability,
         "gap_seconds": [options.min_gap_seconds, options.max_gap_seconds],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return value_sha256(facts)
 
 
 def _nothing(seconds: float, fps: int) -> Shot:
