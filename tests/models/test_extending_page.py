@@ -58,8 +58,9 @@ def package_of(path: str) -> ModuleType:
 
 
 def run(blocks: list[str]) -> None:
-    plain = [block for block in blocks if not (FILE.match(block) or LINE.match(block))]
-    assert len(plain) == 2
+    """Run what is neither a file nor a line."""
+    plain = [block for block in blocks if not block.startswith("# ")]
+    assert any("build_model(" in block for block in plain)
     exec(compile("\n".join(plain), "docs/extending.md", "exec"), {"__name__": "page"})
 
 
