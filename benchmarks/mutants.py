@@ -36,7 +36,7 @@ from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table, write_r
 
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "scoring": (["scoring.py"], ["test_scoring.py"]),
-    "metrics": (["metrics/accuracy.py"], ["metrics/test_metrics.py"]),
+    "metrics": (["metrics/accuracy.py"], ["metrics/test_accuracy.py"]),
     "calibration": (["metrics/calibration.py"], ["metrics/test_calibration.py"]),
     "models": (
         ["models/heads/*.py", "models/[lmt]*.py", "models/inference.py"],
@@ -54,7 +54,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
             "tracking/test_served_model.py",
         ],
     ),
-    "evaluation": (["metrics/summary.py"], ["metrics/test_evaluation.py"]),
+    "evaluation": (["metrics/summary.py"], ["metrics/test_summary.py"]),
     "report": (
         ["report/a*.py", "report/residuals.py", "report/slices.py", "report/uncertainty.py"],
         ["report"],

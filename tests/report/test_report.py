@@ -288,6 +288,7 @@ def test_one_sigma_for_all_is_told_that_it_does_not_know_its_errors():
     text = render_report(inputs)
     assert "Is it wrong where it says it is unsure?" not in text
     assert "undefined: 9 of the 10 quantile bins of sigma are empty" in text
+    assert "largest σ leaves the mean error of the rest as it is." in text
     assert not re.search(r"\bnan\b", re.sub(r'base64,[^"]*', "", text), re.IGNORECASE)
 
 

@@ -58,7 +58,7 @@ def record_evaluation(
                 params,
                 trained,
                 best_epoch=None if kept_epoch is None else kept_epoch.epoch,
-                chosen_by=None if kept_epoch is None else kept_epoch.reason,
+                chosen_by=None if kept_epoch is None else kept_epoch.chosen_by,
                 model_path=model_path,
                 history_path=reports_dir / "training.csv",
             )

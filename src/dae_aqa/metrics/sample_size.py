@@ -9,7 +9,7 @@ from __future__ import annotations
 # Rank correlation. The fewest samples with which a model whose true rho is 0.9 is told from one
 # that ranks at random (two-sided, 5 %) in 95 of 100 draws; with 10 it is 94, with 8 it is 84.
 # Source: Zar, "Significance testing of the Spearman rank correlation coefficient", JASA 1972, for
-# the critical values; the share of draws is simulated anew in tests/test_sample_size.py.
+# the critical values; the share of draws is simulated anew in tests/metrics/test_sample_size.py.
 MIN_RANKED = 11
 
 # Likelihood that chooses an epoch. The fewest samples with which it prefers an honest sigma to one

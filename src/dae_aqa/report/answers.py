@@ -90,7 +90,7 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
 
 
 def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
-    """Return how the model stands to the hardest simple baseline of each scale: the worst case."""
+    """Return how the model compares with the best simple baseline, on its worse scale."""
     states: list[Verdict] = []
     clauses = []
     for scale, key in RHO_KEYS.items():
@@ -140,7 +140,7 @@ def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
 
 
 def _promise(covered: float, low: float, high: float) -> str:
-    """Return how the coverage stands to the range that chance allows an honest model."""
+    """Return how the coverage compares with what chance allows an honest model."""
     if covered < low:
         return f"fewer than the {_percent(low, 0)} that chance allows: it is overconfident"
     if covered > high:
@@ -154,7 +154,7 @@ def _promise(covered: float, low: float, high: float) -> str:
 
 
 def _how_sure_of_few(samples: pd.DataFrame) -> Answer:
-    """Return what the intervals of so few samples can show: at most that they are too narrow."""
+    """Return all that so few samples can show: whether the intervals are too narrow."""
     num = len(samples)
     held = int((~samples["outside"]).sum())
     fewest = round(num * coverage_noise_interval(level=LEVEL, num_samples=num)[0])
@@ -230,7 +230,7 @@ def _standing_out(group: Slice, *, mae: float) -> str:
 
 
 def _pull_to_the_middle(groups: Sequence[Slice], *, mae: float) -> str:
-    """Return what happens to the extremes of the judged score, where it is plain."""
+    """Return how the extremes of the score are drawn to the middle; '' where they are not."""
     by_score = [group for group in groups if group.by == "score"]
     if len(by_score) < 2:
         return ""

@@ -16,7 +16,7 @@ from dae_aqa.report.inputs import ReportInputs
 
 @dataclass(frozen=True, kw_only=True)
 class _Curve:
-    """A figure of learning curves: `columns` says label and colour of each."""
+    """A figure of learning curves; `columns` maps each column to its label and colour."""
 
     name: str
     title: str
@@ -46,7 +46,7 @@ _RANK = _Curve(
 
 
 def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
-    """Return the loss and validation rho by epoch, as far as there are values to draw."""
+    """Return the loss and the validation rho by epoch; none without values to draw."""
     curves = inputs.learning_curves
     return [
         _draw(inputs, curve)
@@ -67,7 +67,7 @@ def _draw(inputs: ReportInputs, curve: _Curve) -> ReportFigure:
         reading += f" It may jump at epoch {inputs.num_warmup_epochs}, where the warm-up ends."
     if kept is not None:
         _mark_epoch(axes, kept.epoch)
-        finding += f" Epoch {kept.epoch} is evaluated: {kept.reason}."
+        finding += f" Epoch {kept.epoch} is evaluated: {kept.chosen_by}."
         reading += " The marked epoch is the one that is evaluated here."
     axes.set(xlabel="epoch", ylabel=curve.ylabel)
     axes.margins(x=0.02)

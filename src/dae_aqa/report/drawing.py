@@ -38,8 +38,12 @@ _CSS_VARIABLES = {
     REFERENCE: "var(--reference)",
 }
 
-GUIDE: dict[str, Any] = {"color": MUTED, "linewidth": 1, "dashes": (4, 3)}  # what should be
-CHANCE: dict[str, Any] = {"color": GRID, "linewidth": 0}  # band of what chance allows
+GUIDE: dict[str, Any] = {
+    "color": MUTED,
+    "linewidth": 1,
+    "dashes": (4, 3),
+}  # a dashed line: what would be ideal
+CHANCE: dict[str, Any] = {"color": GRID, "linewidth": 0}  # the band that chance allows
 HINT: dict[str, Any] = {"color": MUTED, "fontsize": 8}  # words within a figure
 _PANEL_INCHES = (4.7, 3.45)
 _MARK_AREA = 20.0  # square points

@@ -71,7 +71,7 @@ _ROWS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def few_samples(inputs: ReportInputs) -> list[str]:
-    """Return what so few test and validation samples cannot show, a sentence for each."""
+    """Return a sentence on what so few test samples cannot show, and one on validation samples."""
     sentences = []
     num_test, num_val = len(inputs.predictions), inputs.num_val
     lacking = [
@@ -90,8 +90,8 @@ def few_samples(inputs: ReportInputs) -> list[str]:
         )
     if num_val < MIN_RANKED and inputs.kept_epoch is not None:
         sentences.append(
-            f"{num_val} validation {_samples(num_val)}: the epoch is {inputs.kept_epoch.reason}, "
-            "and σ is mostly what the training samples made of it."
+            f"{num_val} validation {_samples(num_val)}: the epoch is "
+            f"{inputs.kept_epoch.chosen_by}, and σ is mostly what the training samples made of it."
         )
     return sentences
 

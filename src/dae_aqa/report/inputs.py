@@ -22,11 +22,11 @@ class KeptEpoch:
 
     Attributes:
         epoch: counted from 0.
-        reason: how it was chosen, e.g. 'the last one, since 1 validation sample cannot choose'.
+        chosen_by: how it was chosen, e.g. 'the last one, since 1 validation sample cannot choose'.
     """
 
     epoch: int
-    reason: str
+    chosen_by: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class ReportInputs:
         if self.kept_epoch is not None:
             facts |= {
                 "kept epoch": str(self.kept_epoch.epoch),
-                "epoch choice": self.kept_epoch.reason,
+                "epoch choice": self.kept_epoch.chosen_by,
             }
         if self.checkpoint is not None:
             facts["imported checkpoint"] = self.checkpoint

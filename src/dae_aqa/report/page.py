@@ -114,7 +114,7 @@ def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
 
 
 def _card(inputs: ReportInputs, row: _Row, scale: tuple[float, float]) -> _Row:
-    """Return what the page shows of a single performance, with its places on `scale` in percent."""
+    """Return the card of one performance, with its places in percent of `scale`, (low, high)."""
     low, high = scale
     mu, half = row["mu"], row["half_width"]
     places = {

@@ -24,7 +24,7 @@ _TREND_READING = (
 
 
 def error_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
-    """Return the residuals against all that they may depend on."""
+    """Return the errors against all that they may depend on."""
     figures = [_residuals(samples, column="final_score", title="Error and judged score")]
     if samples["difficulty"].nunique() > 1:
         figures.append(_residuals(samples, column="difficulty", title="Error and difficulty"))
@@ -71,7 +71,7 @@ def _residuals(samples: pd.DataFrame, *, column: str, title: str) -> ReportFigur
 
 
 def _trend_groups(x: np.ndarray) -> list[np.ndarray]:
-    """Return the positions of neighbouring samples; samples of one value stay together."""
+    """Return groups of neighbouring samples by position; samples of one value stay together."""
     values = np.unique(x)
     if len(values) > _NUM_TREND_GROUPS:
         values = np.unique(np.quantile(x, np.arange(_NUM_TREND_GROUPS) / _NUM_TREND_GROUPS))

@@ -81,7 +81,7 @@ def _quantile_labels(values: pd.Series, num_groups: int, *, decimals: int) -> pd
 
 
 def _position(label: str) -> tuple[float, str]:
-    """Return what orders groups of numbers by their lower end, and classes by their name."""
+    """Return the sorting key: groups of numbers by their lower end, classes by their name."""
     try:
         return float(label.split(" to ")[0]), label
     except ValueError:

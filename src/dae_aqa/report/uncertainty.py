@@ -28,7 +28,7 @@ _MEAN_ABS_NORMAL = math.sqrt(2 / math.pi)  # Source: mean of |x| of the standard
 
 
 def uncertainty_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
-    """Return the figures of the predicted sigma, as far as there are samples enough."""
+    """Return the figures of the predicted sigma for which there are enough samples."""
     figures = []
     if len(samples) >= MIN_COVERED:
         figures += [_reliability(samples), _pit_histogram(samples)]
@@ -65,14 +65,14 @@ class CoverageRow:
 
     @property
     def held(self) -> str:
-        """How many they hold: of few samples a count, of more a share."""
+        """What they hold, as the page says it: a count of few samples, a share of many."""
         if self.num < MIN_COVERED:
             return f"{round(self.observed * self.num)} of {self.num}"
         return f"{100 * self.observed:.1f} %"
 
     @property
     def verdict(self) -> str:
-        """Whether that is as it should be, as far as chance leaves room to tell."""
+        """Whether they hold as much as they should, where chance leaves room to tell."""
         if not self.low <= self.observed <= self.high:
             return "overconfident" if self.observed < self.low else "too cautious"
         can_tell = self.num >= MIN_COVERED and self.low > 0 and self.high < 1
@@ -212,19 +212,28 @@ def _rejection(samples: pd.DataFrame) -> ReportFigure:
     axes.set(ylabel="mean |error| of the rest, points")
     axes.set_ylim(0, 1.1 * max(error.mean(), by_sigma[shown].max(initial=0.0)) or 1.0)
     drawing.add_legend(axes, num_columns=3)
-    half = by_sigma[len(by_sigma) // 2]
-    change = 1 - half / error.mean() if error.mean() > 0 else 0.0
-    direction = "lowers" if change > 0 else "raises"
     return drawing.finish(
         figure,
         title="What handing over the doubtful half would bring",
         name="rejection",
         label="Mean error of the samples kept, by share handed over.",
-        finding=f"Handing over the half with the largest σ {direction} the mean error of the rest "
-        f"by {100 * abs(change):.0f} %.",
+        finding=_rejection_finding(by_sigma[len(by_sigma) // 2], error.mean()),
         reading="If the performances that the model doubts most went to a human judge, how good "
         "were the rest? The blue line should fall from left to right, between the dashed line "
         "(chosen at random) and the violet one (chosen by an oracle that knows the errors).",
+    )
+
+
+def _rejection_finding(half: float, whole: float) -> str:
+    """Return what is gained where the doubtful half is handed over, from the mean errors."""
+    percent = round(100 * (1 - half / whole)) if whole > 0 else 0
+    if percent == 0:
+        return (
+            "Handing over the half with the largest σ leaves the mean error of the rest as it is."
+        )
+    return (
+        f"Handing over the half with the largest σ {'lowers' if percent > 0 else 'raises'} the "
+        f"mean error of the rest by {abs(percent)} %."
     )
 
 

@@ -80,8 +80,6 @@ class EpochChoice:
 
         Example: 'the last one, since 1 validation sample cannot choose'.
         """
-        if history.empty:
-            return "not trained here"
         noun = "sample" if self.num_val == 1 else "samples"
         if self.num_val < MIN_CHOOSING:
             return f"the last one, since {self.num_val} validation {noun} cannot choose"
