@@ -17,7 +17,7 @@ import yaml
 
 from dae_aqa.errors import OutputError
 from dae_aqa.files.outputs import restore
-from dae_aqa.running.places import cache_dir, check_outputs, project_root
+from dae_aqa.running.places import cache_dir, check_outputs, project_root, user_path
 
 CTRL_C = "signal.raise_signal(signal.SIGINT)"
 
@@ -96,6 +96,15 @@ def test_root_is_where_the_command_runs(in_project):
 def test_root_in_a_queued_experiment_is_the_real_one(in_project, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "real"))
     assert project_root() == (tmp_path / "real").resolve()
+
+
+def test_a_users_path_starts_at_the_real_root(in_project, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert user_path("my_videos/a.csv") == in_project / "my_videos/a.csv"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "real"))
+    assert user_path("my_videos/a.csv") == (tmp_path / "real/my_videos/a.csv").resolve()
+    assert user_path(str(tmp_path / "b.csv")) == tmp_path / "b.csv"
+    assert user_path("~/c.csv") == tmp_path / "home/c.csv"
 
 
 def test_cache_lies_in_the_real_root(in_project, tmp_path, monkeypatch):
