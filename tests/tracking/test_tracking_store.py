@@ -115,7 +115,7 @@ def test_unreachable_server_is_named_at_once(tmp_path, monkeypatch):
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 .*no server.*train\.tracking"):
         _start(tmp_path)
     assert time.monotonic() - started < 5
-    with pytest.raises(TrackingError) as raised:
+    with pytest.raises(TrackingError, match="no server answers") as raised:
         find_run_by_model(root=tmp_path, experiment="e", model_sha256="0" * 64)
     assert "secret" not in str(raised.value)
 
