@@ -17,7 +17,7 @@ from scipy import stats
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.accuracy import FloatArray, check_columns, check_level, require, rmse
 
-NUM_REJECTION_BINS = 10  # Source: RICA2, the quantile bins of its calibration figure and table
+_NUM_REJECTION_BINS = 10  # Source: RICA2, the quantile bins of its calibration figure and table
 
 
 def gaussian_nll(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
@@ -131,16 +131,16 @@ def uncertainty_bins(
     Source: Majeedi et al., RICA2 (ECCV 2024), and its released evaluation.
     """
     mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
-    edges = np.quantile(sigma, np.arange(1, NUM_REJECTION_BINS) / NUM_REJECTION_BINS)
+    edges = np.quantile(sigma, np.arange(1, _NUM_REJECTION_BINS) / _NUM_REJECTION_BINS)
     bins = np.searchsorted(edges, sigma, side="right")
-    counts = np.bincount(bins, minlength=NUM_REJECTION_BINS)
+    counts = np.bincount(bins, minlength=_NUM_REJECTION_BINS)
     require(
         bool(np.all(counts > 0)),
-        f"{int(np.sum(counts == 0))} of the {NUM_REJECTION_BINS} quantile bins of sigma are empty "
+        f"{int(np.sum(counts == 0))} of the {_NUM_REJECTION_BINS} quantile bins of sigma are empty "
         f"({len(sigma)} samples, {len(np.unique(sigma))} different sigmas)",
     )
-    errors = np.bincount(bins, weights=np.abs(mu - target), minlength=NUM_REJECTION_BINS)
-    sigmas = np.bincount(bins, weights=sigma, minlength=NUM_REJECTION_BINS)
+    errors = np.bincount(bins, weights=np.abs(mu - target), minlength=_NUM_REJECTION_BINS)
+    sigmas = np.bincount(bins, weights=sigma, minlength=_NUM_REJECTION_BINS)
     return sigmas / counts, errors / counts
 
 

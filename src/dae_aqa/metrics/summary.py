@@ -26,8 +26,8 @@ from dae_aqa.tables.predictions import has_judges_sigma
 JsonValue = float | int | str | None | list[float]
 Metrics = dict[str, JsonValue]
 
-CI_LEVEL = 0.95  # of `spearman_ci95`; in the key's name, so no parameter
-BASELINE_PREFIX = "baseline_"
+_CI_LEVEL = 0.95  # of `spearman_ci95`; in the key's name, so no parameter
+_BASELINE_PREFIX = "baseline_"
 _SCALES = {"": "final_score", "_execution": "execution_score"}  # suffix of mu and sigma: the score
 
 # the fewest test samples that a figure needs, and what it is called in the reason
@@ -90,9 +90,9 @@ def write_metrics(values: Mapping[str, JsonValue], path: Path) -> None:
 def baselines_of(values: Mapping[str, JsonValue]) -> dict[str, float]:
     """Return the defined baselines among `values`, by their name without `baseline_`."""
     return {
-        key.removeprefix(BASELINE_PREFIX): value
+        key.removeprefix(_BASELINE_PREFIX): value
         for key, value in values.items()
-        if key.startswith(BASELINE_PREFIX) and isinstance(value, int | float)
+        if key.startswith(_BASELINE_PREFIX) and isinstance(value, int | float)
     }
 
 
@@ -142,7 +142,7 @@ def _add_accuracy(figures: _Figures, table: pd.DataFrame, *, num_bootstrap: int,
             accuracy.spearman_interval,
             predicted=point["predicted"],
             target=point["target"],
-            level=CI_LEVEL,
+            level=_CI_LEVEL,
             num_resamples=num_bootstrap,
             seed=seed,
         )
@@ -195,9 +195,9 @@ def _add_baselines(figures: _Figures, table: pd.DataFrame, baselines: Mapping[st
     for name, rho in baselines.items():
         if not math.isfinite(rho):
             raise EvaluationError(f"baseline {name!r} must be a finite number, got {rho}.")
-        figures.add(f"{BASELINE_PREFIX}{name}", partial(float, rho), needs=_RHO)
+        figures.add(f"{_BASELINE_PREFIX}{name}", partial(float, rho), needs=_RHO)
     figures.add(
-        f"{BASELINE_PREFIX}difficulty_only", partial(_rank_of_difficulty, table), needs=_RHO
+        f"{_BASELINE_PREFIX}difficulty_only", partial(_rank_of_difficulty, table), needs=_RHO
     )
 
 

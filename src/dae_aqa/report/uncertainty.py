@@ -20,7 +20,7 @@ from dae_aqa.report.figure import ReportFigure, signed
 from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.tables.predictions import has_judges_sigma
 
-COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
+_COVERAGE_LEVELS = (0.5, 0.8, 0.9, 0.95)
 _NUM_PIT_BINS = 10
 _NUM_SCORE_GROUPS = 10
 _MIN_KEPT_SHARE = 0.05
@@ -80,9 +80,9 @@ class CoverageRow:
 
 
 def coverage_rows(samples: pd.DataFrame) -> list[CoverageRow]:
-    """Return what the intervals of each of `COVERAGE_LEVELS` hold."""
+    """Return what the intervals of each of `_COVERAGE_LEVELS` hold."""
     rows, num, mean_sigma = [], len(samples), samples["sigma"].mean()
-    for level in COVERAGE_LEVELS:
+    for level in _COVERAGE_LEVELS:
         observed = calibration.coverage(**_forecast(samples), level=level)
         low, high = calibration.coverage_noise_interval(level=level, num_samples=num)
         half = calibration.interval_half_width(level=level) * mean_sigma

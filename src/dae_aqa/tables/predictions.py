@@ -53,16 +53,16 @@ _PAIRS = (
     TRUTH_COLUMNS,
 )
 _RELATIVE_TOLERANCE = 1e-4  # of final = execution × difficulty, after float32 arithmetic
-FloatColumn = npt.NDArray[np.floating]
+_FloatColumn = npt.NDArray[np.floating]
 
 
 def build_predictions(
     *,
     samples: pd.DataFrame,
-    mu_execution: FloatColumn,
-    sigma_execution: FloatColumn,
-    sigma_judges_execution: FloatColumn | None = None,
-    true_sigma_execution: FloatColumn | None = None,
+    mu_execution: _FloatColumn,
+    sigma_execution: _FloatColumn,
+    sigma_judges_execution: _FloatColumn | None = None,
+    true_sigma_execution: _FloatColumn | None = None,
 ) -> pd.DataFrame:
     """Return the checked predictions table of `samples` from a forecast of the execution score.
 
