@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import math
 import re
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dae_aqa.errors import AnnotationError
+from dae_aqa.wording import did_you_mean
 
 RANGE_COLUMNS = ("start_frame", "end_frame", "start_seconds", "end_seconds")
 REQUIRED_COLUMNS = ("sample_id", "video", "score")
@@ -126,9 +126,7 @@ def _check_header(header: Sequence[str], *, csv_path: Path) -> None:
     problems += [f"column {name!r} occurs twice" for name, n in Counter(header).items() if n > 1]
     for name in header:
         if name not in known and not _JUDGE_COLUMN.fullmatch(name):
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            problems.append(f"unknown column {name!r}{hint}")
+            problems.append(f"unknown column {name!r}{did_you_mean(name, known)}")
     judges = judge_columns(header)
     if judges != [f"judge_{number}" for number in range(1, len(judges) + 1)]:
         problems.append(f"judges must be numbered judge_1 … without a gap, got {judges}")

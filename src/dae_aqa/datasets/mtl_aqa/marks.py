@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dae_aqa import scoring
@@ -38,23 +38,28 @@ def read_marks(
     for video_number in sorted({key[0] for key in dives}):
         path = release_dir / workbook_path(video_number)
         rows = {(video_number, number): dive for number, dive in read_workbook(path).items()}
-        for key in sorted(rows.keys() - dives.keys()):
-            row = rows[key]
-            detail = (
-                f"row {row.row}, view {row.view!r}, score {row.final_score}: not in {DICTIONARY}"
+        of_video = {key: dive for key, dive in dives.items() if key[0] == video_number}
+        notes += _only_in_one(rows, of_video, workbook=path.name)
+        for key in sorted(rows.keys() & of_video.keys()):
+            dive, row = of_video[key], rows[key]
+            notes += _compare(key, dive=dive, row=row, workbook=path.name)
+            marks[key], mark_notes = _mend_marks(
+                key, dive=dive, row=row, workbook=path.name, rule=scoring_rule
             )
-            notes.append(Note(sample_id(key), "only_in_workbook", f"{path.name} {detail}"))
-        for key in sorted(dives.keys() - rows.keys()):
-            if key[0] == video_number:
-                notes.append(Note(sample_id(key), "no_marks", f"{path.name} has no row for it"))
-        for key in sorted(rows.keys() & dives.keys()):
-            notes += _compare(key, dive=dives[key], row=rows[key], workbook=path.name)
-            mended, mark_notes = _mend_marks(
-                key, dive=dives[key], row=rows[key], workbook=path.name, rule=scoring_rule
-            )
-            marks[key] = mended
             notes += mark_notes
     return marks, notes
+
+
+def _only_in_one(
+    rows: Mapping[Key, WorkbookDive], dives: Mapping[Key, object], *, workbook: str
+) -> Iterator[Note]:
+    """Yield a note for each dive of a broadcast that its workbook or the dictionary lacks."""
+    for key in sorted(rows.keys() - dives.keys()):
+        row = rows[key]
+        detail = f"row {row.row}, view {row.view!r}, score {row.final_score}: not in {DICTIONARY}"
+        yield Note(sample_id(key), "only_in_workbook", f"{workbook} {detail}")
+    for key in sorted(dives.keys() - rows.keys()):
+        yield Note(sample_id(key), "no_marks", f"{workbook} has no row for it")
 
 
 def _compare(

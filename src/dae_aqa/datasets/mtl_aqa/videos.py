@@ -21,7 +21,9 @@ from dae_aqa.datasets.video_fetch import (
 from dae_aqa.errors import AnnotationError, DownloadError
 from dae_aqa.tables.dataset import MissingVideo
 from dae_aqa.video.probe import VIDEO_SUFFIXES
+from dae_aqa.wording import first_lines
 
+_MAX_ROWS_SHOWN = 50
 _logger = logging.getLogger(__name__)
 
 
@@ -66,7 +68,7 @@ def read_addresses(*, video_list: Path) -> dict[int, str]:
         except DownloadError as error:
             problems.append(f"line {line}: {error}")
     if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
+        lines = first_lines(problems, limit=_MAX_ROWS_SHOWN)
         raise AnnotationError(f"{video_list}: {len(problems)} bad row(s):\n{lines}")
     return addresses
 
@@ -80,12 +82,12 @@ def find_videos(
 ) -> FoundVideos:
     """Find every broadcast, downloading those that are neither in the user's folder nor cached.
 
-    A video that cannot be had is noted and the next one is tried; after a host did not answer,
+    A video that cannot be had is noted, and the next one is tried. Where a host does not answer,
     its other videos are not tried.
 
     Args:
         num_samples: number of samples of each broadcast, by its number.
-        addresses: address of each broadcast; some may lack.
+        addresses: address of each broadcast; some may be missing.
         user_videos_dir: the user's own videos, named by number (`01.mp4`, `1.mkv`, …).
         cache: where downloads are kept.
 
@@ -151,7 +153,7 @@ def _own_videos(folder: Path) -> dict[int, list[Path]]:
 
 
 def _announce(addresses: Mapping[int, str], *, needed: set[int], cache: VideoCache) -> None:
-    """Say what will be fetched, and what yt-dlp lacks for it, before the first download starts."""
+    """Log what will be fetched, and what yt-dlp lacks for it, before the first download starts."""
     to_fetch = [
         address
         for number, address in addresses.items()

@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 from dae_aqa.datasets.simdive.scene import (
     REFERENCE_HEIGHT_PX,
+    SUBPIXEL,
+    SUBPIXEL_BITS,
     ByteImage,
     Camera,
     Colour,
     Venue,
+    shaded,
 )
 
-_SUBPIXEL_BITS = 4
-_SUBPIXEL = 1 << _SUBPIXEL_BITS
 _MAX_BYSTANDERS = 4
 _DECK_M = 0.12
 _LEVELS_M = (_DECK_M, _DECK_M, 3.0, 5.0)  # the far side of the pool, or a lower platform
@@ -68,8 +69,8 @@ def random_bystanders(rng: np.random.Generator) -> tuple[Bystander, ...]:
                 reach=float(rng.uniform(0.2, 1.5) if far_side else rng.uniform(0.0, 0.15)),
                 period_seconds=float(rng.uniform(4, 12)),
                 size=float(rng.uniform(0.5, 0.6)) if far_side else 0.95,
-                clothes=_dim(rng.uniform(30, 170, 3), shade),
-                skin=_dim(random_skin(rng), shade),
+                clothes=shaded(rng.uniform(30, 170, 3), shade),
+                skin=shaded(random_skin(rng), shade),
             )
         )
     return tuple(people)
@@ -89,13 +90,13 @@ def draw_bystanders(
         x = person.x + person.reach * swing
         heights = person.y + person.size * np.array([0.0, 0.85, 1.4, 1.62])
         points = np.stack([np.full(4, x), heights, np.zeros(4)], axis=1)
-        at = np.round(camera.to_frame(venue.to_canvas(points)) * _SUBPIXEL).astype(int).tolist()
+        at = np.round(camera.to_frame(venue.to_canvas(points)) * SUBPIXEL).astype(int).tolist()
         unit = person.size * venue.px_per_metre * camera.zoom
         feet, hips, neck, head = at
         _line(frame, feet, hips, person.skin, 0.17 * unit)
         _line(frame, hips, neck, person.clothes, 0.30 * unit)
-        radius = int(0.12 * unit * _SUBPIXEL)
-        cv2.circle(frame, head, radius, person.skin, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        radius = int(0.12 * unit * SUBPIXEL)
+        cv2.circle(frame, head, radius, person.skin, -1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def paint_bug(*, height: int, rng: np.random.Generator) -> ByteImage:
@@ -120,13 +121,8 @@ def lay_over(frame: ByteImage, bug: ByteImage) -> None:
     frame[rows // 2 : rows // 2 + rows, rows // 2 : rows // 2 + cols] = bug
 
 
-def _dim(colour: npt.NDArray[np.float64], factor: float) -> Colour:
-    blue, green, red = (float(value) * factor for value in colour)
-    return blue, green, red
-
-
 def _line(
     frame: ByteImage, start: list[int], end: list[int], colour: Colour, thickness: float
 ) -> None:
     width = max(1, round(thickness))
-    cv2.line(frame, start, end, colour, width, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.line(frame, start, end, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -12,7 +12,15 @@ import numpy.typing as npt
 from dae_aqa.datasets.simdive import skeleton
 from dae_aqa.datasets.simdive.distractors import Bystander, draw_bystanders, random_skin
 from dae_aqa.datasets.simdive.motion import DiveMotion, world_points
-from dae_aqa.datasets.simdive.scene import ByteImage, Camera, Colour, Venue
+from dae_aqa.datasets.simdive.scene import (
+    SUBPIXEL,
+    SUBPIXEL_BITS,
+    ByteImage,
+    Camera,
+    Colour,
+    Venue,
+    shaded,
+)
 from dae_aqa.datasets.simdive.skeleton import (
     ANKLE,
     ELBOW,
@@ -30,8 +38,6 @@ from dae_aqa.datasets.simdive.splash import Splash, draw_splash
 
 FloatArray = npt.NDArray[np.float64]
 
-_SUBPIXEL_BITS = 4
-_SUBPIXEL = 1 << _SUBPIXEL_BITS
 _SEEN_THROUGH_WATER = 0.22  # how much of the diver one sees under the surface
 _CAMERA_PULL = (0.35, 0.55)  # share of the way to the diver per 1/25 s (x, y): the camera lags
 _CAMERA_LOWEST_M = 0.9  # the camera does not follow the diver under water
@@ -62,7 +68,7 @@ def random_looks(rng: np.random.Generator) -> Looks:
     skin = random_skin(rng)
     hair = skin * rng.uniform(0.45, 0.65)
     suit = rng.uniform(0, 140, 3)
-    return Looks(skin=_colour(skin), suit=_colour(suit), hair=_colour(hair))
+    return Looks(skin=shaded(skin), suit=shaded(suit), hair=shaded(hair))
 
 
 def dive_frames(
@@ -123,15 +129,6 @@ def empty_frames(
         yield camera.shoot(venue.canvas, width=width, height=height)
 
 
-def _colour(values: FloatArray) -> Colour:
-    blue, green, red = (float(value) for value in values)
-    return blue, green, red
-
-
-def _shade(colour: Colour, factor: float) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
-
-
 def _follow(
     centres: FloatArray,
     venue: Venue,
@@ -162,18 +159,18 @@ def _draw_diver(
     frame: ByteImage, points: FloatArray, depth: FloatArray, looks: Looks, scale: float
 ) -> None:
     """Draw the capsules from far to near, the torso between the two sides."""
-    at = [(int(x), int(y)) for x, y in np.round(points * _SUBPIXEL)]
+    at = [(int(x), int(y)) for x, y in np.round(points * SUBPIXEL)]
 
     def capsule(start: int, end: int, thickness_m: float, colour: Colour) -> None:
         thickness = max(1, round(thickness_m * scale))
-        cv2.line(frame, at[start], at[end], colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.line(frame, at[start], at[end], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
     segments = []
     for side in (0, 1):
         for first, last, thickness in _LIMBS:
             a, b = limb_point(first, side=side), limb_point(last, side=side)
             other = limb_point(first, side=1 - side)
-            colour = _shade(looks.skin, _FAR_SHADE) if depth[a] > depth[other] else looks.skin
+            colour = shaded(looks.skin, _FAR_SHADE) if depth[a] > depth[other] else looks.skin
             segments.append((float(depth[a] + depth[b]), a, b, thickness, colour))
     segments.sort(key=lambda segment: -segment[0])
     middle = len(segments) // 2
@@ -181,15 +178,15 @@ def _draw_diver(
         capsule(a, b, thickness, colour)
     corners = [limb_point(name, side=side) for side in (0, 1) for name in (HIP, SHOULDER)]
     hull = cv2.convexHull(np.array([at[corner] for corner in corners], np.int32))
-    cv2.fillConvexPoly(frame, hull, looks.skin, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.fillConvexPoly(frame, hull, looks.skin, cv2.LINE_AA, SUBPIXEL_BITS)
     capsule(PELVIS, NECK, _TORSO_THICKNESS, looks.skin)
     waist = tuple((2 * a + b) // 3 for a, b in zip(at[PELVIS], at[NECK], strict=True))
     suit_px = max(1, round(_SUIT_THICKNESS * scale))
-    cv2.line(frame, at[PELVIS], waist, looks.suit, suit_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.line(frame, at[PELVIS], waist, looks.suit, suit_px, cv2.LINE_AA, SUBPIXEL_BITS)
     for _, a, b, thickness, colour in segments[middle:]:
         capsule(a, b, thickness, colour)
-    radius = int(_HEAD_RADIUS * scale * _SUBPIXEL)
-    cv2.circle(frame, at[HEAD_CENTRE], radius, looks.hair, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    radius = int(_HEAD_RADIUS * scale * SUBPIXEL)
+    cv2.circle(frame, at[HEAD_CENTRE], radius, looks.hair, -1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _sink(frame: ByteImage, empty: ByteImage, waterline: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +16,8 @@ Colour = tuple[float, float, float]
 
 # The canvas, in metres: x from -6 to 9, y from -3 (under water) to 14.
 LEFT_M, RIGHT_M, BOTTOM_M, TOP_M = -6.0, 9.0, -3.0, 14.0
+SUBPIXEL_BITS = 4  # points are drawn at sixteenths of a pixel
+SUBPIXEL = 1 << SUBPIXEL_BITS
 REFERENCE_HEIGHT_PX = 256  # frame height for which pixels per metre are stated
 
 
@@ -89,6 +92,12 @@ class Camera:
         )
         frame = cv2.warpAffine(canvas, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         return cast(ByteImage, frame)
+
+
+def shaded(colour: Iterable[float], factor: float = 1.0) -> Colour:
+    """Return a colour, BGR, `factor` times as bright."""
+    blue, green, red = (float(value) * factor for value in colour)
+    return blue, green, red
 
 
 def paint_venue(*, height: int, rng: np.random.Generator) -> Venue:

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dae_aqa.datasets.simdive.motion import GRAVITY
-from dae_aqa.datasets.simdive.scene import ByteImage
+from dae_aqa.datasets.simdive.scene import SUBPIXEL, SUBPIXEL_BITS, ByteImage
 
 FloatArray = npt.NDArray[np.float64]
 
-_SUBPIXEL_BITS = 4
-_SUBPIXEL = 1 << _SUBPIXEL_BITS
 _DROP_GREY, _FOAM_GREY = 230, 245
 _LASTS_SECONDS = 2.5
 
@@ -106,10 +104,10 @@ def _draw_foam(
 ) -> None:
     growth, fading = min(1.0, seconds / 0.35), max(0.2, 1 - 0.5 * seconds)
     radius = (0.22 + 1.0 * splash.severity) * growth * px_per_metre
-    axes = (int(radius * _SUBPIXEL), int(0.22 * radius * _SUBPIXEL))
-    middle = (int(centre[0] * _SUBPIXEL), int((centre[1] + 0.12 * px_per_metre) * _SUBPIXEL))
+    axes = (int(radius * SUBPIXEL), int(0.22 * radius * SUBPIXEL))
+    middle = (int(centre[0] * SUBPIXEL), int((centre[1] + 0.12 * px_per_metre) * SUBPIXEL))
     grey = int(200 * fading)
-    cv2.ellipse(mask, middle, axes, 0, 0, 360, grey, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.ellipse(mask, middle, axes, 0, 0, 360, grey, -1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _draw_drops(
@@ -126,6 +124,6 @@ def _draw_drops(
     x = centre[0] + (splash.offset + splash.speed_x * age)[seen] * scale[0]
     y = centre[1] - rise[seen] * scale[1]
     radius = np.maximum(splash.radius[seen] * scale[1], 0.7)
-    drops = np.round(np.stack([x, y, radius], axis=1) * _SUBPIXEL).astype(int).tolist()
+    drops = np.round(np.stack([x, y, radius], axis=1) * SUBPIXEL).astype(int).tolist()
     for drop_x, drop_y, drop_radius in drops:
-        cv2.circle(mask, (drop_x, drop_y), drop_radius, _DROP_GREY, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.circle(mask, (drop_x, drop_y), drop_radius, _DROP_GREY, -1, cv2.LINE_AA, SUBPIXEL_BITS)
