@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from dae_aqa.errors import ModelError
 from dae_aqa.files.hashing import file_sha256
-from dae_aqa.tracking import find_run_by_model, log_evaluation, start_training_run
+from dae_aqa.tracking import log_evaluation, start_training_run
 from dae_aqa.tracking.identity import MODEL_TAG
 
 HERE = Path(__file__).parent
@@ -141,10 +141,7 @@ def test_evaluation_joins_the_run_of_its_model(root, runs_of):
         )
     one, two = runs_of(root)
     assert one.data.tags[MODEL_TAG] == file_sha256(first)
-    assert (
-        find_run_by_model(root=root, experiment="e", model_sha256=file_sha256(second))
-        == two.info.run_id
-    )
+    assert two.data.tags[MODEL_TAG] == file_sha256(second)
     assert one.data.metrics == {
         "val_spearman": 0.7,
         "test/spearman": 0.8,
@@ -176,13 +173,16 @@ def test_evaluation_joins_the_run_of_its_model(root, runs_of):
 def test_model_trained_again_to_the_same_bytes_is_its_latest_run(root, runs_of):
     path = _log(root, weight=1.0)
     _log(root, weight=1.0)
-    latest = runs_of(root)[-1].info.run_id
-    found = find_run_by_model(root=root, experiment="e", model_sha256=file_sha256(path))
-    assert found == latest
+    arguments = {"model_sha256": file_sha256(path), "metrics": {"mae": 2.0}, "artifacts": []}
+    assert log_evaluation(root=root, experiment="e", **arguments)
+    earlier, latest = runs_of(root)
+    assert "test/mae" not in earlier.data.metrics
+    assert latest.data.metrics["test/mae"] == 2.0
 
 
 def test_looking_for_a_run_builds_no_store(tmp_path):
-    assert find_run_by_model(root=tmp_path, experiment="e", model_sha256="0" * 64) is None
+    arguments = {"model_sha256": "0" * 64, "metrics": {}, "artifacts": []}
+    assert not log_evaluation(root=tmp_path, experiment="e", **arguments)
     assert list(tmp_path.iterdir()) == []
 
 

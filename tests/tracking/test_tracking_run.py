@@ -108,7 +108,7 @@ def test_run_ends_as_the_training_did(root, runs_of, error, status):
     tracker = start_training_run(
         root=root, experiment="e", resume_key="k", run_name="r", params={}, tags={}
     )
-    with pytest.raises(type(error), match=re.escape(str(error))), tracker:
+    with pytest.raises(type(error), match=f"^{re.escape(str(error))}$"), tracker:
         raise error
     (run,) = runs_of(root)
     assert run.info.status == status

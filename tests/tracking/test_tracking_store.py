@@ -17,8 +17,14 @@ import tracking_workers
 from mlflow import MlflowClient
 
 from dae_aqa.errors import TrackingError
-from dae_aqa.tracking import find_run_by_model, log_evaluation, start_training_run, store_uri
-from dae_aqa.tracking.store import chart_addresses, experiment_id, explained, open_store
+from dae_aqa.tracking import log_evaluation, start_training_run, store_uri
+from dae_aqa.tracking.store import (
+    chart_addresses,
+    experiment_id,
+    explained,
+    open_existing_store,
+    open_store,
+)
 
 NUM_WORKERS = 4
 
@@ -116,7 +122,7 @@ def test_unreachable_server_is_named_at_once(tmp_path, monkeypatch):
         _start(tmp_path)
     assert time.monotonic() - started < 5
     with pytest.raises(TrackingError, match="no server answers") as raised:
-        find_run_by_model(root=tmp_path, experiment="e", model_sha256="0" * 64)
+        open_existing_store(root=tmp_path)
     assert "secret" not in str(raised.value)
 
 

@@ -4,7 +4,7 @@ The only importer of mlflow. It is imported when a run starts, never before (sec
 milliseconds), and without its telemetry.
 """
 
-from dae_aqa.tracking.evaluation import find_run_by_model, log_evaluation
+from dae_aqa.tracking.evaluation import log_evaluation
 from dae_aqa.tracking.start import start_training_run
 from dae_aqa.tracking.store import store_uri
 from dae_aqa.tracking.tracker import NullTracker, Tracker
@@ -12,7 +12,6 @@ from dae_aqa.tracking.tracker import NullTracker, Tracker
 __all__ = [
     "NullTracker",
     "Tracker",
-    "find_run_by_model",
     "log_evaluation",
     "start_training_run",
     "store_uri",

@@ -18,16 +18,6 @@ EVALUATION_FOLDER = "evaluation"
 logger = logging.getLogger(__name__)
 
 
-def find_run_by_model(*, root: Path, experiment: str, model_sha256: str) -> str | None:
-    """Return the id of the latest run of `experiment` that logged the model, or None.
-
-    Raises:
-        TrackingError: the store cannot be read.
-    """
-    store = open_existing_store(root=root)
-    return None if store is None else _find_run(store, experiment, model_sha256)
-
-
 def log_evaluation(
     *,
     root: Path,
