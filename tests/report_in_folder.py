@@ -16,7 +16,7 @@ from dae_aqa.evaluation.report_inputs import report_inputs
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.params import load_params
-from dae_aqa.report import write_report
+from dae_aqa.report import ReportInputs, write_report
 from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.history import COLUMNS
 from tests.packed_samples import draw_frames, write_pack
@@ -24,8 +24,8 @@ from tests.packed_samples import draw_frames, write_pack
 NUM = 12
 
 
-def write_report_in(folder: Path, *, params: Path) -> None:
-    """Write `index.html` of twelve test samples into `folder`, their packed frames beside it."""
+def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None) -> ReportInputs:
+    """Return the inputs of a report on twelve test samples, whose packed frames go to `folder`."""
     rng = np.random.default_rng(0)
     ids = [f"dive_{n:02d}" for n in range(NUM)]
     frames = folder / "frames"
@@ -65,9 +65,9 @@ def write_report_in(folder: Path, *, params: Path) -> None:
     )
     metrics = evaluate_predictions(predictions, num_bootstrap=100, seed=0)
     used = load_params(params)
-    inputs = report_inputs(
+    return report_inputs(
         used.training,
-        evaluate=used.evaluate,
+        evaluate=used.evaluate.replaced(checkpoint=checkpoint),
         dataset=DATASETS[used.dataset],
         params=used.used,
         tables=tables,
@@ -75,7 +75,11 @@ def write_report_in(folder: Path, *, params: Path) -> None:
         metrics=metrics,
         frames_dir=frames,
     )
-    write_report(inputs, output=folder / "index.html")
+
+
+def write_report_in(folder: Path, *, params: Path) -> None:
+    """Write `index.html` of these samples into `folder`."""
+    write_report(made_up_inputs(folder, params=params), output=folder / "index.html")
 
 
 if __name__ == "__main__":

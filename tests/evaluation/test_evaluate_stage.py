@@ -22,6 +22,7 @@ from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
 from dae_aqa.evaluation import stage
 from dae_aqa.evaluation.stage import evaluate_and_report
 from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.params import Params
 from dae_aqa.report import ReportInputs, write_report
 from dae_aqa.report.curves import training_figures
 from dae_aqa.training.loop import FitResult
@@ -54,6 +55,7 @@ class Evaluated:
     predictions: pd.DataFrame
     metrics: dict[str, Any]
     inputs: ReportInputs
+    params: Params
     trained: FitResult
     page: str
 
@@ -150,6 +152,7 @@ def evaluated(
         predictions=pd.read_csv(folder / "reports/predictions.csv").set_index("sample_id"),
         metrics=json.loads((folder / "reports/metrics.json").read_text()),
         inputs=given[0],
+        params=params,
         trained=result,
         page=(folder / "reports/index.html").read_text(encoding="utf-8"),
     )
@@ -207,6 +210,19 @@ def test_the_report_is_given_the_same_tables(evaluated: Evaluated):
     )
     assert evaluated.inputs.metrics == evaluated.metrics
     assert {"sample_id", "fault_splash"} <= set(evaluated.inputs.truth.columns)
+    pd.testing.assert_frame_equal(evaluated.inputs.learning_curves, evaluated.trained.history)
+
+
+def test_the_report_is_told_what_was_trained_and_how_it_is_shown(evaluated: Evaluated):
+    inputs, params = evaluated.inputs, evaluated.params
+    assert (inputs.num_train, inputs.num_val) == (3, 4)
+    assert (evaluated.metrics["num_train"], evaluated.metrics["num_val"]) == (3, 4)
+    assert (inputs.dataset, inputs.model, inputs.backbone) == ("simdive", "dae_mt", params.backbone)
+    assert inputs.checkpoint is None
+    assert inputs.num_worst == params.evaluate.num_worst
+    assert inputs.params == params.used
+    strip = inputs.thumbnails(evaluated.predictions.index[0])
+    assert [frame[:2] for frame in strip] == [b"\xff\xd8"] * 10
 
 
 def test_the_learning_curves_mark_the_epoch_whose_weights_are_evaluated(evaluated: Evaluated):

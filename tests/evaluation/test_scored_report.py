@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.packed_samples import MARGIN, write_pack
-from tests.report_in_folder import write_report_in
+from tests.report_in_folder import made_up_inputs, write_report_in
 
 from dae_aqa.evaluation.notes import note_sentences
 from dae_aqa.evaluation.report_inputs import _thumbnails
@@ -105,6 +105,13 @@ def test_film_strips_show_the_window_from_its_first_to_its_last_frame(tmp_path):
     shown = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in strip]
     positions = [float(image.mean()) / 8 - MARGIN for image in shown]
     assert positions == pytest.approx([0, 3, 6, 9, 12, 15, 18, 21, 24, 27], abs=0.2)
+
+
+def test_an_imported_checkpoint_is_told_by_the_page(tmp_path, repo_root):
+    inputs = made_up_inputs(tmp_path, params=repo_root / "params.yaml", checkpoint="published.pth")
+    assert inputs.provenance()["imported checkpoint"] == "published.pth"
+    assert inputs.notes[0].startswith("The model was not trained here")
+    assert [note.split(":")[0] for note in inputs.notes[1:]] == ["a", "b"]
 
 
 def test_the_report_is_the_same_in_another_folder_commit_and_experiment(
