@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -71,6 +72,14 @@ def wrong_imports(imports: Mapping[str, Iterable[str]]) -> list[str]:
 
 def test_every_room_has_its_place():
     assert {room(name) for name in modules()} - {""} == set(ROOMS)
+
+
+def test_the_page_lists_the_rooms_in_their_order():
+    page = (SRC.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    table = re.search(r"^\| room \|.*?\n\n", page, flags=re.MULTILINE | re.DOTALL)
+    assert table is not None
+    first_cells = [line.split("|")[1] for line in table[0].splitlines()[2:] if line]
+    assert [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)] == [*ROOMS]
 
 
 def test_rooms_import_downwards_only():

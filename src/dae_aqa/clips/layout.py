@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from dae_aqa.options import FROM_LIST, Options
+from dae_aqa.options import FROM_LIST, Options, Pixels
 
 # Far above what anyone trains; a file or an option that asks for more would only fill the memory.
 _MAX_CLIP_FRAMES = 2_000_000  # of all clips together
@@ -53,7 +53,7 @@ class ClipLayout(Options):
     starts: Annotated[tuple[FrameNumber, ...], FROM_LIST]
     num_frames: FrameCount
     stride: FrameCount
-    crop_px: Annotated[int, Field(ge=16, le=8192)]
+    crop_px: Pixels
     size_px: Annotated[int, Field(ge=16, le=_MAX_SIZE_PX)]
     jitter_px: Annotated[int, Field(ge=0, le=_MAX_SIZE_PX)]
 
