@@ -55,6 +55,7 @@ def test_samples_that_are_not_there_are_named():
         select_samples(annotations[:2], splits, split="test", scoring_rule=None, with_judges=False)
 
 
+@pytest.mark.usefixtures("own_torch_settings")
 def test_features_that_are_not_finite_name_their_sample_and_are_not_kept(
     small_options: MakeOptions, tiny_data: TinyData, tmp_path, monkeypatch
 ):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dae_aqa.training.schedule import lr_factor, make_optimizer
+from dae_aqa.training.schedule import lr_factor, make_optimizer, set_lr
 
 
 def factors(schedule: str, *, num_steps: int = 100, num_warmup_steps: int = 0) -> list[float]:
@@ -44,6 +44,19 @@ def test_cosine_begins_after_the_warmup():
 def test_warmup_longer_than_the_training(schedule):
     values = factors(schedule, num_steps=3, num_warmup_steps=9)
     assert values == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_the_rate_is_a_part_of_the_peak_however_often_it_is_set():
+    """Also after a resume, whose saved rate is some part of the peak already."""
+    weights = [torch.nn.Parameter(torch.ones(2))]
+    optimizer = make_optimizer(weights, name="adam", lr=0.1, weight_decay=0.0)
+    resumed = make_optimizer(weights, name="adam", lr=0.1, weight_decay=0.0)
+    for factor in (0.5, 0.25, 1.0, 0.125):
+        set_lr(optimizer, factor=factor)
+        assert [group["lr"] for group in optimizer.param_groups] == [0.1 * factor]
+    resumed.load_state_dict(optimizer.state_dict())
+    set_lr(resumed, factor=0.5)
+    assert [group["lr"] for group in resumed.param_groups] == [0.05]
 
 
 def step_without_gradient(name: str) -> float:

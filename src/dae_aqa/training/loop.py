@@ -46,7 +46,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What `fit` needs of `TrainingOptions`, under the names that stand there."""
+    """The options that `fit` needs, under their names in `TrainingOptions`."""
 
     num_epochs: int
     train_batch_size: int
