@@ -7,6 +7,7 @@ import pytest
 from mtl_release import write_release
 from simdive_options import simdive_options
 from test_csv_table import write_video
+from tests.test_architecture import imports_of
 
 from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.csv.options import CsvOptions
@@ -122,6 +123,25 @@ def test_simdive_keeps_what_it_rendered_apart_by_options_and_code(
     first, again, other_options, other_code = folders
     assert again == first
     assert len({first, other_options, other_code}) == 3
+
+
+def test_what_decides_the_pictures_is_part_of_the_caches_key() -> None:
+    """And a new label in the report renders nothing anew."""
+    folder = Path(adapter.__file__).parent
+    package = "dae_aqa.datasets.simdive"
+    used, queue = set(), [folder / "generation.py"]
+    while queue:
+        for name in sorted(imports_of(queue.pop())):
+            path = folder / f"{name.removeprefix(f'{package}.')}.py"
+            if name.startswith(f"{package}.") and path.is_file() and path not in used:
+                used.add(path)
+                queue.append(path)
+    key = adapter._source_code()
+    assert len(used) > 9
+    assert all(path.read_text("utf-8") in key for path in used)
+    assert "Difficulty alone" in (folder / "references.py").read_text("utf-8")
+    assert "Difficulty alone" not in key
+    assert "libx264" in key
 
 
 def test_every_baseline_has_a_label() -> None:

@@ -13,6 +13,8 @@ from dae_aqa.running.progress import Progress
 from dae_aqa.tables.dataset import DatasetTables
 from dae_aqa.video import write
 
+_DRAW_NOTHING = ("__init__.py", "baselines.py", "references.py")
+
 
 def load(
     options: SimDiveOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
@@ -33,5 +35,5 @@ def load(
 
 def _source_code() -> str:
     """Return the code that draws and writes: a changed one must not reuse its old videos."""
-    files = [*Path(__file__).parent.glob("*.py"), Path(write.__file__)]
-    return "\0".join(path.read_text("utf-8") for path in sorted(files))
+    files = {path for path in Path(__file__).parent.glob("*.py") if path.name not in _DRAW_NOTHING}
+    return "\0".join(path.read_text("utf-8") for path in sorted(files | {Path(write.__file__)}))
