@@ -29,7 +29,7 @@ class SampleFrames:
         index: the sample's row.
         frames: uint8 RGB, (F, 3, P, P): the frames of `ClipLayout.frame_indices`, scaled to side
             P = `ClipLayout.padded_size_px`.
-        augmentation: flip and offset, to be applied on the device; the shift has been applied.
+        augmentation: to be applied on the device, except for the shift, which has been.
     """
 
     index: int

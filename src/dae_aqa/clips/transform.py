@@ -1,4 +1,4 @@
-"""What happens to a batch on the device: offset, flip, cut into clips, normalise."""
+"""From a batch of frames to normalised clips, on the device: offset, flip, clips, colours."""
 
 from __future__ import annotations
 
