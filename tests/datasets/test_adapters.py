@@ -1,5 +1,6 @@
 """Each dataset, from its section of params.yaml to videos and tables."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from simdive_options import simdive_options
 from test_csv_table import write_video
 from tests.test_architecture import imports_of
 
+from dae_aqa import datasets
 from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.csv.options import CsvOptions
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
@@ -159,3 +161,12 @@ def test_published_results_are_those_of_the_papers() -> None:
         ("DAE-MT, published", 0.9452, "final"),
     ]
     assert all("Auto-Encoding Score Distribution" in each.source for each in published)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_citation_is_that_of_the_datasets_page(name: str) -> None:
+    readme = Path(datasets.__file__).parent / name / "README.md"
+    titles = re.findall(r"^ *title *= \{(.*)\},$", readme.read_text("utf-8"), flags=re.MULTILINE)
+    assert len(titles) == (1 if DATASETS[name].citation else 0)
+    assert all(title in DATASETS[name].citation for title in titles)
+    assert any(dataset.citation for dataset in DATASETS.values())

@@ -8,7 +8,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -21,7 +20,7 @@ from tests.params.leaves import leaves, sections
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.files.yaml_file import read_yaml
-from dae_aqa.options import flatten, parse_options
+from dae_aqa.options import Options, flatten, parse_options
 from dae_aqa.params import Params, load_params
 from dae_aqa.video.options import HWACCELS
 
@@ -332,19 +331,20 @@ def test_values_that_do_not_fit_together(changed, changes, told):
 def test_every_rule_has_a_case_above(changed):
     """A rule that nobody has seen broken may say nothing, or the wrong thing."""
 
-    def as_section(content: Mapping[str, Any]) -> SimpleNamespace:
-        return SimpleNamespace(
-            **{
-                key: as_section(value) if isinstance(value, Mapping) else value
-                for key, value in content.items()
-            }
-        )
+    def unchecked(cls: type[Options], content: Mapping[str, Any]) -> Options:
+        values = {
+            key: unchecked(cls.model_fields[key].annotation, value)
+            if isinstance(value, Mapping)
+            else value
+            for key, value in content.items()
+        }
+        return cls.model_construct(**values)
 
     rules = {(prefix, rule) for prefix, cls in sections(Params) for rule in cls.RULES}
     assert len(rules) > 15
     broken = set()
     for changes, _ in DO_NOT_FIT:
-        file = as_section(changed(changes))
+        file = unchecked(Params, changed(changes))
         for prefix, rule in rules:
             section = operator.attrgetter(prefix.rstrip("."))(file) if prefix else file
             if list(rule(section)):

@@ -25,10 +25,9 @@ def _shift_fits_margin(params: Params) -> Iterator[str]:
 
 def _clips_fit_window(params: Params) -> Iterator[str]:
     clips, num_frames = params.train.clips, params.extract_frames.num_frames
-    last = max(clips.starts, default=0) + (clips.num_frames - 1) * clips.stride
-    if last >= num_frames:
+    if clips.starts and clips.reach > num_frames:
         yield (
-            f"train.clips: the last clip ends at frame {last}, but a sample has only "
+            f"train.clips: the last clip ends at frame {clips.reach - 1}, but a sample has only "
             f"{num_frames} frames (extract_frames.num_frames), counted from 0."
         )
 
