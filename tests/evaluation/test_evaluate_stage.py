@@ -22,9 +22,11 @@ from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
 from dae_aqa.evaluation import stage
 from dae_aqa.evaluation.stage import evaluate_and_report
 from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.params import Params
 from dae_aqa.report import ReportInputs, write_report
 from dae_aqa.report.curves import training_figures
+from dae_aqa.tables.predictions import read_predictions
 from dae_aqa.training.loop import FitResult
 
 NUM_TEST, NUM_FRAMES = 14, 10
@@ -57,7 +59,7 @@ class Evaluated:
     inputs: ReportInputs
     params: Params
     trained: FitResult
-    page: str
+    reports_dir: Path
 
 
 def tables_of(
@@ -154,7 +156,7 @@ def evaluated(
         inputs=given[0],
         params=params,
         trained=result,
-        page=(folder / "reports/index.html").read_text(encoding="utf-8"),
+        reports_dir=folder / "reports",
     )
 
 
@@ -204,6 +206,17 @@ def test_figures_are_those_of_the_table(evaluated: Evaluated):
     assert {key: metrics[key] for key in expected} == pytest.approx(expected)
 
 
+def test_the_written_table_gives_the_same_figures_again(evaluated: Evaluated):
+    params, metrics = evaluated.params, evaluated.metrics
+    again = evaluate_predictions(
+        read_predictions(evaluated.reports_dir / "predictions.csv"),
+        num_bootstrap=params.evaluate.num_bootstrap,
+        seed=params.seed,
+    )
+    assert len(again) > 30
+    assert again == {key: metrics[key] for key in again}
+
+
 def test_the_report_is_given_the_same_tables(evaluated: Evaluated):
     pd.testing.assert_frame_equal(
         evaluated.inputs.predictions.set_index("sample_id"), evaluated.predictions
@@ -235,7 +248,7 @@ def test_the_learning_curves_mark_the_epoch_whose_weights_are_evaluated(evaluate
     np.testing.assert_allclose(mark.x, [kept, kept], atol=0.01)
     assert f"kept: {kept}" in Drawing(loss.svg).texts
     assert "It may jump at epoch 2, where the warm-up ends." in loss.reading
-    assert loss.svg in evaluated.page
+    assert loss.svg in (evaluated.reports_dir / "index.html").read_text(encoding="utf-8")
     assert (
         f"Epoch {kept} is evaluated: chosen by the greatest likelihood of 4 validation samples, "
         "which are too few to rank." in loss.finding

@@ -671,6 +671,8 @@ def test_the_end_of_the_warm_up_is_named_where_there_was_one(inputs):
     loss, rank = training_figures(replace(inputs, num_warmup_epochs=1))
     assert "It may jump at epoch 1, where the warm-up ends." in loss.reading
     assert "warm-up" not in rank.reading
+    always, _ = training_figures(replace(inputs, num_warmup_epochs=3))  # it never ended
+    assert "warm-up" not in always.reading
 
 
 def test_a_single_epoch_is_a_dot(inputs):
