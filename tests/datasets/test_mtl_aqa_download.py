@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from loopback import Answer, Server, serve, video
 from mtl_release import write_release
+from tests.half_written import half_written
 
 from dae_aqa.datasets import video_fetch
 from dae_aqa.datasets.mtl_aqa.download import load
@@ -364,6 +365,11 @@ class TestReleaseFromTheWeb:
         num_requests = len(server.requests)
         two_videos.download(annotations_source=f"{source}")
         assert len(server.requests) == num_requests
+
+    def test_what_a_kill_left_of_it_is_removed(self, two_videos: Project, server: Server) -> None:
+        left = half_written(two_videos.cache / "release-0123456789abcdef")
+        two_videos.download(annotations_source=self.serve_release(two_videos, server))
+        assert not left.exists()
 
     def test_half_a_release_is_none(self, two_videos: Project, server: Server) -> None:
         source = self.serve_release(two_videos, server)

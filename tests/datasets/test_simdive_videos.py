@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from simdive_options import simdive_options
+from tests.half_written import half_written
 
 from dae_aqa.datasets.simdive import broadcast
 from dae_aqa.datasets.simdive.broadcast import dive_in_motion, plan_video
@@ -146,6 +147,15 @@ def test_finished_videos_are_kept_and_others_rendered_anew(tmp_path, monkeypatch
     assert render(options.replaced(crf=30)) == ["sim000", "sim001", "sim002"]
     (tmp_path / "sim001.mp4").write_bytes(b"no video")
     assert render(options.replaced(crf=30)) == ["sim001"]
+
+
+def test_what_a_kill_left_of_a_video_is_removed(tmp_path):
+    left = half_written(tmp_path / "sim000.mp4")
+    (tmp_path / "notes.txt").write_text("the user's")
+    options = simdive_options(num_dives=2, dives_per_video=1)
+    generate(options=options, videos_dir=tmp_path, num_workers=1, progress=None)
+    assert not left.exists()
+    assert sorted(contents(tmp_path)) == ["notes.txt", "sim000.mp4", "sim001.mp4"]
 
 
 def test_an_interrupted_video_leaves_the_old_one_alone(tmp_path, monkeypatch):

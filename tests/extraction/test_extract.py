@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from av.codec.hwaccel import hwdevices_available
 from tests.extraction.sample_table import table
+from tests.half_written import half_written
 from tests.numbered_videos import read_number
 
 from dae_aqa.errors import ParamsError, VideoError
@@ -230,11 +230,7 @@ def test_half_written_samples_leave_the_output(
     numbered_video: Callable[[str], Path], folders: dict[str, Path], options: ExtractOptions
 ) -> None:
     put(numbered_video("h264_b"), folders, "v")
-    folders["frames_dir"].mkdir()
-    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
-    dead = int(process.stdout)
-    half = folders["frames_dir"] / f".a.zip.{socket.gethostname()}-{dead}-00000000.part"
-    half.write_bytes(b"half")
+    half_written(folders["frames_dir"] / "a.zip")
     extract_samples(annotations=table(("a", "v", 0, 40)), options=options, **folders)
     assert sorted(contents(folders["frames_dir"])) == ["a.zip"]
 

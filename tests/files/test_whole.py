@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.half_written import killed_process
 
 from dae_aqa.errors import OutputError
 from dae_aqa.files import whole
@@ -154,7 +155,11 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a" * 255, "ä" * 127 + ".", "€" * 85], ids=["ascii", "umlauts", "euros"]
 )
-def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+def test_the_longest_names_can_be_written_on_any_host(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)
     with written_whole(tmp_path / name) as part:
         part.write_text("whole")
     assert names_in(tmp_path) == [name]
@@ -173,7 +178,7 @@ def test_leftovers_of_killed_processes_alone_are_removed(tmp_path: Path) -> None
         subprocess.run(command, check=False, env={"PYTHONPATH": str(SRC)})
     assert len(names_in(tmp_path)) == 2
     kept = [
-        f".a.elsewhere-{os.getpid()}-00000000.part",  # another machine
+        f".a.elsewhere-{killed_process()}-00000000.part",  # another machine
         f".a.{socket.gethostname()}-{os.getpid()}-00000000.part",  # alive
         ".a.part",
         "film.mp4.part",  # somebody else's

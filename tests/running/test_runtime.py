@@ -200,6 +200,15 @@ def test_failed_stage_gets_its_last_results_back(in_project, ending, code):
     assert (in_project / "data/table.csv").read_bytes() == b"good"
 
 
+def test_of_several_processes_the_first_alone_restores(in_project):
+    FakeDvc(in_project).add_file("data/table.csv", b"good")
+    body = "def main(): raise VideoError('07.mp4: cut short')"
+    assert run_stage_script(body, root=in_project, RANK="1").returncode == 1
+    assert not (in_project / "data").exists()
+    assert run_stage_script(body, root=in_project, RANK="0").returncode == 1
+    assert (in_project / "data/table.csv").read_bytes() == b"good"
+
+
 def test_outputs_are_tried_before_the_work(in_project):
     check_outputs(Path("models/model.pt"), Path("reports/training.csv"))
     assert sorted(path.name for path in in_project.rglob("*")) == ["models", "reports"]

@@ -3,10 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import tracking_workers
 from mlflow import MlflowClient
+from tests.half_written import half_written
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.tracking import log_evaluation, start_training_run, store_uri
@@ -92,9 +90,8 @@ def test_crowd_on_stores_that_do_not_exist_yet(tmp_path, processes, runs_of):
 def test_half_built_store_of_a_killed_process_is_built_again(tmp_path):
     folder = tmp_path / ".mlflow"
     folder.mkdir()
-    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
-    killed = f"{socket.gethostname()}-{int(process.stdout)}-00000000"
-    left = folder / f".mlflow.db.{killed}.part"
+    left = half_written(folder / "mlflow.db")
+    left.unlink()
     with sqlite3.connect(left) as half:
         half.execute("CREATE TABLE experiments (n INTEGER)")
     (folder / "mlflow.db").touch()  # what SQLite leaves when a process only looked

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.half_written import half_written
 
 from dae_aqa.errors import TrainingError
 from dae_aqa.training import checkpoint
@@ -167,6 +168,12 @@ def test_second_process_of_a_training_names_the_first(tmp_path, monkeypatch):
             pass
     with sole_use(work):  # the first is done
         pass
+
+
+def test_a_checkpoint_that_a_kill_left_half_written_is_removed(tmp_path):
+    left = half_written(tmp_path / "a" / CURRENT)
+    with sole_use(tmp_path / "a"):
+        assert not left.exists()
 
 
 def test_finished_training_that_is_in_use_is_kept(tmp_path):
