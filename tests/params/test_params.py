@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import random
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -419,6 +420,39 @@ def test_a_rule_over_a_faulty_value_is_left_out(changed):
 
 def test_decoder_devices_are_known():
     assert set(av.codec.hwaccel.hwdevices_available()) <= set(HWACCELS)
+
+
+ODD_VALUES = [
+    *(None, True, 0, -1, 3.5, math.nan, math.inf, 10**400, 10**5000, 2**63, 1e308, b"x", "\0"),
+    *("", "i3d", [], [[]], [-1, "b", None], {}, {1: 2}, {"a": 1}, (1, 2), {1, 2}),
+]
+ODD_KEYS = ["zzz", "lr", "train", 1, 2.5, None, True, (1, 2), math.nan]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_the_file_holds_its_faults_are_told(changed, seed):
+    """Never an error of the checker's own, nor a message of the library it is built on."""
+    rng, messages = random.Random(seed), []
+    for _ in range(200):
+        content = changed({})
+        for _ in range(rng.choice([1, 2, 3, 8])):
+            section = rng.choice([content, *content.values(), *content["datasets"].values()])
+            if not isinstance(section, dict) or not section:
+                continue
+            key = rng.choice([*section, *section, *ODD_KEYS])
+            if rng.random() < 0.2:
+                section.pop(key, None)
+            else:
+                section[key] = copy.deepcopy(rng.choice(ODD_VALUES))
+            if not isinstance(content.get("datasets"), dict):
+                content["datasets"] = {}
+        try:
+            parse_options(Params, content, source="params.yaml")
+        except ParamsError as error:
+            messages.append(str(error))
+    assert len(messages) > 150
+    assert not any("Input should" in message for message in messages)
+    assert max(map(len, messages)) < 60_000
 
 
 @pytest.mark.parametrize("value", ["x" * 10**6, list(range(10**5)), {"a": ["x" * 1000] * 1000}])

@@ -96,8 +96,7 @@ def check_splits(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
         raise SplitError(
             f"{source}: sample(s) in more than one split: {first_few(twice, limit=_MAX_SHOWN)}."
         )
-    counts = table["split"].value_counts()
-    empty = [name for name in SPLITS if counts.get(name, 0) == 0]
+    empty = [name for name, num in split_counts(table).items() if num == 0]
     if empty:
         raise SplitError(
             f"{source}: no sample in {', '.join(empty)} (of {len(table)} samples). "
