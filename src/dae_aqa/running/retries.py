@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 Result = TypeVar("Result")
 _FIRST_PAUSE_SECONDS = 1.0
@@ -13,7 +15,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 def with_retries(
     call: Callable[[], Result],
     *,
-    pauses_seconds: Iterable[float],
+    pauses_seconds: Sequence[float],
     is_passing: Callable[[Exception], bool],
     report: Callable[[Exception], None],
 ) -> Result:
@@ -28,15 +30,22 @@ def with_retries(
     Raises:
         Exception: that of the last try.
     """
-    for seconds in pauses_seconds:
-        try:
-            return call()
-        except Exception as error:
-            if not is_passing(error):
-                raise
+
+    import tenacity  # a node that only trains may lack it
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Exception):
             report(error)
-            time.sleep(seconds)
-    return call()
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(len(pauses_seconds) + 1),
+        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, pauses_seconds or [0.0])),
+        retry=tenacity.retry_if_exception(lambda e: isinstance(e, Exception) and is_passing(e)),
+        before_sleep=tell,
+        reraise=True,
+    )
+    return retrying(call)
 
 
 def doubling_pauses(num_retries: int) -> list[float]:
