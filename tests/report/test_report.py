@@ -271,9 +271,10 @@ def test_the_group_where_the_errors_lie_is_named():
     assert "overrates by" in wrong.sentence
 
 
-@pytest.mark.parametrize("num", [80, 3])
-def test_the_judges_part_of_the_doubt_is_drawn_where_the_model_tells_it(num):
+@pytest.mark.parametrize(("num", "group"), [(80, "tenth"), (10, "sample"), (3, "sample")])
+def test_the_judges_part_of_the_doubt_is_drawn_where_the_model_tells_it(num, group):
     text = render_report(make_inputs(num=num, judges=True))
+    assert f"mean predicted execution score of each {group}" in text
     assert "scatter among themselves make 25 % of the predicted variance" in text
     assert "judges&#39; σ against true σ" in text
     assert "of the doubt is the judges" not in render_report(make_inputs(num=num))
