@@ -170,3 +170,12 @@ def test_the_citation_is_that_of_the_datasets_page(name: str) -> None:
     assert len(titles) == (1 if DATASETS[name].citation else 0)
     assert all(title in DATASETS[name].citation for title in titles)
     assert any(dataset.citation for dataset in DATASETS.values())
+
+
+def test_a_dataset_is_a_folder_and_a_line() -> None:
+    folders = [path.parent for path in Path(datasets.__file__).parent.glob("*/__init__.py")]
+    assert {folder.name for folder in folders} == set(DATASETS)
+    for folder in folders:
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+        assert {"options.py", "README.md"} <= names
+        assert any(name.startswith("recipes/") for name in names)
