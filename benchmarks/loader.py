@@ -93,8 +93,7 @@ def released_way(folder: Path, index: int) -> torch.Tensor:
 def ours_uint8(folder: Path, index: int) -> torch.Tensor:
     """Return (T, 3, 224, 224) uint8."""
     with PackedSample.open(folder / f"s{index}.zip") as sample:
-        frames = decode_frames(sample.read(range(FRAMES)))
-    return frames[..., TOP : TOP + CROP, LEFT : LEFT + CROP].contiguous()
+        return decode_frames(sample.read(range(FRAMES)), square_px=CROP)
 
 
 def ours_float(folder: Path, index: int) -> torch.Tensor:

@@ -42,6 +42,19 @@ def test_pngs_are_lossless() -> None:
     assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), np.stack(originals))
 
 
+@pytest.mark.parametrize(
+    ("side", "rows", "columns"),
+    [(16, (8, 24), (16, 32)), (15, (8, 23), (16, 31)), (99, (0, 32), (8, 40))],
+)
+def test_the_centre_square_alone_is_kept(side, rows, columns) -> None:
+    """A square that is larger than a frame is as large as the frame allows."""
+    originals = np.stack(pictures(2))
+    frames = decode_frames([encode(picture, "PNG") for picture in originals], square_px=side)
+    assert frames.is_contiguous()
+    expected = originals[:, slice(*rows), slice(*columns)]
+    assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), expected)
+
+
 def test_bad_images_are_errors() -> None:
     images = [encode(picture, "JPEG") for picture in pictures(2)]
     with pytest.raises(FrameStoreError, match="expected at least one"):

@@ -30,7 +30,6 @@ def with_retries(
     Raises:
         Exception: that of the last try.
     """
-
     import tenacity  # a node that only trains may lack it
 
     def tell(state: RetryCallState) -> None:
