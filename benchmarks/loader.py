@@ -30,7 +30,6 @@ from dae_aqa.packs.store import PackedSample, write_packed_sample
 
 FRAMES, SIZE, STORED, CROP = 103, (640, 360), (455, 256), 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-TOP, LEFT = (STORED[1] - CROP) // 2, (STORED[0] - CROP) // 2
 
 
 def make_pictures(seed: int) -> list[np.ndarray]:
