@@ -116,6 +116,30 @@ def test_check_depends_on_all_that_declares_options(pipeline):
     assert [dep for dep in deps if not any(covers(dep, file) for file in needed)] == []
 
 
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("tracking/record.py", set()),
+        ("running/progress.py", set()),
+        ("cli/main.py", set()),
+        ("report/page.py", {"evaluate"}),
+        ("evaluation/stage.py", {"evaluate"}),
+        ("extraction/extract.py", {"extract_frames"}),
+        ("video/decode.py", {"download", "extract_frames", "evaluate"}),
+        ("training/loop.py", {"train", "evaluate"}),
+        ("models/losses.py", {"train", "evaluate"}),
+        ("params/rules.py", {"check"}),
+    ],
+)
+def test_an_edit_runs_the_stages_that_it_can_change(pipeline, file, stages):
+    """As docs/pipeline.md says."""
+    assert (PACKAGE / file).is_file()
+    named = {
+        stage for stage in STAGES if any(covers(dep, file) for dep in code_deps(pipeline, stage))
+    }
+    assert named == stages
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_its_script(pipeline, stage):
     assert f"stages/{stage}.py" in pipeline["stages"][stage]["deps"]
