@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from dae_aqa.errors import ScoringError
 from dae_aqa.options import one_of
 from dae_aqa.wording import problem_list
+
+Scale = Literal["final", "execution"]  # of a score: with the difficulty, and before it
 
 # Final scores are compared with this slack: some official score sheets round to one decimal.
 OFFICIAL_TOLERANCE = 0.05

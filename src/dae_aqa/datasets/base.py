@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dae_aqa.datasets.options import DatasetOptions, DownloadOptions
+from dae_aqa.scoring import Scale
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 Load = Callable[[Any, DownloadOptions, Path, Path], "DatasetTables"]
-Scale = Literal["final", "execution"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from dae_aqa.packs.store import PackedSample
 from dae_aqa.video.index import INDEX_VERSION, VideoIndex
 from dae_aqa.video.indexing import build_index
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class WorkCache:
@@ -47,7 +47,7 @@ class WorkCache:
             with PackedSample.open(path) as sample:
                 sample.verify()
         except FrameStoreError as error:
-            _logger.warning("redoing a damaged cache entry: %s", error)
+            logger.warning("redoing a damaged cache entry: %s", error)
             path.unlink(missing_ok=True)
             return None
         return path
@@ -78,7 +78,7 @@ class WorkCache:
             try:
                 return VideoIndex.from_json(entry.read_bytes())
             except (OSError, ValueError) as error:
-                _logger.warning("redoing a damaged index (%s): %s", entry, error)
+                logger.warning("redoing a damaged index (%s): %s", entry, error)
         index = build_index(path)
         _write(entry, index.to_json())
         return index

@@ -27,7 +27,7 @@ from dae_aqa.files.whole import copy_file, remove_leftovers, write_error
 from dae_aqa.running.progress import Progress
 from dae_aqa.wording import first_few, problem_list
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -99,7 +99,7 @@ def extract_samples(
         size=lambda task: len(task.samples),
     )
     report = _report(len(annotations), plans, extractor)
-    _logger.info(
+    logger.info(
         "%d samples decoded, %d taken from the work cache, %d left out",
         *(report.num_extracted, report.num_reused, len(report.excluded)),
     )
@@ -114,7 +114,7 @@ def _prepare(frames_dir: Path, sample_ids: set[str]) -> None:
         remove_leftovers(frames_dir)
         for path in frames_dir.glob("*.zip"):
             if path.stem not in sample_ids:
-                _logger.info("removing %s: not in the annotations table", path)
+                logger.info("removing %s: not in the annotations table", path)
                 path.unlink()
     except OSError as error:
         raise write_error(frames_dir, error) from error
@@ -253,4 +253,4 @@ def _judge(report: ExtractionReport, options: ExtractOptions) -> None:
             f"{message}\nAll other samples are finished and kept. Repair the videos or "
             "annotations, or set damaged: exclude to go on without these samples."
         )
-    _logger.warning("%s", message)
+    logger.warning("%s", message)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scale = Literal["final", "execution"]
+from dae_aqa.scoring import Scale
+
 Kind = Literal["to beat", "shortcut", "limit", "published", "model"]
 RHO_KEYS: dict[Scale, str] = {"final": "spearman", "execution": "spearman_execution"}
 

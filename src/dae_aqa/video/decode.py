@@ -25,7 +25,7 @@ from dae_aqa.video.bitstream import is_skippable, nal_length_size, num_head_pack
 from dae_aqa.video.container import check_frame_size, decode_error, open_video
 from dae_aqa.video.index import Int64Array, VideoIndex
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _survey_lock = threading.Lock()  # one video at a time is decoded from its start, with all cores
 _CORRUPT = "the decoder marks it as corrupt"
 
@@ -111,7 +111,7 @@ def _decodes_from_start(
     path: Path, index: VideoIndex, wanted: Sequence[int], error: VideoError
 ) -> bool:
     """Say whether the frames `wanted`, which a seek did not give, come out whole without one."""
-    _logger.warning(
+    logger.warning(
         "%s Decoding the whole video, which takes a while, to see whether it is damaged.", error
     )
     with _survey_lock:

@@ -39,7 +39,7 @@ from dae_aqa.wording import first_lines
 _MAX_ROWS_SHOWN = 100
 _MAX_MARK = 100.0
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def load(options: CsvOptions, videos_dir: Path) -> DatasetTables:
         copy_file(source=user_path(options.videos_dir) / name, target=target)
     rule = options.scoring_rule
     notes = rule_notes(annotations, rule=rule) if rule else []
-    _logger.info("csv: %d samples in %d videos", len(annotations), len(names))
+    logger.info("csv: %d samples in %d videos", len(annotations), len(names))
     return DatasetTables(annotations=annotations, notes=notes_table(notes))
 
 

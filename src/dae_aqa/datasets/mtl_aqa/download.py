@@ -28,7 +28,7 @@ from dae_aqa.tables.dataset import (
     notes_table,
 )
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def load(
@@ -75,7 +75,7 @@ def load(
             raise DownloadError(
                 f"{message}\nTo go on without their samples, set download.allow_missing to true."
             )
-        _logger.warning("%s\nTheir samples are left out, see notes.csv.", message)
+        logger.warning("%s\nTheir samples are left out, see notes.csv.", message)
     for number, path in counted(sorted(found.paths.items()), "copying videos", unit="video"):
         copy_file(source=path, target=videos_dir / f"{video_id(number)}{path.suffix.lower()}")
     return _without_missing(annotations, notes, found.missing)

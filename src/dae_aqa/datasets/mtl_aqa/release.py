@@ -38,7 +38,7 @@ _FIELDS = (
 _POSITION_LETTERS = {0: "D", 1: "B", 2: "C"}
 _GROUP_DIGITS = {0: 2, 1: 1, 2: 4, 3: 3}
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame, list[Note]]:
@@ -172,7 +172,7 @@ def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, st
 def _log(annotations: pd.DataFrame, notes: Sequence[Note]) -> None:
     splits = Counter(annotations["split"])
     kinds = Counter(note.kind for note in notes)
-    _logger.info(
+    logger.info(
         "MTL-AQA: %d samples (%d train, %d test); notes: %s",
         len(annotations),
         splits["train"],

@@ -19,7 +19,7 @@ from dae_aqa.running.places import user_path
 
 _FIRST_FILES = (DICTIONARY, *SPLITS.values(), VIDEO_LIST)
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def locate_release(source: str, *, cache_dir: Path, download: DownloadOptions) -> Path:
@@ -46,7 +46,7 @@ def locate_release(source: str, *, cache_dir: Path, download: DownloadOptions) -
     folder = cache_dir / f"release-{short_hash(source)}"
     with FileLock(folder.with_suffix(".lock")):
         if not folder.is_dir():
-            _logger.info("fetching the MTL-AQA annotations from %s", source)
+            logger.info("fetching the MTL-AQA annotations from %s", source)
             remove_leftovers(cache_dir)
             with written_whole(folder) as part:
                 _fetch_release(source, part, download)

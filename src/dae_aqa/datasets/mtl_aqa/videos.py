@@ -24,7 +24,7 @@ from dae_aqa.video.probe import VIDEO_SUFFIXES
 from dae_aqa.wording import first_lines
 
 _MAX_ROWS_SHOWN = 50
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def find_videos(
             reason = str(error).removeprefix(f"{address}: ")
             if isinstance(error, UnreachableError):
                 silent_hosts.add(host_of(address))
-            _logger.info("video %s is missing: %s", video_id(number), reason)
+            logger.info("video %s is missing: %s", video_id(number), reason)
             missing.append(MissingVideo(video_id(number), num_samples[number], address, reason))
     return FoundVideos(paths=paths, missing=tuple(missing))
 
@@ -160,6 +160,6 @@ def _announce(addresses: Mapping[int, str], *, needed: set[int], cache: VideoCac
         if number in needed and cache.find(video_id=video_id(number), address=address) is None
     ]
     if to_fetch:
-        _logger.info("downloading %d videos into %s", len(to_fetch), cache.folder)
+        logger.info("downloading %d videos into %s", len(to_fetch), cache.folder)
     if any(is_youtube(address) for address in to_fetch) and youtube_support():
-        _logger.warning(youtube_support())
+        logger.warning(youtube_support())
