@@ -50,6 +50,14 @@ def test_tensors_give_what_arrays_give_and_a_true_gradient(rule: str) -> None:
     assert torch.autograd.gradcheck(scoring_rule.execution, (tensor,))
 
 
+def test_marks_lie_on_the_last_axis_of_any_array() -> None:
+    """Three samples, drawn four times each: 12 panels of seven marks."""
+    marks = np.random.default_rng(0).integers(0, 21, (3, 4, 7)) / 2
+    expected = [[sum(sorted(panel)[2:5]) for panel in sample] for sample in marks.tolist()]
+    np.testing.assert_array_equal(scoring.diving(marks), expected)
+    np.testing.assert_array_equal(scoring.diving(torch.from_numpy(marks)).numpy(), expected)
+
+
 @pytest.mark.parametrize("rule", list(scoring.SCORING_RULES))
 def test_rows_are_independent_and_the_input_stays(rule: str) -> None:
     num_judges = (
