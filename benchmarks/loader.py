@@ -25,7 +25,9 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from _common import markdown_table, plain_meta, write_result
+from dae_aqa.clips.dataset import scale_frames
 from dae_aqa.clips.decode import decode_frames
+from dae_aqa.clips.layout import PUBLISHED_LAYOUT
 from dae_aqa.packs.store import PackedSample, write_packed_sample
 
 FRAMES, SIZE, STORED, CROP = 103, (640, 360), (455, 256), 224
@@ -92,7 +94,11 @@ def released_way(folder: Path, index: int) -> torch.Tensor:
 def ours_uint8(folder: Path, index: int) -> torch.Tensor:
     """Return (T, 3, 224, 224) uint8."""
     with PackedSample.open(folder / f"s{index}.zip") as sample:
-        return decode_frames(sample.read(range(FRAMES)), square_px=CROP)
+        images = sample.read(range(FRAMES))
+        frames = torch.empty((len(images), 3, CROP, CROP), dtype=torch.uint8)
+        for place, image in enumerate(decode_frames(images)):
+            frames[place] = scale_frames(image[None], PUBLISHED_LAYOUT)[0]
+        return frames
 
 
 def ours_float(folder: Path, index: int) -> torch.Tensor:
@@ -129,7 +135,7 @@ def compare_formats() -> list[dict[str, Any]]:
         start = time.process_time()
         images = [encode(picture, suffix, params) for picture in pictures]
         encoded = time.process_time()
-        clip = decode_frames(images).permute(0, 2, 3, 1).numpy()
+        clip = torch.stack([*decode_frames(images)]).permute(0, 2, 3, 1).numpy()
         decoded = time.process_time()
         errors = (clip.astype(float) - np.stack(pictures)) ** 2
         psnr = 10 * np.log10(255**2 / errors.mean()) if errors.any() else float("inf")

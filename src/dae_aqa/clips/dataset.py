@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from dae_aqa.clips.augmentation import Augmentation, Augmenter
-from dae_aqa.clips.decode import centre_square, decode_frames
+from dae_aqa.clips.decode import decode_frames
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.errors import FrameStoreError
 from dae_aqa.packs.store import PackedSample
@@ -159,10 +159,11 @@ class SampleDataset(Dataset[SampleFrames]):
 
     def _read(self, pack: PackedSample, rows: np.ndarray) -> Tensor:
         """Decode and scale the pack's frames `rows`: uint8, (len(rows), 3, P, P)."""
-        images = pack.read(rows.tolist())
-        return scale_frames(
-            decode_frames(images, square_px=self.layout.padded_crop_px), self.layout
-        )
+        side = self.layout.padded_size_px
+        frames = torch.empty((len(rows), 3, side, side), dtype=torch.uint8)
+        for place, image in enumerate(decode_frames(pack.read(rows.tolist()))):
+            frames[place] = scale_frames(image[None], self.layout)[0]
+        return frames
 
     def _cached_rows(self) -> np.ndarray:
         """Return the window frames that the cache holds of each sample, ascending."""
@@ -202,9 +203,11 @@ def scale_frames(frames: Tensor, layout: ClipLayout) -> Tensor:
     Returns:
         uint8, (T, 3, P, P) with P = `layout.padded_size_px`; area-averaging where it shrinks.
     """
-    square = centre_square(frames, layout.padded_crop_px)
+    side = min(layout.padded_crop_px, frames.shape[-2], frames.shape[-1])
+    top, left = (frames.shape[-2] - side) // 2, (frames.shape[-1] - side) // 2
+    square = frames[..., top : top + side, left : left + side]
     size = layout.padded_size_px
-    if square.shape[-1] == size:
+    if side == size:
         return square.contiguous()
     return functional.interpolate(
         square, size=(size, size), mode="bilinear", antialias=True, align_corners=False
