@@ -223,9 +223,15 @@ def test_the_same_table_gives_the_same_bytes(tmp_path):
 
 
 def test_a_value_that_is_not_finite_is_never_written(tmp_path):
-    with pytest.raises(EvaluationError, match="nll not finite"):
-        write_metrics({"mae": 1.0, "nll": float("nan")}, tmp_path / "metrics.json")
+    values = {"mae": 1.0, "nll": float("nan"), "spearman_ci95": [0.5, float("inf")]}
+    with pytest.raises(EvaluationError, match="nll, spearman_ci95 not finite"):
+        write_metrics(values, tmp_path / "metrics.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_are_written_as_people_read_them(tmp_path):
+    write_metrics({"nll": None, "nll_reason": "σ ist überall null"}, tmp_path / "metrics.json")
+    assert "σ ist überall null" in (tmp_path / "metrics.json").read_text(encoding="utf-8")
 
 
 def test_each_interval_is_a_bootstrap_of_its_own_scale():
