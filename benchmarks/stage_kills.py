@@ -188,7 +188,9 @@ def kill_stage(
 def kill_queue(project: DvcProject, *options: str) -> dict[str, Any]:
     """Kill two jobs of a queue; queue the same again."""
     shutil.rmtree(project.folder / ".cache/trainings", ignore_errors=True)
-    names = queue_two(project)
+    # other trainings than those of the cases before, which DVC would restore from its cache
+    num_epochs = NUM_QUEUED_EPOCHS + len(options)
+    names = queue_two(project, num_epochs=num_epochs)
     wait_until(lambda: all(project.train_log(name).count(": epoch ") >= 2 for name in names))
     project.call("dvc", "queue", "kill", *options, *names)
     seconds = seconds_until_gone(project)
@@ -197,7 +199,7 @@ def kill_queue(project: DvcProject, *options: str) -> dict[str, Any]:
         query = "SELECT status FROM runs ORDER BY start_time DESC LIMIT 2"
         statuses = [row[0] for row in store.execute(query)]
     checkpoints = project.num_checkpoints()
-    again = queue_two(project)
+    again = queue_two(project, num_epochs=num_epochs)
     logs = [project.folder / f"logs/{name}/evaluate.log" for name in again]
     wait_until(lambda: all(path.exists() for path in logs))
     wait_until(lambda: not any(project.processes()))
@@ -210,11 +212,11 @@ def kill_queue(project: DvcProject, *options: str) -> dict[str, Any]:
     }
 
 
-def queue_two(project: DvcProject) -> list[str]:
+def queue_two(project: DvcProject, *, num_epochs: int) -> list[str]:
     """Queue two trainings and start two workers; return the experiments' names."""
     names = [f"job-{uuid.uuid4().hex[:8]}" for _ in range(2)]
     for name, rate in zip(names, ("1e-3", "3e-3"), strict=True):
-        changes = ("-S", f"lr={rate}", "-S", f"num_epochs={NUM_QUEUED_EPOCHS}")
+        changes = ("-S", f"lr={rate}", "-S", f"num_epochs={num_epochs}")
         project.call("dvc", "exp", "run", "--queue", "--name", name, *changes)
     project.call("dvc", "queue", "start", "-j", "2")
     return names
