@@ -15,7 +15,7 @@ def main() -> None:
     import pandas as pd
 
     from dae_aqa.params import load_params
-    from dae_aqa.splits.make import make_splits
+    from dae_aqa.splits.make import make_splits, write_splits
     from dae_aqa.tables.annotations import read_annotations
 
     params = load_params()
@@ -31,7 +31,7 @@ def main() -> None:
         group_by=section.group_by,
         seed=params.seed,
     )
-    splits.to_csv(SPLITS, index=False, lineterminator="\n")
+    write_splits(splits, SPLITS)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, GRID, INK, MUTED, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure
 from dae_aqa.report.inputs import ReportInputs
-from dae_aqa.report.references import RHO_KEYS, Kind, Reference, Scale
+from dae_aqa.report.references import RHO_KEYS, Kind, Reference
+from dae_aqa.scoring import Scale
 
 
 def accuracy_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:

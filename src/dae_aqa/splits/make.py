@@ -10,10 +10,11 @@ import pandas as pd
 
 from dae_aqa.errors import SplitError
 from dae_aqa.splits.options import GroupBy, Source
+from dae_aqa.tables.parts import Part
 from dae_aqa.wording import first_few
 
 SPLITS = ("train", "val", "test")
-COLUMNS = ("sample_id", "split")
+COLUMNS = ("sample_id", "split", "part")  # `part` is left out of the file where there is but one
 _MAX_SHOWN = 10
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def make_splits(
     group_by: GroupBy,
     seed: int,
 ) -> pd.DataFrame:
-    """Return the split table: columns `sample_id` and `split` ('train', 'val' or 'test').
+    """Return the split table: `sample_id`, `split` ('train', 'val' or 'test') and `part`.
 
     The validation samples are always carved from the training samples. Draws are balanced over the
     final score, in that groups are drawn from strata of neighbouring mean scores, so that a small
@@ -69,7 +70,7 @@ def make_splits(
     draw = _draw(training, groups[training.index], fraction=val_fraction, rng=_rng(seed, "val"))
     split[draw] = "val"
 
-    table = pd.DataFrame({"sample_id": annotations["sample_id"], "split": split})
+    table = pd.DataFrame({"sample_id": annotations["sample_id"], "split": split, "part": ""})
     drawn = annotations[split != "test"] if keeps_own else annotations
     _require_all_splits(table, drawn, keeps_own=keeps_own, group_by=group_by)
     logger.info(
@@ -124,7 +125,26 @@ def read_splits(path: Path) -> pd.DataFrame:
         raise SplitError(
             f"{path}: not a readable CSV table ({error}). Run `dvc repro make_splits`."
         ) from error
+    if "part" not in table.columns:
+        table["part"] = ""
     return check_splits(table, source=str(path))
+
+
+def write_splits(table: pd.DataFrame, path: Path) -> None:
+    """Write the checked split table to `path`."""
+    if (table["part"] == "").all():
+        table = table.drop(columns="part")
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def part_names(table: pd.DataFrame) -> list[str]:
+    """Return the names of the parts in the order in which they are trained; `['']` for one."""
+    return [part.name for part in sorted({Part.parse(name) for name in table["part"]})]
+
+
+def rows_of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the rows of one part of the split table."""
+    return table[table["part"] == part].reset_index(drop=True)
 
 
 def _rng(seed: int, purpose: str) -> np.random.Generator:

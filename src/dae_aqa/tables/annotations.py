@@ -1,7 +1,8 @@
 """The annotations table: every dataset becomes one, and the later stages know nothing else of it.
 
-One row per sample (one scored performance). The table is a CSV file with exactly the columns of
-`COLUMNS`, in that order; `read_annotations` checks it and reports every bad row at once.
+One row per sample (one scored performance). The table is a CSV file with the columns of `COLUMNS`,
+in that order, without those of `OPTIONAL_COLUMNS` that say nothing. `read_annotations` checks it
+and reports every bad row at once; in memory all columns are there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import AnnotationError
+from dae_aqa.tables.parts import WORD, WORD_RULE
 from dae_aqa.wording import first_lines
 
 COLUMNS = (
@@ -26,13 +28,21 @@ COLUMNS = (
     "judge_scores",  # raw marks in judge order, joined by ';'; empty where unknown
     "action_class",  # the dataset's own name of the action; empty where unknown
     "split",  # official split, 'train' or 'test'; empty where there is none
+    "task",  # task or class that is trained and tested apart, see `dae_aqa.tables.parts`; or empty
+    "fold",  # the published fold that tests the sample; empty where there are no folds
+    "group",  # who must not be on both sides of a split: athlete, surgeon, patient; or empty
 )
+OPTIONAL_COLUMNS = ("task", "fold", "group")  # left out of the file where no row says anything
 OFFICIAL_SPLITS = ("train", "test", "")
 # File systems take 255 bytes; a sample in the making is `.<id>.zip.<host>-<pid>-<…>.part`.
 MAX_ID_LENGTH = 150
 SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 ID_RULE = "may hold letters, digits, '-', '_', '.' alone and not start with '.': it names files"
 _MAX_ROWS_SHOWN = 20
+_TEXT_COLUMNS = (
+    *("sample_id", "video_id", "judge_scores", "action_class", "split"),
+    *OPTIONAL_COLUMNS,
+)
 
 
 def format_judge_scores(scores: list[float] | tuple[float, ...]) -> str:
@@ -61,22 +71,24 @@ def check_annotations(annotations: pd.DataFrame, *, source: str) -> pd.DataFrame
     """Return `annotations` with its columns ordered and typed, after checking every row.
 
     Args:
-        annotations: table with the columns of `COLUMNS`.
+        annotations: table with the columns of `COLUMNS`; `OPTIONAL_COLUMNS` may be left out.
         source: where the table comes from, for messages.
 
     Raises:
         AnnotationError: columns are missing or unknown, or rows are bad; all bad rows are named.
     """
-    missing = [name for name in COLUMNS if name not in annotations.columns]
+    needed = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS]
+    missing = [name for name in needed if name not in annotations.columns]
     unknown = [str(name) for name in annotations.columns if name not in COLUMNS]
     if missing or unknown:
         raise AnnotationError(
-            f"{source}: the annotations table needs exactly the columns {', '.join(COLUMNS)}; "
-            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}."
+            f"{source}: the annotations table needs the columns {', '.join(needed)} and may have "
+            f"{', '.join(OPTIONAL_COLUMNS)}; missing: {', '.join(missing) or 'none'}; unknown: "
+            f"{', '.join(unknown) or 'none'}."
         )
-    table = annotations.loc[:, list(COLUMNS)].reset_index(drop=True).copy()
-    for name in ("sample_id", "video_id", "judge_scores", "action_class", "split"):
-        table[name] = table[name].fillna("").astype(str)
+    table = annotations.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+    for name in _TEXT_COLUMNS:
+        table[name] = table[name].astype(object).fillna("").astype(str)
     for name in ("start_frame", "end_frame", "final_score", "difficulty"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
 
@@ -97,11 +109,7 @@ def read_annotations(path: Path) -> pd.DataFrame:
         AnnotationError: the file is missing, is no CSV table, or `check_annotations` finds faults.
     """
     try:
-        table = pd.read_csv(
-            path,
-            dtype={"sample_id": str, "video_id": str, "judge_scores": str, "action_class": str},
-            keep_default_na=False,
-        )
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT_COLUMNS, str), keep_default_na=False)
     except FileNotFoundError as error:
         raise AnnotationError(
             f"{path}: no annotations table. Run the stage that writes it: `dvc repro download`."
@@ -114,6 +122,8 @@ def read_annotations(path: Path) -> pd.DataFrame:
 def write_annotations(annotations: pd.DataFrame, path: Path) -> None:
     """Check `annotations` and write them to `path` by `sample_id`: equal tables, equal bytes."""
     table = check_annotations(annotations, source=str(path)).sort_values("sample_id")
+    silent = [name for name in OPTIONAL_COLUMNS if (table[name] == "").all()]
+    table = table.drop(columns=silent)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, lineterminator="\n")
 
@@ -141,6 +151,8 @@ def _row_problems(table: pd.DataFrame) -> list[str]:
             "judge_scores must be numbers joined by ';'",
         ),
         (~table["split"].isin(OFFICIAL_SPLITS), "split must be 'train', 'test' or empty"),
+        (~table["task"].str.fullmatch(f"({WORD.pattern})?"), f"task {WORD_RULE}"),
+        (~table["fold"].str.fullmatch(f"({WORD.pattern})?"), f"fold {WORD_RULE}"),
     ]
     return [
         f"line {row + 2} (sample_id {table.at[row, 'sample_id']!r}): {message}"
