@@ -13,11 +13,13 @@ from dae_aqa.datasets.csv.rows import read_rows
 from dae_aqa.datasets.csv.table import check_rows, load
 from dae_aqa.errors import AnnotationError
 from dae_aqa.options import parse_options
-from dae_aqa.tables.annotations import COLUMNS
+from dae_aqa.tables.annotations import COLUMNS, OPTIONAL_COLUMNS
 from dae_aqa.tables.dataset import DatasetTables
 
 HEADER = "sample_id,video,start_frame,end_frame,start_seconds,end_seconds,score,difficulty"
 NUM_FRAMES, FPS = 60, 10
+
+SILENT = [""] * len(OPTIONAL_COLUMNS)
 
 
 def write_video(path: Path, *, num_frames: int = NUM_FRAMES, fps: int = FPS) -> Path:
@@ -93,9 +95,20 @@ def test_the_worked_example_of_the_data_page(table: Table, repo_root: Path) -> N
     (example,) = readme_blocks(repo_root, "csv")
     table.write(example.rstrip())
     assert table.read(scoring_rule="diving") == [
-        ("final_anna", "final", 10, 25, 76.8, 3.2, "8;8;8.5;8;7.5", "407C", "train"),
-        ("final_bea", "final", 35, 50, 67.2, 2.8, "8;8;8;8.5;7.5", "back, 2½ somersaults", "train"),
-        ("training_cleo", "cleo", 0, 17, 42.5, 1.0, "", "", "test"),
+        ("final_anna", "final", 10, 25, 76.8, 3.2, "8;8;8.5;8;7.5", "407C", "train", *SILENT),
+        (
+            "final_bea",
+            "final",
+            35,
+            50,
+            67.2,
+            2.8,
+            "8;8;8;8.5;7.5",
+            "back, 2½ somersaults",
+            "train",
+            *SILENT,
+        ),
+        ("training_cleo", "cleo", 0, 17, 42.5, 1.0, "", "", "test", *SILENT),
     ]
     tables = table.import_all(scoring_rule="diving")
     assert len(tables.notes) == 0
@@ -118,8 +131,8 @@ def test_the_error_on_the_data_page_is_the_real_one(table: Table, repo_root: Pat
 def test_columns_stand_in_any_order_and_may_be_left_out(table: Table) -> None:
     table.write("score,video,sample_id", "50,final.mp4,a", "", "60.5, cleo.mp4 ,b")
     assert table.read() == [
-        ("a", "final", 0, 60, 50.0, 1.0, "", "", ""),
-        ("b", "cleo", 0, 17, 60.5, 1.0, "", "", ""),
+        ("a", "final", 0, 60, 50.0, 1.0, "", "", "", *SILENT),
+        ("b", "cleo", 0, 17, 60.5, 1.0, "", "", "", *SILENT),
     ]
 
 
@@ -202,7 +215,7 @@ def test_a_table_of_another_format_is_named_and_converted_as_told(table: Table, 
         assert "read_excel('scores.csv'" in command[1]
     assert converted.returncode == 0, converted.stderr
     table.path = table.path.with_name("scores_utf8.csv")
-    assert table.read()[0] == ("007", "final", 0, 60, 50.5, 1.0, "8.5", "", "")
+    assert table.read()[0] == ("007", "final", 0, 60, 50.5, 1.0, "8.5", "", "", *SILENT)
 
 
 def test_old_excel_and_other_encodings_are_named(table: Table) -> None:

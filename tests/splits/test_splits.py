@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from dae_aqa.errors import SplitError
-from dae_aqa.splits.make import check_splits, make_splits, read_splits
-from dae_aqa.tables.annotations import COLUMNS as ANNOTATION_COLUMNS
+from dae_aqa.splits.make import check_splits, make_splits, read_splits, write_splits
+from dae_aqa.tables.annotations import write_annotations
 
 OPTIONS = {
     "source": "random",
@@ -47,7 +47,8 @@ def ids(table: pd.DataFrame, split: str) -> set[str]:
 def test_every_sample_once_in_order():
     table = splits(annotations())
     assert table["sample_id"].tolist() == sorted(annotations()["sample_id"])
-    assert tuple(table.columns) == ("sample_id", "split")
+    assert tuple(table.columns) == ("sample_id", "split", "part")
+    assert set(table["part"]) == {""}
 
 
 def test_fractions():
@@ -204,13 +205,13 @@ def test_no_samples_at_all():
 
 def test_check_refuses_a_sample_listed_twice():
     rows = [("a", "train"), ("b", "val"), ("c", "test"), ("a", "test")]
-    table = pd.DataFrame(rows, columns=["sample_id", "split"])
+    table = pd.DataFrame(rows, columns=["sample_id", "split"]).assign(part="")
     with pytest.raises(SplitError, match=r"in more than one split: a\."):
         check_splits(table, source="table")
 
 
 def test_check_refuses_unknown_splits_and_columns():
-    table = pd.DataFrame([("a", "dev")], columns=["sample_id", "split"])
+    table = pd.DataFrame([("a", "dev", "")], columns=["sample_id", "split", "part"])
     with pytest.raises(SplitError, match=r"unknown split\(s\) \['dev'\]"):
         check_splits(table, source="table")
     with pytest.raises(SplitError, match=r"expected the columns"):
@@ -219,7 +220,8 @@ def test_check_refuses_unknown_splits_and_columns():
 
 def test_written_table_reads_back(tmp_path):
     table = splits(annotations().assign(sample_id=[f"{row:03d}" for row in range(100)]))
-    table.to_csv(tmp_path / "splits.csv", index=False)
+    write_splits(table, tmp_path / "splits.csv")
+    assert (tmp_path / "splits.csv").read_text().startswith("sample_id,split\n")
     pd.testing.assert_frame_equal(read_splits(tmp_path / "splits.csv"), table)
 
 
@@ -244,7 +246,7 @@ def test_excluded_samples_leave_before_the_draw(tmp_path, monkeypatch, repo_root
     assert len(excluded) == 30
     (tmp_path / "data").mkdir()
     shutil.copy(repo_root / "params.yaml", tmp_path)
-    rows[list(ANNOTATION_COLUMNS)].to_csv(tmp_path / "data/annotations.csv", index=False)
+    write_annotations(rows, tmp_path / "data/annotations.csv")
     excluded.to_frame().assign(reason="damaged").to_csv(tmp_path / "data/excluded.csv", index=False)
     params = (tmp_path / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("group_by: video", "group_by: sample"))

@@ -9,6 +9,7 @@ import pytest
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.annotations import (
     COLUMNS,
+    OPTIONAL_COLUMNS,
     check_annotations,
     execution_scores,
     format_judge_scores,
@@ -41,7 +42,8 @@ def refuse(annotations: pd.DataFrame) -> str:
 
 
 def test_columns_are_ordered_and_typed():
-    shuffled = table().loc[:, list(reversed(COLUMNS))].astype({"start_frame": str})
+    shuffled = table(task=["a", "b", "a"], fold=["1", "2", "1"], group=["x", "y y", ""])
+    shuffled = shuffled.loc[:, list(reversed(COLUMNS))].astype({"start_frame": str})
     checked = check_annotations(shuffled, source="table")
     assert tuple(checked.columns) == COLUMNS
     assert checked["start_frame"].dtype == np.int64
@@ -67,8 +69,27 @@ def test_written_and_read_without_loss(tmp_path):
     )
     write_annotations(given, tmp_path / "new" / "annotations.csv")
     read = read_annotations(tmp_path / "new" / "annotations.csv").set_index("sample_id")
+    silent = dict.fromkeys(OPTIONAL_COLUMNS, "")
     for row in given.to_dict("records"):
-        assert read.loc[row.pop("sample_id")].to_dict() == row
+        assert read.loc[row.pop("sample_id")].to_dict() == row | silent
+
+
+def test_optional_columns_that_say_nothing_are_left_out_of_the_file(tmp_path):
+    given = table(group=["007", "", "NA"])
+    write_annotations(given, tmp_path / "annotations.csv")
+    header = (tmp_path / "annotations.csv").read_text().splitlines()[0]
+    assert header == ",".join([*(name for name in COLUMNS if name not in ("task", "fold"))])
+    read = read_annotations(tmp_path / "annotations.csv")
+    assert read["group"].tolist() == ["007", "", "NA"]
+    assert read["task"].tolist() == read["fold"].tolist() == ["", "", ""]
+
+
+@pytest.mark.parametrize("column", ["task", "fold"])
+@pytest.mark.parametrize("word", ["a-b", "a b", "é", "x" * 61])
+def test_tasks_and_folds_name_files(column, word):
+    assert f"{column} may hold at most 60 letters, digits and '_'" in refuse(
+        table(1, **{column: [word]})
+    )
 
 
 def test_scores_come_back_to_the_last_bit(tmp_path):
