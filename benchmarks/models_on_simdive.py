@@ -111,15 +111,8 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
     annotations, truth = tables(options=simulated)
     (other_law,) = set(get_args(NoiseLaw)) - {simulated.noise_law}
     _, other_truth = tables(options=simulated.replaced(noise_law=other_law))
-    section = params.make_splits
     splits = make_splits(
-        annotations,
-        source=section.source,
-        is_users_own=False,
-        test_fraction=section.test_fraction,
-        val_fraction=section.val_fraction,
-        group_by=section.group_by,
-        seed=params.seed,
+        annotations, options=params.make_splits, is_users_own=False, seed=params.seed
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -21,14 +21,10 @@ def main() -> None:
     params = load_params()
     annotations = read_annotations(ANNOTATIONS)
     excluded = pd.read_csv(EXCLUDED, dtype=str)
-    section = params.make_splits
     splits = make_splits(
         annotations[~annotations["sample_id"].isin(excluded["sample_id"])],
-        source=section.source,
+        options=params.make_splits,
         is_users_own=params.is_split_users_own,
-        test_fraction=section.test_fraction,
-        val_fraction=section.val_fraction,
-        group_by=section.group_by,
         seed=params.seed,
     )
     write_splits(splits, SPLITS)

@@ -10,16 +10,26 @@ import pandas as pd
 import pytest
 
 from dae_aqa.errors import SplitError
-from dae_aqa.splits.make import check_splits, make_splits, read_splits, write_splits
+from dae_aqa.splits.make import (
+    check_splits,
+    make_splits,
+    part_names,
+    read_splits,
+    rows_of_part,
+    write_splits,
+)
+from dae_aqa.splits.options import SplitOptions
 from dae_aqa.tables.annotations import write_annotations
+from dae_aqa.tables.parts import Part
 
 OPTIONS = {
     "source": "random",
-    "is_users_own": False,
     "test_fraction": 0.25,
     "val_fraction": 0.2,
     "group_by": "sample",
-    "seed": 0,
+    "num_folds": 5,
+    "num_repeats": 1,
+    "folds_below": 0,
 }
 
 
@@ -32,12 +42,18 @@ def annotations(num_samples: int = 100, samples_per_video: int = 10) -> pd.DataF
             "video_id": [f"v{row // samples_per_video:02d}" for row in rows],
             "final_score": rng.uniform(0, 100, num_samples),
             "split": np.where(rows % 4 == 0, "test", "train"),
+            "task": "",
+            "fold": "",
+            "group": "",
         }
     )
 
 
-def splits(rows: pd.DataFrame, **changes: object) -> pd.DataFrame:
-    return make_splits(rows, **(OPTIONS | changes))
+def splits(
+    rows: pd.DataFrame, *, is_users_own: bool = False, seed: int = 0, **changes: object
+) -> pd.DataFrame:
+    options = SplitOptions(**(OPTIONS | changes))
+    return make_splits(rows, options=options, is_users_own=is_users_own, seed=seed)
 
 
 def ids(table: pd.DataFrame, split: str) -> set[str]:
@@ -160,8 +176,11 @@ def test_a_draw_over_the_split_of_a_dataset_is_said(caplog):
     ],
 )
 def test_no_split_may_be_empty(changes, empty, advice):
+    rows = annotations()
+    if "source" not in changes:  # auto draws, and lets fractions be 0 or 1
+        rows, changes = rows.assign(split=""), changes | {"source": "auto"}
     with pytest.raises(SplitError, match=rf"no sample in {empty} \(of 100 samples\)\. .*{advice}"):
-        splits(annotations(), **changes)
+        splits(rows, **changes)
 
 
 @pytest.mark.parametrize(
@@ -259,3 +278,154 @@ def test_excluded_samples_leave_before_the_draw(tmp_path, monkeypatch, repo_root
     left = rows[rows["split"].eq("train") & ~rows["sample_id"].isin(excluded)]
     rank = left.set_index("sample_id")["final_score"].rank().astype(int) - 1
     assert sorted(rank[list(ids(table, "val"))] // 5) == list(range(6))
+
+
+def in_groups(num_samples: int, num_groups: int) -> pd.DataFrame:
+    """Rows without a split of their own, whose groups differ in size and in their scores."""
+    rows = annotations(num_samples).assign(split="")
+    rng = np.random.default_rng(num_samples)
+    drawn = rng.integers(num_groups, size=num_samples)
+    drawn[:num_groups] = np.arange(num_groups)
+    return rows.assign(
+        group=[f"athlete {number}" for number in drawn],
+        final_score=rows["final_score"] / 2 + 5 * drawn,
+    )
+
+
+@pytest.mark.parametrize(("num_samples", "num_groups"), [(9, 5), (30, 7), (120, 20)])
+@pytest.mark.parametrize("num_repeats", [1, 3])
+def test_folds_test_every_sample_once_and_divide_no_group(num_samples, num_groups, num_repeats):
+    rows = in_groups(num_samples, num_groups)
+    table = splits(rows, source="folds", group_by="group", num_repeats=num_repeats)
+    tested = table[table["split"] == "test"]
+    assert tested["sample_id"].value_counts().to_dict() == dict.fromkeys(
+        rows["sample_id"], num_repeats
+    )
+    group = table["sample_id"].map(rows.set_index("sample_id")["group"])
+    assert (table.groupby(["part", group])["split"].nunique() == 1).all()
+    assert table.groupby("part")["split"].nunique().eq(3).all()
+    repeats = [f"repeat{number}-" for number in range(1, num_repeats + 1)]
+    expected = [
+        f"{repeat}fold{fold}"
+        for repeat in (repeats if num_repeats > 1 else [""])
+        for fold in range(1, 6)
+    ]
+    assert part_names(table) == expected
+
+
+def test_folds_are_balanced_over_the_score_and_equal_in_size():
+    rows = annotations(100).assign(split="")
+    table = splits(rows, source="folds").merge(rows, on="sample_id")
+    rank = rows.set_index("sample_id")["final_score"].rank().astype(int) - 1
+    for name in part_names(table):
+        of_part = table[(table["part"] == name) & (table["split_x"] == "test")]
+        assert len(of_part) == 20
+        assert sorted(rank[of_part["sample_id"]] // 5) == list(range(20))
+
+
+def test_repeats_draw_other_folds_and_seeds_too():
+    rows = annotations(60).assign(split="")
+    table = splits(rows, source="folds", num_repeats=2)
+
+    def first_fold(table: pd.DataFrame, part: str) -> set[str]:
+        return ids(rows_of_part(table, part), "test")
+
+    assert first_fold(table, "repeat1-fold1") != first_fold(table, "repeat2-fold1")
+    other = splits(rows, source="folds", seed=1)
+    assert first_fold(splits(rows, source="folds"), "fold1") != first_fold(other, "fold1")
+    pd.testing.assert_frame_equal(splits(rows, source="folds", num_repeats=2), table)
+
+
+def test_each_task_is_a_part_and_each_published_fold():
+    rows = annotations(60).assign(
+        task=["knots"] * 30 + ["needles"] * 30, fold=[str(row % 3 + 1) for row in range(60)]
+    )
+    table = splits(rows, source="official")
+    assert part_names(table) == [
+        f"{task}-fold{fold}" for task in ("knots", "needles") for fold in (1, 2, 3)
+    ]
+    by_id = rows.set_index("sample_id")
+    for name in part_names(table):
+        part, of_part = Part.parse(name), rows_of_part(table, name)
+        assert set(of_part["sample_id"]) == set(by_id.index[by_id["task"] == part.task])
+        assert set(by_id.loc[list(ids(of_part, "test")), "fold"]) == {part.fold}
+
+
+def test_each_task_has_its_own_test_samples():
+    rows = annotations(60).assign(task=["a"] * 20 + ["b"] * 40)
+    table = splits(rows, source="official")
+    assert part_names(table) == ["a", "b"]
+    own = set(rows.loc[rows["split"] == "test", "sample_id"])
+    assert ids(table, "test") == own
+
+
+@pytest.mark.parametrize(("num_samples", "parts"), [(199, 5), (200, 1)])
+def test_auto_draws_folds_below_a_size(num_samples, parts):
+    table = splits(annotations(num_samples).assign(split=""), source="auto", folds_below=200)
+    assert len(part_names(table)) == parts
+
+
+def test_auto_keeps_a_filled_split_however_few_samples():
+    table = splits(annotations(20), source="auto", folds_below=200)
+    assert part_names(table) == [""]
+    assert ids(table, "test") == {f"s{row:03d}" for row in range(0, 20, 4)}
+
+
+def test_auto_draws_as_many_folds_as_there_are_groups(caplog):
+    rows = in_groups(12, 3)
+    table = splits(rows, source="auto", folds_below=200, group_by="group")
+    assert part_names(table) == ["fold1", "fold2", "fold3"]
+    assert "12 samples lie in 3 groups that nothing may divide: 3 folds are drawn" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (in_groups(30, 4), {}, "num_folds is 5, but the 30 samples lie in 4 groups .*Lower"),
+        (in_groups(30, 2), {"num_folds": 2}, "lie in 2 groups .*at least 3 are needed"),
+        (
+            in_groups(30, 6).assign(group=lambda rows: rows["group"].where(rows.index > 1, "")),
+            {},
+            r"2 of 30 samples have no group of their own \(s000, s001\)",
+        ),
+        (annotations(30).assign(split="", fold=["1"] * 29 + [""]), {}, "no fold of their own"),
+    ],
+)
+def test_what_no_folds_can_be_drawn_from(rows, changes, message):
+    with pytest.raises(SplitError, match=message):
+        splits(rows, source="folds", group_by="group", **changes)
+
+
+def test_samples_without_any_group_are_drawn_one_by_one(caplog):
+    caplog.set_level("INFO")
+    rows = annotations(30).assign(split="")
+    table = splits(rows, source="folds", group_by="group")
+    assert "no sample has a group" in caplog.text
+    pd.testing.assert_frame_equal(table, splits(rows, source="folds", group_by="sample"))
+
+
+def test_a_users_own_split_is_never_drawn_over_by_folds():
+    with pytest.raises(SplitError, match="source is folds, but your table's column 'split' names"):
+        splits(annotations(), source="folds", is_users_own=True)
+
+
+def test_two_parts_may_not_test_one_sample():
+    rows = annotations(30).assign(split="")
+    table = splits(rows, source="folds")
+    shared = table.loc[(table["part"] == "fold1") & (table["split"] == "test"), "sample_id"].iloc[0]
+    table.loc[(table["part"] == "fold2") & (table["sample_id"] == shared), "split"] = "test"
+    with pytest.raises(SplitError, match=rf"tested in two parts.*: {shared} in fold1 and fold2"):
+        check_splits(table, source="table")
+
+
+def test_a_part_that_lacks_a_split_is_named():
+    table = splits(annotations(30).assign(split=""), source="folds")
+    table = table[~((table["part"] == "fold3") & (table["split"] == "val"))]
+    with pytest.raises(SplitError, match=r"table, part fold3: no sample in val"):
+        check_splits(table, source="table")
+
+
+def test_parts_are_written_and_read(tmp_path):
+    table = splits(annotations(30).assign(split=""), source="folds")
+    write_splits(table, tmp_path / "splits.csv")
+    pd.testing.assert_frame_equal(read_splits(tmp_path / "splits.csv"), table)

@@ -30,6 +30,6 @@ def test_what_is_no_name(name):
 
 
 def test_parts_are_in_order_of_task_repeat_and_fold():
-    names = ["b-fold1", "a-repeat2-fold1", "a-repeat1-fold2", "a-repeat1-fold1"]
-    ordered = [part.name for part in sorted(map(Part.parse, names))]
-    assert ordered == ["a-repeat1-fold1", "a-repeat1-fold2", "a-repeat2-fold1", "b-fold1"]
+    ordered = ["a-repeat1-fold2", "a-repeat1-fold10", "a-repeat2-fold1", "b-foldB", "b-foldC"]
+    names = [part.name for part in sorted(map(Part.parse, ordered[::-1]), key=lambda p: p.place)]
+    assert names == ordered

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dae_aqa.options import Fraction, Options
+from dae_aqa.options import CountInt, Fraction, Options
 
-Source = Literal["auto", "official", "random"]
-GroupBy = Literal["sample", "video"]
+Source = Literal["auto", "official", "random", "folds"]
+GroupBy = Literal["sample", "video", "group"]
 
 
 def _random_split_tests_some(splits: SplitOptions) -> Iterator[str]:
@@ -29,6 +29,9 @@ class SplitOptions(Options):
         test_fraction: share of the samples, where the split is random.
         val_fraction: share of the training samples that choose the epoch.
         group_by: what is never divided between two splits.
+        num_folds: folds, where they are drawn; each is tested by a model of its own.
+        num_repeats: how often the folds are drawn anew.
+        folds_below: `auto` draws folds for fewer samples than this.
     """
 
     RULES = (_random_split_tests_some,)
@@ -37,3 +40,6 @@ class SplitOptions(Options):
     test_fraction: Fraction
     val_fraction: Annotated[float, Field(gt=0, le=0.9)]
     group_by: GroupBy
+    num_folds: Annotated[int, Field(ge=2, le=100)]
+    num_repeats: Annotated[int, Field(ge=1, le=100)]
+    folds_below: CountInt

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-WORD = re.compile(r"[A-Za-z0-9_]{1,60}")  # of a task or a fold: it names files
-WORD_RULE = "may hold at most 60 letters, digits and '_'"
+_MAX_WORD_LENGTH = 60
+WORD = re.compile(rf"[A-Za-z0-9_]{{1,{_MAX_WORD_LENGTH}}}")  # of a task or a fold: it names files
+WORD_RULE = f"may hold at most {_MAX_WORD_LENGTH} letters, digits and '_'"
 _NAME = re.compile(
     rf"(?:(?P<task>{WORD.pattern})(?:-|$))??"
     rf"(?:repeat(?P<repeat>\d+)-)?"
@@ -20,7 +21,7 @@ _NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, order=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """What a part's name says.
 
@@ -40,6 +41,11 @@ class Part:
         repeat = f"repeat{self.repeat}" if self.repeat else ""
         fold = f"fold{self.fold}" if self.fold else ""
         return "-".join(word for word in (self.task, repeat, fold) if word)
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """Return what parts are ordered by: task, repeat, fold; fold 2 comes before fold 10."""
+        return self.task, self.repeat, self.fold.zfill(_MAX_WORD_LENGTH)
 
     @classmethod
     def parse(cls, name: str) -> Part:

@@ -15,7 +15,7 @@ from dae_aqa.wording import did_you_mean
 
 RANGE_COLUMNS = ("start_frame", "end_frame", "start_seconds", "end_seconds")
 REQUIRED_COLUMNS = ("sample_id", "video", "score")
-OPTIONAL_COLUMNS = (*RANGE_COLUMNS, "difficulty", "action", "split")
+OPTIONAL_COLUMNS = (*RANGE_COLUMNS, "difficulty", "action", "split", "group")
 _JUDGE_COLUMN = re.compile(r"judge_([1-9]\d*)")
 
 

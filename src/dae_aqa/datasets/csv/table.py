@@ -108,6 +108,7 @@ def check_rows(rows: Sequence[Row], options: CsvOptions) -> pd.DataFrame:
                 "judge_scores": _judge_scores(row, options),
                 "action_class": row.cells.get("action", ""),
                 "split": _split(row),
+                "group": row.cells.get("group", ""),
             }
         )
     source = str(user_path(options.annotations_csv))
