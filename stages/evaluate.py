@@ -7,7 +7,7 @@ from dae_aqa.running.runtime import run_stage
 
 DATA = Path("data")
 FRAMES_DIR = DATA / "frames"
-MODEL = Path("models/model.pt")
+MODELS_DIR = Path("models")
 HISTORY = Path("reports/training.csv")
 REPORTS_DIR = Path("reports")
 
@@ -43,7 +43,7 @@ def main() -> None:
             history=pd.read_csv(HISTORY),
         ),
         frames_dir=FRAMES_DIR,
-        model_path=MODEL,
+        models_dir=MODELS_DIR,
         reports_dir=REPORTS_DIR,
         trainings_dir=cache_dir("trainings"),
         features_dir=cache_dir("features"),

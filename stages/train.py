@@ -1,4 +1,4 @@
-"""Stage 4: train the model, validation choosing the epoch; or import `evaluate.checkpoint`.
+"""Stage 4: train a model of each part, the epoch chosen on validation; or import a checkpoint.
 
 Resumes by itself: kill it, run `dvc repro` again, and it goes on after the last whole epoch.
 """
@@ -11,16 +11,16 @@ from dae_aqa.running.runtime import run_stage
 ANNOTATIONS = Path("data/annotations.csv")
 SPLITS = Path("data/splits.csv")
 FRAMES_DIR = Path("data/frames")
-MODEL = Path("models/model.pt")
+MODELS_DIR = Path("models")
 HISTORY = Path("reports/training.csv")
 
 
 def main() -> None:
-    """Write the trained model and its learning curves."""
+    """Write the trained models and their learning curves."""
     # imported here: Ctrl-C meanwhile is then no traceback
     from dae_aqa.options import flatten
     from dae_aqa.params import load_params
-    from dae_aqa.splits.make import read_splits
+    from dae_aqa.splits.make import part_names, read_splits
     from dae_aqa.tables.annotations import read_annotations
     from dae_aqa.training.stage import import_and_track, train_and_track
 
@@ -31,7 +31,8 @@ def main() -> None:
             checkpoint,
             options=params.training,
             params=flatten(params.used),
-            model_path=MODEL,
+            parts=part_names(read_splits(SPLITS)),
+            models_dir=MODELS_DIR,
             history_path=HISTORY,
         )
         return
@@ -44,8 +45,9 @@ def main() -> None:
         frames_dir=FRAMES_DIR,
         trainings_dir=cache_dir("trainings"),
         features_dir=cache_dir("features"),
-        data_files=(ANNOTATIONS, SPLITS),
-        model_path=MODEL,
+        annotations_file=ANNOTATIONS,
+        splits_file=SPLITS,
+        models_dir=MODELS_DIR,
         history_path=HISTORY,
     )
 

@@ -42,6 +42,9 @@ def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None)
             "difficulty": rng.choice([2.0, 3.0], NUM),
             "judge_scores": "8;7.5;9",
             "split": "test",
+            "task": "",
+            "fold": "",
+            "group": "",
             "action_class": rng.choice(["107B", "305C"], NUM),
         }
     )
@@ -53,7 +56,7 @@ def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None)
     )
     tables = EvaluationTables(
         annotations=annotations,
-        splits=pd.DataFrame({"sample_id": ids, "split": "test"}),
+        splits=pd.DataFrame({"sample_id": ids, "split": "test", "part": ""}),
         truth=pd.DataFrame({"sample_id": ids, "fault_splash": rng.uniform(size=NUM)}),
         notes=pd.DataFrame({"sample_id": ids[:2], "kind": ["b", "a"], "detail": "differs"}),
         extraction_notes=pd.DataFrame(columns=["sample_id", "video_id", "note"]),
@@ -73,6 +76,7 @@ def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None)
         tables=tables,
         predictions=predictions,
         metrics=metrics,
+        part_metrics=None,
         frames_dir=frames,
     )
 

@@ -111,6 +111,7 @@ def make_tiny_data(folder: Path, *, num_frames: int = NUM_FRAMES) -> TinyData:
         {
             "sample_id": names,
             "split": ["train" if name.startswith("t") else "val" for name in names],
+            "part": "",
         }
     )
     return TinyData(annotations, splits, folder)

@@ -79,12 +79,13 @@ def tables_of(
             "judge_scores": "",
         }
     )
-    places = {"video_id": "01", "start_frame": 0, "end_frame": 10, "action_class": "", "split": ""}
+    places = {"video_id": "01", "start_frame": 0, "end_frame": 10}
+    places |= dict.fromkeys(("action_class", "split", "task", "fold", "group"), "")
     truth = pd.DataFrame({"sample_id": rng.permutation([*names, *data.splits["sample_id"]])})
     told = ("execution", "final", "sigma_execution", "sigma_final")
     for column in (*(f"true_{name}" for name in told), *(f"fault_{f}" for f in FAULT_WEIGHTS)):
         truth[column] = rng.uniform(0.5, 2.0, len(truth))
-    splits = pd.DataFrame({"sample_id": names, "split": "test"})
+    splits = pd.DataFrame({"sample_id": names, "split": "test", "part": ""})
     empty = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     annotations = pd.concat([data.annotations, tested]).assign(**places)
     return EvaluationTables(
@@ -134,7 +135,7 @@ def evaluated(
             params=params.used,
             tables=tables,
             frames_dir=folder,
-            model_path=folder / "model.pt",
+            models_dir=folder,
             reports_dir=folder / "reports",
             trainings_dir=folder / "trainings",
             features_dir=folder,

@@ -22,7 +22,7 @@ from dae_aqa.training.history import no_history
 def tables(**changed: pd.DataFrame) -> EvaluationTables:
     empty = {
         "annotations": pd.DataFrame(columns=["sample_id", "split"]),
-        "splits": pd.DataFrame(columns=["sample_id", "split"]),
+        "splits": pd.DataFrame(columns=["sample_id", "split", "part"]),
         "truth": no_truth(),
         "notes": notes_table([]),
         "extraction_notes": pd.DataFrame(columns=["sample_id", "video_id", "note"]),
@@ -82,12 +82,12 @@ def test_a_draw_over_the_split_of_the_dataset_is_told():
 
 def test_the_result_in_a_line():
     values = {"num_test": 360, "spearman": 0.89123, "spearman_execution": 0.8476, "mae": 5.504}
-    assert result_line(values) == (
+    assert result_line(values, None) == (
         "360 sample(s), rho 0.891 on the final score, 0.848 on the execution score, mean absolute "
         "error 5.50 points"
     )
     values |= {"num_test": 2, "spearman": None, "spearman_reason": "it needs more"}
-    assert result_line(values | {"spearman_execution": None}) == (
+    assert result_line(values | {"spearman_execution": None}, None) == (
         "2 sample(s), no rho (it needs more), mean absolute error 5.50 points"
     )
 

@@ -101,7 +101,7 @@ def test_queued_experiment_names_outputs_of_the_real_root(project, tmp_path, mon
     assert "lies in data/videos" in refusal(project)
 
 
-@pytest.mark.parametrize("path", ["data", "data/mine.csv", "my_videos", "data/videos2", "models"])
+@pytest.mark.parametrize("path", ["data", "data/mine.csv", "my_videos", "data/videos2", "my_models"])
 def test_other_paths_are_free(project, path):
     edit_params({"datasets.csv.videos_dir": path})
     assert flatten(check_project(root=project))["datasets.csv.videos_dir"] == path
@@ -126,7 +126,7 @@ def test_files_of_the_user_in_an_output(project):
     assert Path("data/videos/13.mp4").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("folder", ["models", "reports", ".cache"])
+@pytest.mark.parametrize("folder", ["reports", ".cache"])
 def test_folder_that_cannot_be_written(project, folder):
     """A file in place of the folder: even root cannot write into it."""
     Path(folder).touch()

@@ -75,6 +75,7 @@ def make_inputs(
         checkpoint=None,
         predictions=predictions,
         metrics=metrics,
+        part_metrics=None,
         references=references_of(DATASETS[dataset], metrics),
         annotations=annotations,
         truth=pd.DataFrame(
@@ -83,7 +84,9 @@ def make_inputs(
         excluded=pd.DataFrame({"sample_id": ["dive_900"], "reason": ["video is truncated"]}),
         notes=["One thing to know."],
         learning_curves=learning_curves(),
-        kept_epoch=KeptEpoch(3, "chosen by the best rank correlation on 100 validation samples"),
+        kept_epochs={
+            "": KeptEpoch(3, "chosen by the best rank correlation on 100 validation samples")
+        },
         num_warmup_epochs=1,
         params={"lr": 0.002, "train": {"loss": {"name": "nll"}}, "evaluate": {"checkpoint": None}},
         thumbnails=lambda sample_id: [jpeg()] * 3,
@@ -301,7 +304,7 @@ def test_a_tiny_test_set_still_makes_a_page(num):
         replace(
             inputs,
             learning_curves=no_history(),
-            kept_epoch=None,
+            kept_epochs={},
             thumbnails=lambda sample_id: [],
             truth=no_truth,
         )
@@ -318,7 +321,7 @@ def few(num: int, **changes: object) -> ReportInputs:
     return replace(
         inputs,
         learning_curves=curves,
-        kept_epoch=KeptEpoch(3, "the last one, since 1 validation sample cannot choose"),
+        kept_epochs={"": KeptEpoch(3, "the last one, since 1 validation sample cannot choose")},
         num_train=7,
         num_val=1,
         notes=[],

@@ -95,6 +95,7 @@ def inputs() -> ReportInputs:
         checkpoint=None,
         predictions=predictions,
         metrics=metrics,
+        part_metrics=None,
         references=references_of(DATASETS["simdive"], metrics),
         annotations=annotations,
         truth=pd.DataFrame(
@@ -109,7 +110,7 @@ def inputs() -> ReportInputs:
         excluded=pd.DataFrame({"sample_id": ["b", "a"], "reason": ["too short", "cut off"]}),
         notes=["One thing to know."],
         learning_curves=HISTORY,
-        kept_epoch=KeptEpoch(2, "chosen by hand"),
+        kept_epochs={"": KeptEpoch(2, "chosen by hand")},
         num_warmup_epochs=0,
         params={"lr": 0.002, "train": {"loss": {"name": "nll"}}},
         thumbnails=lambda sample_id: [b"\xff\xd8" + sample_id.encode()],
@@ -661,7 +662,7 @@ def test_the_learning_curves_have_the_values_of_each_epoch(inputs, title, column
 
 def test_no_epoch_is_marked_where_none_was_kept(inputs):
     undefined = HISTORY.assign(val_spearman=np.nan)
-    figures = training_figures(replace(inputs, kept_epoch=None, learning_curves=undefined))
+    figures = training_figures(replace(inputs, kept_epochs={}, learning_curves=undefined))
     assert not any("marked" in item.reading or "kept" in item.svg for item in figures)
     assert figures[1].finding == "After 3 epochs: final score undefined, execution score 0.250."
     assert training_figures(replace(inputs, learning_curves=no_history())) == []
@@ -677,7 +678,7 @@ def test_the_end_of_the_warm_up_is_named_where_there_was_one(inputs):
 
 def test_a_single_epoch_is_a_dot(inputs):
     """A line of one point would not be seen."""
-    one = replace(inputs, learning_curves=HISTORY[1:2], kept_epoch=None)
+    one = replace(inputs, learning_curves=HISTORY[1:2], kept_epochs={})
     loss, _ = training_figures(one)
     assert loss.finding == "After 1 epoch: training 1.000."
     assert loss.svg.count("<use ") > training_figures(inputs)[0].svg.count("<use ")

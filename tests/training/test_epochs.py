@@ -64,7 +64,7 @@ def with_test_samples(data: TinyData, folder: Path, *, seed: int, num_samples: i
         write_pack(folder, name, frames)
     scores = {"final_score": rng.uniform(0, 900, num_samples), "difficulty": rng.uniform(1, 9)}
     rows = pd.DataFrame({"sample_id": names, "judge_scores": "", **scores})
-    tests = pd.DataFrame({"sample_id": names, "split": "test"})
+    tests = pd.DataFrame({"sample_id": names, "split": "test", "part": ""})
     half = num_samples // 2
     return TinyData(
         pd.concat([rows[:half], data.annotations, rows[half:]], ignore_index=True),

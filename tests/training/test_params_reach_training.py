@@ -596,10 +596,11 @@ def test_num_processes(
             annotations=tiny_data.annotations,
             splits=tiny_data.splits,
             frames_dir=tiny_data.frames_dir,
-            data_files=[],
+            annotations_file=tmp_path / "annotations.csv",
+            splits_file=tmp_path / "splits.csv",
             trainings_dir=tmp_path,
             features_dir=tmp_path,
-            model_path=tmp_path / "model.pt",
+            models_dir=tmp_path,
             history_path=tmp_path / "training.csv",
         )
     assert asked == [2]

@@ -29,6 +29,7 @@ from dae_aqa.models.build import load_released_checkpoint
 from dae_aqa.models.normalization import IMAGENET
 from dae_aqa.options import flatten
 from dae_aqa.params import Params
+from dae_aqa.splits.make import write_splits
 from dae_aqa.tables.dataset import no_truth
 from dae_aqa.tracking import Tracker
 from dae_aqa.training import stage as tracked_training
@@ -66,12 +67,14 @@ def released(checkpoint: Path, project: Path) -> Path:
 def run_train(params: Params, data: TinyData, project: Path) -> None:
     """Do what `stages/train.py` does."""
     data.annotations.to_csv(project / "annotations.csv", index=False)
+    write_splits(data.splits, project / "splits.csv")
     if params.evaluate.checkpoint is not None:
         import_and_track(
             params.evaluate.checkpoint,
             options=params.training,
             params=flatten(params.used),
-            model_path=project / "models/model.pt",
+            parts=[""],
+            models_dir=project / "models",
             history_path=project / "reports/training.csv",
         )
         return
@@ -82,16 +85,18 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
         annotations=data.annotations,
         splits=data.splits,
         frames_dir=data.frames_dir,
-        data_files=[project / "annotations.csv"],
+        annotations_file=project / "annotations.csv",
+        splits_file=project / "splits.csv",
         trainings_dir=project / "trainings",
         features_dir=project / "features",
-        model_path=project / "models/model.pt",
+        models_dir=project / "models",
         history_path=project / "reports/training.csv",
     )
 
 
 def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
-    places = {"video_id": "01", "start_frame": 0, "end_frame": 10, "action_class": "", "split": ""}
+    places = {"video_id": "01", "start_frame": 0, "end_frame": 10}
+    places |= dict.fromkeys(("action_class", "split", "task", "fold", "group"), "")
     (project / "trainings").mkdir(exist_ok=True)
     (project / "features").mkdir(exist_ok=True)
     evaluate_and_report(
@@ -110,7 +115,7 @@ def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
             history=pd.read_csv(project / "reports/training.csv"),
         ),
         frames_dir=data.frames_dir,
-        model_path=project / "models/model.pt",
+        models_dir=project / "models",
         reports_dir=project / "reports",
         trainings_dir=project / "trainings",
         features_dir=project / "features",

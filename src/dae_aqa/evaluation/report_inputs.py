@@ -17,10 +17,11 @@ from dae_aqa.evaluation.notes import note_sentences
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.references import references_of
 from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.metrics.parts import PartMetrics
 from dae_aqa.metrics.summary import Metrics
 from dae_aqa.packs.store import PackedSample
 from dae_aqa.report import KeptEpoch, ReportInputs
-from dae_aqa.training.history import EpochChoice
+from dae_aqa.training.history import EpochChoice, history_of_part
 from dae_aqa.training.options import TrainingOptions
 
 _NUM_THUMBNAILS = 10
@@ -35,6 +36,7 @@ def report_inputs(
     tables: EvaluationTables,
     predictions: pd.DataFrame,
     metrics: Metrics,
+    part_metrics: PartMetrics | None,
     frames_dir: Path,
 ) -> ReportInputs:
     """Return all that the page says; see `evaluate_and_report` for what it is made of."""
@@ -45,13 +47,14 @@ def report_inputs(
         checkpoint=evaluate.checkpoint,
         predictions=predictions,
         metrics=metrics,
+        part_metrics=part_metrics,
         references=references_of(dataset, metrics),
         annotations=tables.annotations,
         truth=tables.truth,
         excluded=tables.excluded,
         notes=list(note_sentences(tables, checkpoint=evaluate.checkpoint)),
         learning_curves=tables.history,
-        kept_epoch=_kept_epoch(options, tables),
+        kept_epochs=_kept_epochs(options, tables),
         num_warmup_epochs=options.num_warmup_epochs,
         params=params,
         thumbnails=partial(_thumbnails, frames_dir),
@@ -61,11 +64,16 @@ def report_inputs(
     )
 
 
-def _kept_epoch(options: TrainingOptions, tables: EvaluationTables) -> KeptEpoch | None:
-    """Return the epoch whose weights the model has; None where it was not trained here."""
-    choice = EpochChoice.of(options, num_val=tables.num_val)
-    best = choice.best_epoch(tables.history)
-    return None if best is None else KeptEpoch(best, choice.in_words(tables.history))
+def _kept_epochs(options: TrainingOptions, tables: EvaluationTables) -> dict[str, KeptEpoch]:
+    """Return by part the epoch whose weights its model has; none of one not trained here."""
+    kept = {}
+    for part, size in tables.sizes.items():
+        choice = EpochChoice.of(options, num_val=size["num_val"])
+        history = history_of_part(tables.history, part)
+        best = choice.best_epoch(history)
+        if best is not None:
+            kept[part] = KeptEpoch(best, choice.in_words(history))
+    return kept
 
 
 def _thumbnails(frames_dir: Path, sample_id: str) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.files.hashing import file_sha256
 from dae_aqa.inference.device import resolve_device, set_determinism, set_threads
 from dae_aqa.inference.predict import predict
-from dae_aqa.inference.samples import ScoredSamples, select_samples
-from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.inference.samples import select_samples
+from dae_aqa.inference.trained_model import TrainedModel, model_file
 from dae_aqa.metrics.accuracy import spearman
+from dae_aqa.metrics.parts import PartMetrics, evaluate_parts, pooled
 from dae_aqa.metrics.summary import Metrics, evaluate_predictions, write_metrics
-from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.options import flatten
 from dae_aqa.report import write_report
 from dae_aqa.running.places import check_outputs
+from dae_aqa.splits.make import part_names, rows_of_part
 from dae_aqa.tables.annotations import execution_scores
-from dae_aqa.tables.predictions import build_predictions, write_predictions
+from dae_aqa.tables.predictions import build_predictions, check_predictions, write_predictions
 from dae_aqa.training.checkpoint import remove_finished
 from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import inputs_of
@@ -42,12 +44,14 @@ def evaluate_and_report(
     params: Mapping[str, Any],
     tables: EvaluationTables,
     frames_dir: Path,
-    model_path: Path,
+    models_dir: Path,
     reports_dir: Path,
     trainings_dir: Path,
     features_dir: Path,
 ) -> None:
     """Write `predictions.csv`, `metrics.json` and `index.html` to `reports_dir`.
+
+    Each part's test samples are predicted by the part's own model.
 
     Args:
         options: how the model was trained.
@@ -56,9 +60,9 @@ def evaluate_and_report(
         params: all parameters that were used, nested as in `params.yaml`.
         tables: of the stages before.
         frames_dir: folder of packed samples.
-        model_path: the model of the train stage.
+        models_dir: the models of the train stage, see `inference.trained_model.model_file`.
         reports_dir: where the three files go.
-        trainings_dir: work folders of trainings; the one that ended with this model is removed.
+        trainings_dir: work folders of trainings; those that ended with these models are removed.
         features_dir: cache of clip features, used where only the head was trained.
 
     Raises:
@@ -67,51 +71,65 @@ def evaluate_and_report(
     check_outputs(reports_dir / "index.html")
     set_threads(options.train.num_threads)
     set_determinism(options.train.deterministic)
-    trained = TrainedModel.load(model_path)
-    trained.model.to(resolve_device(options.device))
-    samples = select_samples(
-        tables.annotations,
-        tables.splits,
-        split="test",
-        scoring_rule=None,  # the marks of judges are not looked at
-        with_judges=False,
+    paths = {name: model_file(models_dir, name) for name in part_names(tables.splits)}
+    predictions = check_predictions(
+        pd.concat(
+            [
+                _predict_part(
+                    part,
+                    path,
+                    options=options,
+                    tables=tables,
+                    frames_dir=frames_dir,
+                    features_dir=features_dir,
+                )
+                for part, path in paths.items()
+            ],
+            ignore_index=True,
+        ),
+        source="predictions",
     )
-    prediction = _predict(
-        trained, samples, options=options, frames_dir=frames_dir, features_dir=features_dir
-    )
-    predictions, baselines = _compare(prediction, samples, dataset=dataset, tables=tables)
-    num_bootstrap, seed = evaluate.num_bootstrap, options.seed
+    whole = pooled(predictions)
     figures = evaluate_predictions(
-        predictions, num_bootstrap=num_bootstrap, seed=seed, baselines=baselines
+        whole,
+        num_bootstrap=evaluate.num_bootstrap,
+        seed=options.seed,
+        baselines=_baselines(whole, dataset=dataset, tables=tables),
     )
     metrics = {"num_train": tables.num_train, "num_val": tables.num_val, **figures}
+    part_metrics = evaluate_parts(
+        predictions, sizes=tables.sizes, is_published=tables.has_published_parts
+    )
     write_predictions(predictions, reports_dir / "predictions.csv")
-    write_metrics(metrics, reports_dir / "metrics.json")
+    of_parts = {} if part_metrics is None else asdict(part_metrics)
+    write_metrics({**metrics, **of_parts}, reports_dir / "metrics.json")
     inputs = report_inputs(
         options,
         evaluate=evaluate,
         dataset=dataset,
         params=params,
         tables=tables,
-        predictions=predictions,
+        predictions=whole,
         metrics=metrics,
+        part_metrics=part_metrics,
         frames_dir=frames_dir,
     )
     write_report(inputs, output=reports_dir / "index.html")
     if options.train.tracking:
         record_evaluation(
             flatten(params),
-            trained,
             metrics,
-            kept_epoch=inputs.kept_epoch,
-            model_path=model_path,
+            part_metrics,
+            kept_epochs=inputs.kept_epochs,
+            paths=paths,
             reports_dir=reports_dir,
         )
-    remove_finished(trainings_dir, model_sha256=file_sha256(model_path))
-    logger.info("test: %s", result_line(metrics))
+    for path in paths.values():
+        remove_finished(trainings_dir, model_sha256=file_sha256(path))
+    logger.info("test: %s", result_line(metrics, part_metrics))
 
 
-def result_line(metrics: Metrics) -> str:
+def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
     """Return the result in a line for the log; a rho that is undefined says why.
 
     Example: '360 samples, rho 0.891 on the final score, 0.848 on the execution score, mean absolute
@@ -124,59 +142,72 @@ def result_line(metrics: Metrics) -> str:
         else f"no rho ({metrics.get('spearman_reason') or metrics['spearman_execution_reason']})"
     )
     error = f"mean absolute error {metrics['mae']:.2f} points"
-    return f"{metrics['num_test']} sample(s), {ranks}, {error}"
+    line = f"{metrics['num_test']} sample(s), {ranks}, {error}"
+    if part_metrics is None:
+        return line
+    mean = part_metrics.mean["spearman"]
+    over = "tasks" if part_metrics.tasks else "folds"
+    shown = f"{mean:.3f}" if isinstance(mean, float) else "undefined"
+    return f"{len(part_metrics.parts)} parts, mean rho over {over} {shown}; pooled: {line}"
 
 
-def _predict(
-    trained: TrainedModel,
-    samples: ScoredSamples,
+def _predict_part(
+    part: str,
+    model_path: Path,
     *,
     options: TrainingOptions,
+    tables: EvaluationTables,
     frames_dir: Path,
     features_dir: Path,
-) -> ScorePrediction:
-    """Return the forecasts of the samples, in their order."""
+) -> pd.DataFrame:
+    """Return the predictions table of one part's test samples."""
+    trained = TrainedModel.load(model_path)
+    trained.model.to(resolve_device(options.device))
+    samples = select_samples(
+        tables.annotations,
+        rows_of_part(tables.splits, part),
+        split="test",
+        scoring_rule=None,  # the marks of judges are not looked at
+        with_judges=False,
+    )
     inputs = inputs_of(options, frames_dir=frames_dir, features_dir=features_dir)
-    return predict(
+    prediction = predict(
         trained.model,
         inputs.feed(trained, samples),
         samples=samples,
         batch_size=options.test_batch_size,
         precision=options.train.precision,
-        show_progress=True,
+        show_progress=not part,  # of many short ones, the log says which
     )
-
-
-def _compare(
-    prediction: ScorePrediction,
-    samples: ScoredSamples,
-    *,
-    dataset: Dataset,
-    tables: EvaluationTables,
-) -> tuple[pd.DataFrame, Mapping[str, float]]:
-    """Return the predictions table, and rank correlations to compare the model's with.
-
-    A simulator's dataset knows the true sigma of each sample, and baselines; others know neither.
-    """
-    annotations = _rows_of(tables.annotations, samples)
-    truth = None if tables.truth.empty else _rows_of(tables.truth, samples)
     judges = prediction.sigma_judges_execution
-    predictions = build_predictions(
-        samples=annotations,
+    truth = None if tables.truth.empty else _rows_of(tables.truth, samples.sample_ids)
+    return build_predictions(
+        samples=_rows_of(tables.annotations, samples.sample_ids),
         mu_execution=prediction.mu_execution.numpy(),
         sigma_execution=prediction.sigma_execution.numpy(),
         sigma_judges_execution=None if judges is None else judges.numpy(),
+        # a simulator knows the true sigma of each sample
         true_sigma_execution=None if truth is None else truth["true_sigma_execution"].to_numpy(),
+        part=part,
     )
-    if truth is None or dataset.baselines is None:
-        return predictions, {}
+
+
+def _baselines(
+    predictions: pd.DataFrame, *, dataset: Dataset, tables: EvaluationTables
+) -> Mapping[str, float]:
+    """Return rank correlations to compare the model's with; none where no truth is known."""
+    if tables.truth.empty or dataset.baselines is None:
+        return {}
+    sample_ids = predictions["sample_id"].tolist()
+    annotations = _rows_of(tables.annotations, sample_ids)
+    truth = _rows_of(tables.truth, sample_ids)
     score = execution_scores(annotations).to_numpy()
-    return predictions, {
+    return {
         name: abs(spearman(predicted=values, target=score))
         for name, values in dataset.baselines(truth, annotations).items()
     }
 
 
-def _rows_of(table: pd.DataFrame, samples: ScoredSamples) -> pd.DataFrame:
+def _rows_of(table: pd.DataFrame, sample_ids: list[str]) -> pd.DataFrame:
     """Return the rows of the samples, in their order."""
-    return table.set_index("sample_id").loc[samples.sample_ids].reset_index()
+    return table.set_index("sample_id").loc[sample_ids].reset_index()

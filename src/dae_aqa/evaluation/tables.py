@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dae_aqa.splits.make import split_counts
+from dae_aqa.splits.make import part_names, rows_of_part, split_counts
+from dae_aqa.tables.parts import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +37,33 @@ class EvaluationTables:
     history: pd.DataFrame
 
     @property
+    def has_published_parts(self) -> bool:
+        """Whether the dataset itself says which samples each part tests."""
+        annotations = self.annotations.set_index("sample_id")
+        tested = self.splits[self.splits["split"] == "test"]
+        own = annotations.loc[tested["sample_id"], ["fold", "split"]].reset_index(drop=True)
+        fold = tested["part"].map(lambda name: Part.parse(name).fold).reset_index(drop=True)
+        return bool(((own["fold"] == fold) & (own["fold"] != "")).all()) or bool(
+            ((own["split"] == "test") & (fold == "")).all()
+        )
+
+    @property
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """By part, the number of samples that were trained on, and that validated."""
+        counts = {
+            name: split_counts(rows_of_part(self.splits, name)) for name in part_names(self.splits)
+        }
+        return {
+            name: {"num_train": of_part["train"], "num_val": of_part["val"]}
+            for name, of_part in counts.items()
+        }
+
+    @property
     def num_train(self) -> int:
-        """The number of samples that were trained on."""
-        return split_counts(self.splits)["train"]
+        """The number of samples that were trained on, in the part with the fewest."""
+        return min(size["num_train"] for size in self.sizes.values())
 
     @property
     def num_val(self) -> int:
-        """The number of samples that validated."""
-        return split_counts(self.splits)["val"]
+        """The number of samples that validated, in the part with the fewest."""
+        return min(size["num_val"] for size in self.sizes.values())

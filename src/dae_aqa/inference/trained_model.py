@@ -23,6 +23,11 @@ from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
 from dae_aqa.options import Options, parse_options
 
 
+def model_file(models_dir: Path, part: str) -> Path:
+    """Return the file of the model of `part`, a name of `dae_aqa.tables.parts`."""
+    return models_dir / f"{part or 'model'}.pt"
+
+
 class Usage(Options):
     """What a model file says on how the model is used.
 

@@ -12,6 +12,11 @@ from __future__ import annotations
 # the critical values; the share of draws is simulated anew in tests/metrics/test_sample_size.py.
 MIN_RANKED = 11
 
+# Rank correlation of one published fold, which is averaged over folds and shown as no more than an
+# ingredient of that mean. With fewer samples no rho is significant at 5 % (two-sided): the two most
+# extreme orders of four samples have a chance of 2/4! = 8.3 %, of five 2/5! = 1.7 %.
+MIN_AVERAGED = 5
+
 # Likelihood that chooses an epoch. The fewest samples with which it prefers an honest sigma to one
 # five times too narrow in 95 of 100 draws. The narrow one wins where the mean of z² is below
 # ln 5 / 12, and n times that mean is chi-squared with n degrees of freedom: 3 % for n = 4, 6 % for

@@ -70,7 +70,7 @@ def evaluate_predictions(
     return figures.values
 
 
-def write_metrics(values: Mapping[str, JsonValue], path: Path) -> None:
+def write_metrics(values: Mapping[str, object], path: Path) -> None:
     """Write `values` to `path` as strict JSON (no NaN, no infinity), whole or not at all.
 
     Raises:
@@ -206,6 +206,8 @@ def _rank_of_difficulty(table: pd.DataFrame) -> float:
     return accuracy.spearman(predicted=table["difficulty"], target=table["final_score"])
 
 
-def _is_finite(value: JsonValue) -> bool:
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_finite(each) for each in value.values())
     numbers = value if isinstance(value, list) else [value]
     return all(math.isfinite(number) for number in numbers if isinstance(number, int | float))

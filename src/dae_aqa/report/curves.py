@@ -57,13 +57,26 @@ def training_figures(inputs: ReportInputs) -> list[ReportFigure]:
 
 def _draw(inputs: ReportInputs, curve: _Curve) -> ReportFigure:
     history, kept = inputs.learning_curves, inputs.kept_epoch
+    parts = [rows for _, rows in history.groupby("part")] if "part" in history else [history]
     figure, axes = drawing.new_figure()
-    for column, (label, color) in curve.columns.items():
-        values = history[column].astype(np.float64)
-        marker = "o" if values.notna().sum() == 1 else ""  # a line needs two
-        axes.plot(history["epoch"], values, color=color, label=label, marker=marker, markersize=4)
-    finding, reading = _last_values(history, curve), curve.reading
-    if curve is _LOSS and 0 < inputs.num_warmup_epochs < len(history):
+    for number, rows in enumerate(parts):
+        for column, (label, color) in curve.columns.items():
+            values = rows[column].astype(np.float64)
+            axes.plot(
+                rows["epoch"],
+                values,
+                color=color,
+                label=None if number else label,
+                marker="o" if values.notna().sum() == 1 else "",  # a line needs two
+                markersize=4,
+                linewidth=None if len(parts) == 1 else 0.7,
+            )
+    reading = curve.reading
+    if len(parts) == 1:
+        finding = _last_values(history, curve)
+    else:
+        finding = f"{len(parts)} parts, each trained by itself, one line each."
+    if curve is _LOSS and 0 < inputs.num_warmup_epochs < history["epoch"].nunique():
         reading += f" It may jump at epoch {inputs.num_warmup_epochs}, where the warm-up ends."
     if kept is not None:
         _mark_epoch(axes, kept.epoch)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.calibration import interval_half_width
+from dae_aqa.metrics.parts import PartMetrics
 from dae_aqa.metrics.summary import JsonValue
 from dae_aqa.report.references import Reference
 
@@ -41,9 +42,10 @@ class ReportInputs:
         model: name of the method.
         backbone: name of the network that looks at the clips.
         checkpoint: the imported checkpoint, where the model was not trained here.
-        predictions: the checked predictions table.
+        predictions: the checked predictions table, one row per sample.
         metrics: the dict of `evaluate_predictions`; the page computes no figure of its own that
             stands there.
+        part_metrics: that of `evaluate_parts`; None where there is but one part.
         references: what the model's rank correlation is compared with.
         annotations: the annotations table, with at least the rows of the predictions.
         truth: what a simulator knows of each sample: `sample_id` and columns `fault_<name>`, the
@@ -51,9 +53,10 @@ class ReportInputs:
         excluded: samples left out, `sample_id`, `reason` and any further columns.
         notes: further sentences that a reader should know, e.g. rows whose official score differs
             from the rule.
-        learning_curves: one row per epoch, `dae_aqa.training.history.COLUMNS`; no row where the
+        learning_curves: one row per epoch, `dae_aqa.training.history.COLUMNS`, and the column
+            `part` where there are several; no row where the
             model was not trained here.
-        kept_epoch: which of these epochs is evaluated; None where there is none.
+        kept_epochs: by part, which of these epochs is evaluated; none where nothing was trained.
         num_warmup_epochs: epochs at the start that were trained with another loss.
         params: the parameters that were used, nested as in `params.yaml`.
         thumbnails: gives JPEG frames of a sample in time order for its film strip.
@@ -68,19 +71,25 @@ class ReportInputs:
     checkpoint: str | None
     predictions: pd.DataFrame
     metrics: Mapping[str, JsonValue]
+    part_metrics: PartMetrics | None
     references: Sequence[Reference]
     annotations: pd.DataFrame
     truth: pd.DataFrame
     excluded: pd.DataFrame
     notes: Sequence[str]
     learning_curves: pd.DataFrame
-    kept_epoch: KeptEpoch | None
+    kept_epochs: Mapping[str, KeptEpoch]
     num_warmup_epochs: int
     params: Mapping[str, object]
     thumbnails: Thumbnails
     num_worst: int
     num_train: int
     num_val: int
+
+    @property
+    def kept_epoch(self) -> KeptEpoch | None:
+        """The epoch whose weights are evaluated; None where there are several parts, or none."""
+        return self.kept_epochs.get("")
 
     def number(self, key: str) -> float | None:
         """Return the metric `key` as a number, or None where it is absent or undefined."""
@@ -98,7 +107,7 @@ class ReportInputs:
             "dataset": self.dataset,
             "model": self.model,
             "backbone": self.backbone,
-            "num epochs": str(len(self.learning_curves)),
+            "num epochs": str(self.learning_curves["epoch"].nunique()),
         }
         if self.kept_epoch is not None:
             facts |= {

@@ -21,6 +21,7 @@ from dae_aqa.report.curves import training_figures
 from dae_aqa.report.explanations import few_samples, metric_rows
 from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
+from dae_aqa.report.parts import part_table
 from dae_aqa.report.residuals import error_figures
 from dae_aqa.report.uncertainty import coverage_rows, uncertainty_figures
 from dae_aqa.tables.annotations import parse_judge_scores
@@ -79,6 +80,7 @@ def render_report(inputs: ReportInputs) -> str:
         has_classes=bool((samples["action_class"] != "").any()),
         has_difficulty=samples["difficulty"].nunique() > 1,
         excluded=_excluded(inputs.excluded),
+        part_table=part_table(inputs),
         params={key: _text(value) for key, value in flatten(inputs.params).items()},
     )
 

@@ -1,6 +1,8 @@
 """The predictions table: what a model says of each test sample, and all that evaluation needs.
 
-One row per test sample, sorted by `sample_id`. The columns of `COLUMNS` come in that order, then
+One row per test sample, sorted by `sample_id`. Where the dataset has several parts, the column
+`part` says whose model it is, a sample occurs once in each part that tests it, and the rows are
+sorted by part first. The columns of `COLUMNS` come in that order, then
 those of `JUDGES_COLUMNS` where the model tells them, and those of `TRUTH_COLUMNS` where the dataset
 knows them. All scores are in points.
 
@@ -24,6 +26,7 @@ import pandas as pd
 
 from dae_aqa.errors import EvaluationError
 from dae_aqa.files.whole import written_whole
+from dae_aqa.tables.parts import Part
 from dae_aqa.wording import problem_list
 
 COLUMNS = (
@@ -36,6 +39,7 @@ COLUMNS = (
     "mu_execution",  # predicted mean of the execution score
     "sigma_execution",  # predicted standard deviation of the execution score, > 0
 )
+PART_COLUMN = "part"  # after `sample_id`, where there are several, see `dae_aqa.tables.parts`
 JUDGES_COLUMNS = (
     "sigma_judges",  # the part of sigma that comes from judges who scatter among themselves
     "sigma_judges_execution",  # the same of the execution score
@@ -63,6 +67,7 @@ def build_predictions(
     sigma_execution: _FloatColumn,
     sigma_judges_execution: _FloatColumn | None = None,
     true_sigma_execution: _FloatColumn | None = None,
+    part: str = "",
 ) -> pd.DataFrame:
     """Return the checked predictions table of `samples` from a forecast of the execution score.
 
@@ -72,6 +77,7 @@ def build_predictions(
         sigma_execution: predicted standard deviations (N,), > 0, execution scale.
         sigma_judges_execution: the judges' part of it (N,), > 0, where the model tells it apart.
         true_sigma_execution: the truth (N,), > 0, where the dataset knows it.
+        part: the part that tests the samples; '' where there is but one.
 
     Raises:
         EvaluationError: lengths differ or `check_predictions` finds faults.
@@ -86,6 +92,7 @@ def build_predictions(
     final_score = samples["final_score"].to_numpy(np.float64)
     table = {
         "sample_id": samples["sample_id"].to_numpy(),
+        **({PART_COLUMN: part} if part else {}),
         "final_score": final_score,
         "difficulty": difficulty,
         "execution_score": final_score / difficulty,
@@ -115,7 +122,7 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
         EvaluationError: columns are missing or unknown, the table is empty, or rows are bad; all
             bad rows are named.
     """
-    known = (*COLUMNS, *JUDGES_COLUMNS, *TRUTH_COLUMNS)
+    known = (COLUMNS[0], PART_COLUMN, *COLUMNS[1:], *JUDGES_COLUMNS, *TRUTH_COLUMNS)
     missing = [name for name in COLUMNS if name not in predictions.columns]
     unknown = [str(name) for name in predictions.columns if name not in known]
     for pair in (JUDGES_COLUMNS, TRUTH_COLUMNS):
@@ -132,9 +139,10 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
             f"{source}: the predictions table has no rows; is the test split empty?"
         )
     table = predictions.loc[:, [name for name in known if name in predictions.columns]].copy()
-    table["sample_id"] = table["sample_id"].fillna("").astype(str)
-    table = table.sort_values("sample_id", kind="stable", ignore_index=True)
-    for name in table.columns[1:]:
+    for name in texts_of(table):
+        table[name] = table[name].fillna("").astype(str)
+    table = table.sort_values(texts_of(table)[::-1], key=_place, kind="stable", ignore_index=True)
+    for name in numbers_of(table):
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
         table[name] = [float(_format(number)) for number in numbers]
     problems = _row_problems(table)
@@ -155,7 +163,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         EvaluationError: the file is missing, is no CSV table, or `check_predictions` finds faults.
     """
     try:
-        table = pd.read_csv(path, dtype={"sample_id": str})
+        table = pd.read_csv(path, dtype={"sample_id": str, PART_COLUMN: str})
     except FileNotFoundError as error:
         raise EvaluationError(
             f"{path}: no predictions table. Run the stage that writes it: `dvc repro evaluate`."
@@ -167,10 +175,38 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
     """Write the checked table to `path`, whole or not at all."""
-    numbers = {name: predictions[name].map(_format) for name in predictions.columns[1:]}
+    numbers = {name: predictions[name].map(_format) for name in numbers_of(predictions)}
     text = predictions.assign(**numbers)
     with written_whole(path) as part:
         text.to_csv(part, index=False, lineterminator="\n")
+
+
+def texts_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns that are no numbers, which together name a row."""
+    return [name for name in predictions.columns if name in ("sample_id", PART_COLUMN)]
+
+
+def numbers_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns that are numbers."""
+    return [name for name in predictions.columns if name not in ("sample_id", PART_COLUMN)]
+
+
+def _has_parts(table: pd.DataFrame) -> bool:
+    return PART_COLUMN in table.columns
+
+
+def _is_part(name: str) -> bool:
+    try:
+        return Part.parse(name).name != ""
+    except ValueError:
+        return False
+
+
+def _place(column: pd.Series) -> pd.Series:
+    """Return what rows are sorted by: the place of a part, the text of a `sample_id`."""
+    if column.name == PART_COLUMN:
+        return column.map(lambda name: Part.parse(name).place if _is_part(name) else (name, 0, ""))
+    return column
 
 
 def _format(number: float) -> str:
@@ -181,9 +217,10 @@ def _row_problems(table: pd.DataFrame) -> list[str]:
     """Return one line per fault, in row order."""
     checks: list[tuple[pd.Series, str]] = [
         (table["sample_id"] == "", "sample_id is empty"),
-        (table["sample_id"].duplicated(keep=False), "sample_id is not unique"),
+        (table.duplicated(texts_of(table), keep=False), "sample_id is not unique"),
+        *([(~table[PART_COLUMN].map(_is_part), "no name of a part")] if _has_parts(table) else []),
     ]
-    for name in table.columns[1:]:
+    for name in numbers_of(table):
         finite = pd.Series(np.isfinite(table[name].to_numpy(np.float64)))
         checks.append((~finite, f"{name} must be a finite number"))
         if "sigma" in name or name == "difficulty":

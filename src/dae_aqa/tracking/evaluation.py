@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.tracking.alive import mark_killed_runs
-from dae_aqa.tracking.identity import MODEL_TAG, flat_metrics
+from dae_aqa.tracking.identity import MODEL_TAG, PARENT_TAG, flat_metrics
 from dae_aqa.tracking.metric_names import evaluation_metrics, evaluation_tags
 from dae_aqa.tracking.store import Store, explained, open_existing_store
 
@@ -25,13 +25,15 @@ def log_evaluation(
     model_sha256: str,
     metrics: Mapping[str, object],
     artifacts: Sequence[Path],
+    of_parent: bool = False,
 ) -> bool:
     """Add an evaluation to the run that trained the model; say whether it was added.
 
     Of `metrics`, those that tell models apart become metrics of the run, see
     `dae_aqa.tracking.metric_names`; the files in `artifacts` lie under `evaluation/`. Evaluating
     the same model again replaces the files and, where a number changed, adds it as a further step,
-    so that the latest one is shown.
+    so that the latest one is shown. With `of_parent` the figures belong to all parts, and go to the
+    run below which that of the model stands.
 
     Where no run is found (DVC restored the model from its cache or a colleague's remote, or the
     store was deleted), or the store is out of reach, a message is logged and nothing else happens:
@@ -50,6 +52,8 @@ def log_evaluation(
             )
             return False
         with explained(store.uri):
+            if of_parent:
+                run_id = store.client.get_run(run_id).data.tags.get(PARENT_TAG, run_id)
             _add_figures(
                 store,
                 run_id,

@@ -15,7 +15,7 @@ from dae_aqa.files.yaml_file import parse_yaml
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
 from dae_aqa.running.places import experiment_name
-from dae_aqa.tracking.identity import committed_text, flat_params
+from dae_aqa.tracking.identity import PARENT_TAG, committed_text, flat_params
 from dae_aqa.tracking.metric_names import best_metrics, epoch_metrics
 from dae_aqa.tracking.start import start_training_run
 from dae_aqa.tracking.tracker import NullTracker, Tracker
@@ -37,13 +37,15 @@ def record_restored_training(
     chosen_by: str | None,
     model_path: Path,
     history_path: Path,
+    part: str = "",
+    parent: Tracker | None = None,
 ) -> None:
     """Give the store a run of a train stage that DVC restored from its cache instead of running it.
 
     Its curves and its model are those of the original; the tag `restored` tells it apart.
     """
     history = pd.read_csv(history_path)
-    with open_run(params, resume_key=None) as tracker:
+    with open_run(params, resume_key=None, part=part, parent=parent) as tracker:
         tracker.set_tags({"restored": "true"})
         for row in history.to_dict(orient="records"):
             log_epoch(tracker, int(row["epoch"]), {str(key): value for key, value in row.items()})
@@ -63,7 +65,13 @@ def log_epoch(tracker: Tracker, epoch: int, figures: Mapping[str, object]) -> No
     tracker.log_metrics(epoch_metrics(figures), step=epoch)
 
 
-def open_run(params: Mapping[str, Any], *, resume_key: str | None) -> Tracker:
+def open_run(
+    params: Mapping[str, Any],
+    *,
+    resume_key: str | None,
+    part: str = "",
+    parent: Tracker | None = None,
+) -> Tracker:
     """Return the tracker of a new or an interrupted run, with the identity of its dataset.
 
     The tag `imported` names the checkpoint of a model that was not trained here.
@@ -71,16 +79,20 @@ def open_run(params: Mapping[str, Any], *, resume_key: str | None) -> Tracker:
     Args:
         params: all that the run is told, by dotted key.
         resume_key: see `tracking.start_training_run`.
+        part: name of the part that is trained; it becomes the run's name and its tag `part`.
+        parent: the run of all parts, below which the UI shows that of `part`.
     """
     if not params["train.tracking"]:
         return NullTracker()
     tags = {key: params[key] for key in ("dataset", "model", "backbone")}
     if params["evaluate.checkpoint"] is not None:
         tags["imported"] = params["evaluate.checkpoint"]
+    if parent is not None:
+        tags |= {PARENT_TAG: parent.run_id, "part": part}
     tracker = start_training_run(
         root=Path.cwd(),
         experiment=params["train.experiment"],
-        run_name=_run_name(params, root=Path.cwd()),
+        run_name=part or _run_name(params, root=Path.cwd()),
         resume_key=resume_key,
         params=params,
         tags=tags,

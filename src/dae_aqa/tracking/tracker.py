@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """A context manager around one training. This base records nothing."""
+    """A context manager around one training. This base records nothing.
+
+    Attributes:
+        run_id: the run's name in the store; '' where nothing is recorded.
+    """
+
+    run_id = ""
 
     def __enter__(self) -> Self:
         return self

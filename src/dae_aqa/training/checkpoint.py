@@ -19,14 +19,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
 from dae_aqa.errors import TrainingError
+from dae_aqa.files.hashing import file_sha256
 from dae_aqa.files.whole import remove_leftovers, written_whole
 
 CURRENT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
+FINISHED_MODEL = "model.pt"  # kept where other parts are still to be trained
+FINISHED_HISTORY = "training.csv"
+_FINISHED = "finished.txt"
 _DIGEST_BYTES = 32
 _ABANDONED_AFTER_SECONDS = 30 * 86_400.0
 _PATIENCE_SECONDS = 15.0  # a training that was told to end needs some seconds for that
@@ -129,12 +134,21 @@ def mark_finished(work_dir: Path, *, model_sha256: str) -> None:
     The folder itself stays until the model has been evaluated: were it removed here, a kill before
     DVC has recorded the outputs would cost the whole training.
     """
-    (work_dir / "finished.txt").write_text(model_sha256)
+    with written_whole(work_dir / _FINISHED) as part:
+        part.write_text(model_sha256)
+
+
+def finished_history(work_dir: Path) -> pd.DataFrame | None:
+    """Return the learning curves of a training that is finished and kept its model, else None."""
+    marker, model = work_dir / _FINISHED, work_dir / FINISHED_MODEL
+    if not marker.is_file() or not model.is_file() or file_sha256(model) != marker.read_text():
+        return None
+    return pd.read_csv(work_dir / FINISHED_HISTORY)
 
 
 def remove_finished(trainings_dir: Path, *, model_sha256: str) -> None:
     """Remove the work folders of trainings that ended with this model, if nothing uses them."""
-    for marker in trainings_dir.glob("*/finished.txt"):
+    for marker in trainings_dir.glob(f"*/{_FINISHED}"):
         if marker.read_text() == model_sha256:
             _remove_unused(marker.parent)
 

@@ -28,6 +28,14 @@ def write_history(history: pd.DataFrame, path: Path) -> None:
     history.to_csv(path, index=False, lineterminator="\n")
 
 
+def history_of_part(history: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the learning curves of one part; of the only one, the table itself."""
+    if "part" not in history.columns:
+        return history
+    rows = history[history["part"] == part]
+    return rows.drop(columns="part").reset_index(drop=True)
+
+
 @dataclass(frozen=True)
 class EpochChoice:
     """How the epoch is chosen: by the validation samples, as far as there are enough of them.

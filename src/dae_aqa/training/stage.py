@@ -5,28 +5,40 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dae_aqa.files.hashing import file_sha256
+from dae_aqa.files.hashing import file_sha256, value_sha256
+from dae_aqa.files.whole import copy_file
 from dae_aqa.inference.device import resolve_device
-from dae_aqa.inference.processes import joined, start_processes
-from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.inference.inputs import Inputs
+from dae_aqa.inference.processes import Processes, joined, start_processes
+from dae_aqa.inference.trained_model import TrainedModel, model_file
 from dae_aqa.options import flatten
 from dae_aqa.packs.digest import frames_digest
 from dae_aqa.running.places import check_outputs, user_path
-from dae_aqa.tracking import NullTracker
+from dae_aqa.splits.make import part_names, rows_of_part
+from dae_aqa.tracking import NullTracker, Tracker
 from dae_aqa.tracking.record import log_epoch, log_result, open_run
-from dae_aqa.training.checkpoint import mark_finished, remove_abandoned, sole_use
+from dae_aqa.training.checkpoint import (
+    FINISHED_HISTORY,
+    FINISHED_MODEL,
+    finished_history,
+    mark_finished,
+    remove_abandoned,
+    sole_use,
+)
 from dae_aqa.training.fingerprint import training_fingerprint
 from dae_aqa.training.history import no_history, write_history
 from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import inputs_of, train_model
 
 logger = logging.getLogger(__name__)
+_NUM_KEY_DIGITS = 32
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -38,13 +50,17 @@ def train_and_track(
     annotations: pd.DataFrame,
     splits: pd.DataFrame,
     frames_dir: Path,
-    data_files: Sequence[Path],
+    annotations_file: Path,
+    splits_file: Path,
     trainings_dir: Path,
     features_dir: Path,
-    model_path: Path,
+    models_dir: Path,
     history_path: Path,
 ) -> None:
-    """Train, and write the model file and the learning curves.
+    """Train each part in turn, and write the model files and the learning curves.
+
+    Where there are several parts, the store gets a run for all of them, and below it one for each.
+    A part that is finished is not trained again when a later one was interrupted.
 
     Args:
         options: how to train.
@@ -53,61 +69,153 @@ def train_and_track(
         annotations: annotations table.
         splits: split table.
         frames_dir: folder of packed samples.
-        data_files: files that say which data these are, for the fingerprint.
+        annotations_file: the file of the annotations table, for the fingerprint.
+        splits_file: the file of the split table, likewise.
         trainings_dir: holds one work folder per unfinished training.
         features_dir: cache of clip features.
-        model_path: where the model goes.
+        models_dir: where the models go, see `inference.trained_model.model_file`.
         history_path: where the learning curves go.
 
     Raises:
         DaeAqaError: see `train_model`; or, before training, the results cannot be written, another
             process trains the same, or the tracking store cannot be reached.
     """
-    check_outputs(model_path, history_path)
+    names = part_names(splits)
+    check_outputs(model_file(models_dir, names[0]), history_path)
     start_processes(options.train.num_processes)
-    key = _fingerprint(
-        options,
-        scoring_rule=scoring_rule,
-        data_files=data_files,
-        sample_ids=splits.loc[splits["split"] != "test", "sample_id"],
-        frames_dir=frames_dir,
-    )
-    work_dir = trainings_dir / key
-    with (
-        joined(resolve_device(options.device)) as processes,
-        # the first process alone reports and writes
-        sole_use(work_dir) if processes.is_first else nullcontext(),
-        open_run(params, resume_key=key) if processes.is_first else NullTracker() as tracker,
-    ):
+    trainings = [
+        _PartTraining(
+            part=name,
+            splits=rows,
+            key=_fingerprint(
+                options,
+                scoring_rule=scoring_rule,
+                # one part is the whole table; of several, each goes on with its own rows unchanged
+                rows=rows.to_csv(index=False) if name else None,
+                data_files=[annotations_file] if name else [annotations_file, splits_file],
+                sample_ids=rows.loc[rows["split"] != "test", "sample_id"],
+                frames_dir=frames_dir,
+            ),
+        )
+        for name in names
+        for rows in [rows_of_part(splits, name)]
+    ]
+    with joined(resolve_device(options.device)) as processes:
         if processes.is_first:
             remove_abandoned(trainings_dir)
-        trained, result = train_model(
-            options,
-            scoring_rule=scoring_rule,
-            annotations=annotations,
-            splits=splits,
-            inputs=inputs_of(options, frames_dir=frames_dir, features_dir=features_dir),
-            work_dir=work_dir,
-            on_epoch=partial(log_epoch, tracker),
-            processes=processes,
+
+        def train(training: _PartTraining, parent: Tracker | None) -> pd.DataFrame:
+            return _train_part(
+                training,
+                options,
+                scoring_rule=scoring_rule,
+                params=params,
+                parent=parent,
+                annotations=annotations,
+                inputs=inputs_of(options, frames_dir=frames_dir, features_dir=features_dir),
+                work_dir=trainings_dir / training.key,
+                model_path=model_file(models_dir, training.part),
+                processes=processes,
+            )
+
+        if names == [""]:
+            history = train(trainings[0], None)
+        else:
+            key = value_sha256([training.key for training in trainings])[:_NUM_KEY_DIGITS]
+            parent = open_run(params, resume_key=key) if processes.is_first else NullTracker()
+            histories = []
+            with parent:
+                for number, training in enumerate(trainings, start=1):
+                    logger.info("part %d of %d: %s", number, len(trainings), training.part)
+                    part_history = train(training, parent)
+                    part_history.insert(0, "part", training.part)
+                    histories.append(part_history)
+            history = pd.concat(histories, ignore_index=True)
+        if processes.is_first:
+            write_history(history, history_path)
+
+
+@dataclass(frozen=True)
+class _PartTraining:
+    """One training: its part, the rows of the split table, and the name of its work folder."""
+
+    part: str
+    splits: pd.DataFrame
+    key: str
+
+
+def _train_part(
+    training: _PartTraining,
+    options: TrainingOptions,
+    *,
+    scoring_rule: str | None,
+    params: Mapping[str, Any],
+    parent: Tracker | None,
+    annotations: pd.DataFrame,
+    inputs: Inputs,
+    work_dir: Path,
+    model_path: Path,
+    processes: Processes,
+) -> pd.DataFrame:
+    """Train one part, write its model and return its learning curves.
+
+    Args:
+        training: what to train on.
+        options: how to train.
+        scoring_rule: as in `train_and_track`.
+        params: as in `train_and_track`.
+        parent: the run of all parts; None where there is but one part.
+        annotations: annotations table.
+        inputs: where clips or features come from.
+        work_dir: the training's own folder.
+        model_path: where the model goes.
+        processes: those that train together.
+    """
+    with sole_use(work_dir) if processes.is_first else nullcontext():
+        finished = processes.agree(finished_history(work_dir) if parent is not None else None)
+        if finished is not None:
+            logger.info("taken from %s, where it is finished", work_dir)
+            if processes.is_first:
+                copy_file(source=work_dir / FINISHED_MODEL, target=model_path)
+            return finished
+        # the first process alone reports and writes
+        tracker = (
+            open_run(params, resume_key=training.key, part=training.part, parent=parent)
+            if processes.is_first
+            else NullTracker()
         )
-        if not processes.is_first:
-            return
-        write_history(result.history, history_path)
-        trained.save(model_path)
-        mark_finished(work_dir, model_sha256=file_sha256(model_path))
-        log_result(
-            tracker,
-            trained,
-            result.history,
-            best_epoch=result.best_epoch,
-            chosen_by=result.chosen_by,
-            model_path=model_path,
-            history_path=history_path,
-        )
+        with tracker:
+            trained, result = train_model(
+                options,
+                scoring_rule=scoring_rule,
+                annotations=annotations,
+                splits=training.splits,
+                inputs=inputs,
+                work_dir=work_dir,
+                on_epoch=partial(log_epoch, tracker),
+                processes=processes,
+            )
+            if not processes.is_first:
+                return result.history
+            trained.save(model_path)
+            curves = work_dir / FINISHED_HISTORY
+            write_history(result.history, curves)
+            log_result(
+                tracker,
+                trained,
+                result.history,
+                best_epoch=result.best_epoch,
+                chosen_by=result.chosen_by,
+                model_path=model_path,
+                history_path=curves,
+            )
+            if parent is not None:
+                copy_file(source=model_path, target=work_dir / FINISHED_MODEL)
+            mark_finished(work_dir, model_sha256=file_sha256(model_path))
     logger.info(
         "kept epoch %d of 0 to %d: %s", result.best_epoch, len(result.history) - 1, result.chosen_by
     )
+    return result.history
 
 
 def import_and_track(
@@ -115,22 +223,25 @@ def import_and_track(
     *,
     options: TrainingOptions,
     params: Mapping[str, Any],
-    model_path: Path,
+    parts: Sequence[str],
+    models_dir: Path,
     history_path: Path,
 ) -> None:
-    """Write a released checkpoint as the model file, and a table of learning curves with no row.
+    """Write a released checkpoint as the model of each part, and learning curves with no row.
 
     Args:
         checkpoint: names the file, which is as the released DAE code saves it.
         options: say which model it is and how its clips are made.
         params: all that the run is told, by dotted key, for its record.
-        model_path: where the model goes.
+        parts: names of the parts.
+        models_dir: where the models go.
         history_path: where the learning curves go.
 
     Raises:
         DaeAqaError: the checkpoint is none, or cannot be had; the results cannot be written; or the
             tracking store cannot be reached.
     """
+    model_path = model_file(models_dir, parts[0])
     check_outputs(model_path, history_path)
     trained = TrainedModel.released(
         user_path(checkpoint), model=options.model, clips=options.train.clips
@@ -138,7 +249,8 @@ def import_and_track(
     history = no_history()
     with open_run(params, resume_key=None) as tracker:
         write_history(history, history_path)
-        trained.save(model_path)
+        for part in parts:
+            trained.save(model_file(models_dir, part))
         log_result(
             tracker,
             trained,
@@ -155,13 +267,15 @@ def _fingerprint(
     options: TrainingOptions,
     *,
     scoring_rule: str | None,
+    rows: str | None,
     data_files: Iterable[Path],
     sample_ids: Iterable[str],
     frames_dir: Path,
 ) -> str:
     """Return the name of a training's work folder: trainings with one name end with equal bits."""
+    own_rows = {} if rows is None else {"rows": rows}
     return training_fingerprint(
-        flatten(options) | {"scoring_rule": scoring_rule},
+        flatten(options) | {"scoring_rule": scoring_rule} | own_rows,
         data_files=[*data_files, *_named_files(options)],
         frames=frames_digest(frames_dir, sample_ids),
         package_dir=_PACKAGE,
