@@ -101,7 +101,9 @@ def test_queued_experiment_names_outputs_of_the_real_root(project, tmp_path, mon
     assert "lies in data/videos" in refusal(project)
 
 
-@pytest.mark.parametrize("path", ["data", "data/mine.csv", "my_videos", "data/videos2", "my_models"])
+@pytest.mark.parametrize(
+    "path", ["data", "data/mine.csv", "my_videos", "data/videos2", "my_models"]
+)
 def test_other_paths_are_free(project, path):
     edit_params({"datasets.csv.videos_dir": path})
     assert flatten(check_project(root=project))["datasets.csv.videos_dir"] == path

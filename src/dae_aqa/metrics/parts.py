@@ -96,7 +96,7 @@ def evaluate_parts(
 def fisher_mean(rhos: Sequence[float]) -> float:
     """Return the mean of rank correlations by way of Fisher's z: tanh(mean(atanh(rho))).
 
-    Example: 0.5 and 0.9 give 0.7662, their arithmetic mean being 0.7.
+    Example: 0.5 and 0.9 give 0.7661, their arithmetic mean being 0.7.
 
     Raises:
         MetricUndefinedError: a rho is 1 or -1, whose z is infinite.

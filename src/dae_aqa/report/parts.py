@@ -14,9 +14,9 @@ _COLUMNS = (
     ("num_test", "Tested", "d"),
     ("spearman", "Spearman's ρ", ".3f"),
     ("rl2_x100", "R-ℓ2 × 100", ".3f"),
-    ("mae", "Mean absolute error", ".2f"),
-    ("nll", "Negative log-likelihood", ".3f"),
-    ("coverage_90", "Coverage of 90 % intervals", ".1%"),
+    ("mae", "Mean |error|", ".2f"),
+    ("nll", "NLL", ".3f"),
+    ("coverage_90", "In 90 % interval", ".1%"),
 )
 
 
