@@ -400,3 +400,108 @@ def test_a_training_goes_on_only_from_its_own_work(
     second = work_folder(small_params(), data, project)
     other_frames("v1")
     assert len({first, second, work_folder(small_params(), data, project)}) == 3
+
+
+def in_three_folds(data: TinyData) -> TinyData:
+    """Each part tests two samples, validates on two others and trains on the rest."""
+    names = data.splits["sample_id"].tolist()
+    parts = []
+    for fold in range(3):
+        split = pd.Series("train", index=range(len(names)))
+        split[[2 * fold, 2 * fold + 1]] = "test"
+        split[[(2 * fold + 2) % 6, (2 * fold + 3) % 6]] = "val"
+        rows = {"sample_id": names, "split": split, "part": f"fold{fold + 1}"}
+        parts.append(pd.DataFrame(rows))
+    return dataclasses.replace(data, splits=pd.concat(parts, ignore_index=True))
+
+
+def results_of(project: Path) -> dict[str, bytes]:
+    paths = [*(project / "models").iterdir(), project / "reports/training.csv"]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_parts_go_on_after_a_kill_without_doing_anything_twice(
+    small_params: MakeParams, tiny_data: TinyData, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed in the second epoch of the second of three parts."""
+    params, data = small_params({"num_epochs": 3}), in_three_folds(tiny_data)
+    run_train(params, data, project)
+    undisturbed = results_of(project)
+    assert sorted(undisturbed) == ["fold1.pt", "fold2.pt", "fold3.pt", "training.csv"]
+    curves = pd.read_csv(project / "reports/training.csv")
+    assert tuple(curves.columns) == ("part", *COLUMNS)
+    assert curves["part"].tolist() == [f"fold{fold}" for fold in (1, 2, 3) for _ in range(3)]
+
+    for name in ("trainings", "models", "reports"):
+        shutil.rmtree(project / name)
+    epochs: list[int] = []
+
+    def count_until(last: int | None) -> None:
+        def log(tracker: Tracker, epoch: int, figures: Mapping[str, object]) -> None:
+            if len(epochs) == last:
+                raise KeyboardInterrupt
+            epochs.append(epoch)
+
+        monkeypatch.setattr(tracked_training, "log_epoch", log)
+
+    count_until(4)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        run_train(params, data, project)
+    assert epochs == [0, 1, 2, 0]
+    shutil.rmtree(project / "models")  # as DVC does before it runs the stage again
+    count_until(None)
+    run_train(params, data, project)
+    assert epochs == [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    assert results_of(project) == undisturbed
+
+
+def test_parts_are_trained_on_their_own_samples_alone(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    """A part is the training that one would do with its rows as the whole table."""
+    params, data = small_params({"num_epochs": 2}), in_three_folds(tiny_data)
+    run_train(params, data, project)
+    second = TrainedModel.load(project / "models/fold2.pt").model.state_dict()
+    rows = data.splits[data.splits["part"] == "fold2"].assign(part="")
+    run_train(params, dataclasses.replace(tiny_data, splits=rows), project)
+    alone = TrainedModel.load(project / "models/model.pt").model.state_dict()
+    assert all(torch.equal(alone[key], value) for key, value in second.items())
+
+
+@pytest.mark.slow
+def test_parts_are_runs_below_one(small_params: MakeParams, tiny_data: TinyData, project: Path):
+    params, data = small_params({"train.tracking": True}), in_three_folds(tiny_data)
+    run_train(params, data, project)
+    run_evaluate(params, data, project)
+    client = MlflowClient(f"sqlite:///{project}/.mlflow/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    (whole,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    parts = {run.data.tags["part"]: run for run in runs if run is not whole}
+    assert sorted(parts) == ["fold1", "fold2", "fold3"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for name, run in parts.items():
+        assert run.info.run_name == name
+        assert run.data.tags["mlflow.parentRunId"] == whole.info.run_id
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert whole.data.metrics["test/mae"] == metrics["mae"]
+    assert whole.data.metrics["test_mean_mae"] == metrics["mean"]["mae"]
+    assert parts["fold3"].data.metrics["test/mae"] == metrics["parts"]["fold3"]["mae"]
+    page = (project / "reports/index.html").read_text()
+    assert '<section id="parts">' in page
+    assert "3 parts, each trained by itself, one line each." in page
+    assert not list((project / "trainings").glob("*/"))
+
+
+@pytest.mark.slow
+def test_parts_that_were_restored_are_runs_below_one(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    data = in_three_folds(tiny_data)
+    run_train(small_params({}), data, project)
+    run_evaluate(small_params({"train.tracking": True}), data, project)
+    client = MlflowClient(f"sqlite:///{project}/.mlflow/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    (whole,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(runs) == 4
+    assert whole.data.metrics["test/mae"] > 0
+    assert {run.data.tags.get("restored") for run in runs if run is not whole} == {"true"}
