@@ -54,7 +54,9 @@ def params_file(repo_root: Path, tmp_path: Path) -> Path:
 
 
 def test_names():
-    assert {"simdive", "mtl_aqa_dae", "mtl_aqa_dae_mt", "csv"} <= set(recipe_names())
+    assert {"simdive", "mtl_aqa_dae", "mtl_aqa_dae_mt", "jigsaws_dae_mt", "csv"} <= set(
+        recipe_names()
+    )
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -132,11 +134,12 @@ def test_unknown_recipe_names_the_known_ones(params_file):
 
 
 def test_invalid_result_leaves_the_file_alone(params_file):
-    """The published clips end at frame 102, beyond a window of 99 frames."""
-    text = params_file.read_text().replace("num_frames: 103", "num_frames: 99")
-    assert "num_frames: 99" in text
+    """The published shift needs three frames on either side of the window."""
+    text = params_file.read_text().replace("margin_frames: 3 ", "margin_frames: 2 ")
+    text = text.replace("temporal_aug: 6", "temporal_aug: 4")
+    assert "margin_frames: 2 " in text
     params_file.write_text(text)
-    with pytest.raises(ParamsError, match=r"the last clip ends at frame 102"):
+    with pytest.raises(ParamsError, match=r"temporal_aug: 6 needs more than the 2 frames"):
         apply_recipe("mtl_aqa_dae", path=params_file)
     assert params_file.read_text() == text
     assert [path.name for path in params_file.parent.iterdir()] == ["params.yaml"]

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
+from dae_aqa.datasets.missing import without_missing
 from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, video_id
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
 from dae_aqa.datasets.mtl_aqa.release import read_release
@@ -20,13 +19,7 @@ from dae_aqa.errors import DownloadError
 from dae_aqa.files.whole import copy_file
 from dae_aqa.running.places import user_path
 from dae_aqa.running.progress import counted
-from dae_aqa.tables.dataset import (
-    DatasetTables,
-    MissingVideo,
-    Note,
-    missing_table,
-    notes_table,
-)
+from dae_aqa.tables.dataset import DatasetTables, MissingVideo
 
 logger = logging.getLogger(__name__)
 
@@ -78,26 +71,7 @@ def load(
         logger.warning("%s\nTheir samples are left out, see notes.csv.", message)
     for number, path in counted(sorted(found.paths.items()), "copying videos", unit="video"):
         copy_file(source=path, target=videos_dir / f"{video_id(number)}{path.suffix.lower()}")
-    return _without_missing(annotations, notes, found.missing)
-
-
-def _without_missing(
-    annotations: pd.DataFrame, notes: Sequence[Note], missing: Sequence[MissingVideo]
-) -> DatasetTables:
-    """Return the tables without the samples of missing videos, each of which gets a note."""
-    reasons = {video.video_id: video.reason for video in missing}
-    excluded = annotations["video_id"].isin(list(reasons))
-    exclusions = [
-        Note(sample, "excluded_video_missing", f"video {video}: {reasons[video]}")
-        for sample, video in annotations.loc[excluded, ["sample_id", "video_id"]].itertuples(
-            index=False
-        )
-    ]
-    return DatasetTables(
-        annotations=annotations[~excluded].reset_index(drop=True),
-        notes=notes_table([*notes, *exclusions]),
-        missing_videos=missing_table(missing),
-    )
+    return without_missing(annotations, notes, found.missing)
 
 
 def _missing_message(missing: Sequence[MissingVideo], *, num_videos: int, cache_dir: Path) -> str:

@@ -1,0 +1,158 @@
+"""JIGSAWS from the user's own copy: ratings, folds and videos into the pipeline's tables."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from dae_aqa.datasets.jigsaws.options import Camera, JigsawsOptions
+from dae_aqa.datasets.jigsaws.ratings import LABELS, SPLITS, TASKS, Ratings, Trial, read_ratings
+from dae_aqa.datasets.missing import without_missing
+from dae_aqa.errors import AnnotationError, DownloadError, VideoError
+from dae_aqa.files.whole import copy_file
+from dae_aqa.running.places import user_path
+from dae_aqa.running.progress import counted
+from dae_aqa.tables.annotations import check_annotations, format_judge_scores
+from dae_aqa.tables.dataset import DatasetTables, MissingVideo
+from dae_aqa.video.options import Numbering
+from dae_aqa.video.probe import VIDEO_SUFFIXES, count_frames
+from dae_aqa.wording import first_lines
+
+_MAX_SHOWN = 20
+logger = logging.getLogger(__name__)
+
+
+def load(options: JigsawsOptions, videos_dir: Path, *, allow_missing: bool) -> DatasetTables:
+    """Copy the videos of the rated trials to `videos_dir` and return the tables.
+
+    A trial is one sample: the whole video of the chosen camera. Its score is the sum of the six
+    elements, which stand in `judge_scores`; its group is the surgeon.
+
+    Args:
+        options: where ratings and videos lie, and which folds are tested.
+        videos_dir: folder of the videos, an output of the pipeline.
+        allow_missing: go on without the trials whose videos are missing or cannot be read.
+
+    Raises:
+        AnnotationError: a folder is missing, or ratings or folds are missing or damaged.
+        DownloadError: videos are missing or cannot be read, and may not be. All are named.
+    """
+    ratings = _ratings(user_path(options.annotations_dir), options=options)
+    found = videos_of(user_path(options.videos_dir), camera=options.camera)
+    names = {trial: f"{trial}_{options.camera}" for trial in sorted(ratings.elements)}
+    num_frames, missing = _measure(names, found, numbering=options.frame_numbering)
+    if missing:
+        lines = first_lines([f"{video.video_id}: {video.reason}" for video in missing], limit=10)
+        message = f"JIGSAWS: {len(missing)} of {len(names)} videos are missing:\n{lines}\n"
+        if not num_frames or not allow_missing:
+            raise DownloadError(
+                f"{message}Put them into datasets.jigsaws.videos_dir, or set "
+                "download.allow_missing to true to go on without their trials."
+            )
+        logger.warning("%sTheir trials are left out, see notes.csv.", message)
+    for name in counted(sorted(num_frames), "copying videos", unit="video"):
+        copy_file(source=found[name], target=videos_dir / f"{name}{found[name].suffix.lower()}")
+    annotations = _annotations(ratings, names, num_frames, options=options)
+    logger.info(
+        "JIGSAWS: %s",
+        ", ".join(f"{num} of {task}" for task, num in annotations["task"].value_counts().items()),
+    )
+    return without_missing(annotations, ratings.notes, missing)
+
+
+def annotation_files(folder: Path) -> list[Path]:
+    """Return the files of ratings and folds in `folder`, at any depth."""
+    names = {LABELS, SPLITS, *(f"meta_file_{task}.txt" for task in TASKS)}
+    return sorted(path for path in folder.rglob("*") if path.name in names and path.is_file())
+
+
+def videos_of(folder: Path, *, camera: Camera) -> dict[str, Path]:
+    """Return the videos of one camera in `folder`, at any depth, by name without suffix."""
+    return {
+        path.stem: path
+        for path in sorted(folder.rglob(f"*_{camera}.*"))
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    }
+
+
+def _ratings(folder: Path, *, options: JigsawsOptions) -> Ratings:
+    for key in ("annotations_dir", "videos_dir"):
+        place = user_path(getattr(options, key))
+        if not place.is_dir():
+            raise AnnotationError(
+                f"datasets.jigsaws.{key}: no folder {str(place)!r}. "
+                "src/dae_aqa/datasets/jigsaws/README.md says what it holds."
+            )
+    files = annotation_files(folder)
+    by_name = {path.name: path for path in files}
+    twice = [str(path) for path in files if by_name[path.name] != path]
+    if twice:
+        raise AnnotationError(
+            f"{folder}: {', '.join(twice)} have the names of other files there; leave one of each."
+        )
+    ratings = read_ratings(
+        meta_files={
+            task: by_name[f"meta_file_{task}.txt"]
+            for task in TASKS
+            if f"meta_file_{task}.txt" in by_name
+        },
+        pickles={name: by_name[name] for name in (LABELS, SPLITS) if name in by_name},
+    )
+    if options.folds == "musdl" and not ratings.folds:
+        raise AnnotationError(
+            f"{folder}: no {SPLITS}, but datasets.jigsaws.folds is musdl. Put MUSDL's {SPLITS} "
+            "there, or set folds to super_trial_out or user_out, which need no file."
+        )
+    return ratings
+
+
+def _measure(
+    names: Mapping[str, str], found: Mapping[str, Path], *, numbering: Numbering
+) -> tuple[dict[str, int], list[MissingVideo]]:
+    """Return the number of frames of each video by its name, and the videos without any."""
+    num_frames, missing = {}, []
+    for name in counted(sorted(names.values()), "checking videos", unit="video"):
+        reason = f"no file {name} with a video's suffix in datasets.jigsaws.videos_dir"
+        if name in found:
+            try:
+                num_frames[name] = count_frames(found[name], numbering=numbering)
+                continue
+            except VideoError as error:
+                reason = str(error)
+        missing.append(MissingVideo(name, 1, "", reason))
+    return num_frames, missing
+
+
+def _annotations(
+    ratings: Ratings,
+    names: Mapping[str, str],
+    num_frames: Mapping[str, int],
+    *,
+    options: JigsawsOptions,
+) -> pd.DataFrame:
+    rows = []
+    for name, video in names.items():
+        trial, elements = Trial.parse(name), ratings.elements[name]
+        if trial is None:
+            raise AnnotationError(f"{name}: no name of a trial.")
+        folds = {"super_trial_out": trial.repetition, "user_out": trial.surgeon}
+        rows.append(
+            {
+                "sample_id": name,
+                "video_id": video,
+                "start_frame": 0,
+                "end_frame": num_frames.get(video, 1),
+                "final_score": float(sum(elements)),
+                "difficulty": 1.0,
+                "judge_scores": format_judge_scores(elements),
+                "action_class": trial.task,
+                "split": "",
+                "task": trial.task,
+                "fold": folds.get(options.folds) or ratings.folds[name],
+                "group": trial.surgeon,
+            }
+        )
+    return check_annotations(pd.DataFrame(rows), source="JIGSAWS")
