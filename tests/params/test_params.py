@@ -88,7 +88,7 @@ def test_flatten_gives_the_files_values():
     assert flat["evaluate.checkpoint"] is None
 
 
-@pytest.mark.parametrize("dataset", ["simdive", "mtl_aqa", "jigsaws", "csv"])
+@pytest.mark.parametrize("dataset", ["simdive", "mtl_aqa", "jigsaws", "aqa7", "csv"])
 def test_dataset_options_are_those_of_the_chosen_dataset(changed, dataset):
     params = parse_options(Params, changed({"dataset": dataset}), source="params.yaml")
     assert params.dataset_options is getattr(params.datasets, dataset)

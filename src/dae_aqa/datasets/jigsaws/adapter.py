@@ -8,20 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from dae_aqa.datasets.held import take_videos
 from dae_aqa.datasets.jigsaws.options import Camera, JigsawsOptions
 from dae_aqa.datasets.jigsaws.ratings import LABELS, SPLITS, TASKS, Ratings, Trial, read_ratings
 from dae_aqa.datasets.missing import without_missing
-from dae_aqa.errors import AnnotationError, DownloadError, VideoError
-from dae_aqa.files.whole import copy_file
+from dae_aqa.errors import AnnotationError
 from dae_aqa.running.places import user_path
-from dae_aqa.running.progress import counted
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
-from dae_aqa.tables.dataset import DatasetTables, MissingVideo
-from dae_aqa.video.options import Numbering
-from dae_aqa.video.probe import VIDEO_SUFFIXES, count_frames
-from dae_aqa.wording import first_lines
+from dae_aqa.tables.dataset import DatasetTables
+from dae_aqa.video.probe import VIDEO_SUFFIXES
 
-_MAX_SHOWN = 20
 logger = logging.getLogger(__name__)
 
 
@@ -43,18 +39,14 @@ def load(options: JigsawsOptions, videos_dir: Path, *, allow_missing: bool) -> D
     ratings = _ratings(user_path(options.annotations_dir), options=options)
     found = videos_of(user_path(options.videos_dir), camera=options.camera)
     names = {trial: f"{trial}_{options.camera}" for trial in sorted(ratings.elements)}
-    num_frames, missing = _measure(names, found, numbering=options.frame_numbering)
-    if missing:
-        lines = first_lines([f"{video.video_id}: {video.reason}" for video in missing], limit=10)
-        message = f"JIGSAWS: {len(missing)} of {len(names)} videos are missing:\n{lines}\n"
-        if not num_frames or not allow_missing:
-            raise DownloadError(
-                f"{message}Put them into datasets.jigsaws.videos_dir, or set "
-                "download.allow_missing to true to go on without their trials."
-            )
-        logger.warning("%sTheir trials are left out, see notes.csv.", message)
-    for name in counted(sorted(num_frames), "copying videos", unit="video"):
-        copy_file(source=found[name], target=videos_dir / f"{name}{found[name].suffix.lower()}")
+    num_frames, missing = take_videos(
+        names.values(),
+        found,
+        key="datasets.jigsaws.videos_dir",
+        numbering=options.frame_numbering,
+        videos_dir=videos_dir,
+        allow_missing=allow_missing,
+    )
     annotations = _annotations(ratings, names, num_frames, options=options)
     logger.info(
         "JIGSAWS: %s",
@@ -107,23 +99,6 @@ def _ratings(folder: Path, *, options: JigsawsOptions) -> Ratings:
             "there, or set folds to super_trial_out or user_out, which need no file."
         )
     return ratings
-
-
-def _measure(
-    names: Mapping[str, str], found: Mapping[str, Path], *, numbering: Numbering
-) -> tuple[dict[str, int], list[MissingVideo]]:
-    """Return the number of frames of each video by its name, and the videos without any."""
-    num_frames, missing = {}, []
-    for name in counted(sorted(names.values()), "checking videos", unit="video"):
-        reason = f"no file {name} with a video's suffix in datasets.jigsaws.videos_dir"
-        if name in found:
-            try:
-                num_frames[name] = count_frames(found[name], numbering=numbering)
-                continue
-            except VideoError as error:
-                reason = str(error)
-        missing.append(MissingVideo(name, 1, "", reason))
-    return num_frames, missing
 
 
 def _annotations(
