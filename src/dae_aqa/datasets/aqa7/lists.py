@@ -14,7 +14,7 @@ from dae_aqa.errors import AnnotationError
 from dae_aqa.wording import problem_list
 
 SPLITS = ("train", "test")
-NUM_FRAMES = 103  # of each performance. Source: Parmar and Tran Morris 2019, section 3
+NUM_FRAMES = 103  # of each performance. Source: CoRe (Yu et al. 2021), released code
 # Lowest and highest score of each class over training and test samples, by its number from 1.
 # Source: CoRe (Yu et al. 2021), released code, utils/misc.py.
 RANGES: Mapping[str, tuple[float, float]] = {
