@@ -123,6 +123,37 @@ class TestOfficialRelease:
 
 
 @pytest.mark.parametrize(
+    ("name", "mended"),
+    [
+        ("augmented_final_annotations_dict.pkl", ["04_049"]),
+        ("final_annotations_dict_with_dive_number.pkl", []),  # it has 4.5 there
+    ],
+)
+def test_the_pickles_alone_say_what_the_official_release_says(
+    tmp_path: Path, official: tuple, official_dir: Path, name: str, mended: list
+) -> None:
+    (tmp_path / name).write_bytes((official_dir / name).read_bytes())
+    for split in ("train", "test"):
+        file = f"{split}_split_0.pkl"
+        (tmp_path / file).write_bytes((official_dir / mtl_release.READY / file).read_bytes())
+    annotations, notes = read_release(release_dir=tmp_path, scoring_rule="diving")
+    pd.testing.assert_frame_equal(annotations, official[0])
+    assert samples_with(notes, "mark_mended") == mended
+    assert samples_with(notes, "dive_number_differs") == []
+
+
+def test_a_dive_number_that_its_codes_contradict_is_noted(tmp_path: Path) -> None:
+    entries = {key: entry | {"dive_number": "407C"} for key, entry in dives().items()}
+    entries[1, 2]["dive_number"] = "107B"
+    write_pickle(tmp_path / "final_annotations_dict_with_dive_number.pkl", entries)
+    write_pickle(tmp_path / "train_split_0.pkl", [key for key in entries if key[1] == 1])
+    write_pickle(tmp_path / "test_split_0.pkl", [key for key in entries if key[1] == 2])
+    _, notes = read_release(release_dir=tmp_path, scoring_rule="diving")
+    assert [note.sample_id for note in notes] == ["01_002"]
+    assert "dive_number '107B', but its codes mean 407C" in notes[0].detail
+
+
+@pytest.mark.parametrize(
     ("entry", "code"),
     [
         (dive(), "407C"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dae_aqa.datasets.missing import without_missing
-from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, video_id
+from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, dictionary_file, video_id
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
 from dae_aqa.datasets.mtl_aqa.release import read_release
 from dae_aqa.datasets.mtl_aqa.source import locate_release
@@ -47,10 +47,14 @@ def load(
     annotations, notes = read_release(release_dir=release_dir, scoring_rule=options.scoring_rule)
     counts = Counter(int(name) for name in annotations["video_id"])
     own_list = options.video_list
+    video_list = release_dir / VIDEO_LIST
+    is_pickles_alone = dictionary_file(release_dir).parent == release_dir
     found = find_videos(
         num_samples=counts,
-        addresses=read_addresses(
-            video_list=user_path(own_list) if own_list else release_dir / VIDEO_LIST
+        addresses=(
+            read_addresses(video_list=user_path(own_list) if own_list else video_list)
+            if own_list or video_list.is_file() or not is_pickles_alone
+            else {}  # the folder of pickles alone names no addresses
         ),
         user_videos_dir=user_path(options.videos_dir) if options.videos_dir else None,
         cache=VideoCache(

@@ -6,14 +6,24 @@ Layout (https://github.com/ParitoshParmar/MTL-AQA, folder `MTL-AQA_dataset_relea
     Ready_2_Use/MTL-AQA_split_0_data/{train,test}_split_0.pkl     the official split
     Raw_Annotations/01.xlsx …                                     the judges' marks
     Video_List.xlsx                                               addresses of the broadcasts
+
+Released code keeps the pickles alone, in one folder, with the marks in a dictionary (`INFO`).
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 _READY_DIR = "Ready_2_Use/MTL-AQA_split_0_data"
 DICTIONARY = f"{_READY_DIR}/final_annotations_dict.pkl"
 SPLITS = {"train": f"{_READY_DIR}/train_split_0.pkl", "test": f"{_READY_DIR}/test_split_0.pkl"}
 VIDEO_LIST = "Video_List.xlsx"
+# of the folder of pickles alone; the first one there is read
+INFO = (
+    "final_annotations_dict_with_dive_number.pkl",
+    "augmented_final_annotations_dict.pkl",
+    "final_annotations_dict.pkl",
+)
 
 Key = tuple[int, int]  # (video number, dive number), the release's own sample key
 
@@ -26,6 +36,16 @@ def video_id(video_number: int) -> str:
 def sample_id(key: Key) -> str:
     """Return the `sample_id` of a dive, e.g. `'01_003'` for dive 3 of broadcast 1."""
     return f"{video_id(key[0])}_{key[1]:03d}"
+
+
+def dictionary_file(release_dir: Path) -> Path:
+    """Return the dictionary of the official release, else of a folder of pickles alone."""
+    official = release_dir / DICTIONARY
+    if not official.is_file():
+        for name in INFO:
+            if (release_dir / name).is_file():
+                return release_dir / name
+    return official
 
 
 def workbook(video_number: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dae_aqa import scoring
 from dae_aqa.datasets.mtl_aqa.layout import DICTIONARY, Key, sample_id
@@ -44,7 +45,33 @@ def read_marks(
             dive, row = of_video[key], rows[key]
             notes += _compare(key, dive=dive, row=row, workbook=path.name)
             marks[key], mark_notes = _mend_marks(
-                key, dive=dive, row=row, workbook=path.name, rule=scoring_rule
+                key,
+                dive=dive,
+                cells=row.marks,
+                where=f"{path.name} row {row.row}",
+                rule=scoring_rule,
+            )
+            notes += mark_notes
+    return marks, notes
+
+
+def marks_of_dictionary(
+    dives: Mapping[Key, Mapping[str, object]], *, file_name: str, scoring_rule: str
+) -> tuple[dict[Key, tuple[float, ...]], list[Note]]:
+    """Return the marks that the dictionary itself holds, and notes on mended or unreadable ones.
+
+    Args:
+        dives: the dictionary; `judge_scores` may be missing, the dive then has no marks.
+        file_name: of the dictionary, for the notes.
+        scoring_rule: name in `scoring.SCORING_RULES`; it decides whether a mended mark is right.
+    """
+    marks: dict[Key, tuple[float, ...]] = {}
+    notes: list[Note] = []
+    for key, dive in sorted(dives.items()):
+        cells = dive.get("judge_scores")
+        if isinstance(cells, list):
+            marks[key], mark_notes = _mend_marks(
+                key, dive=dive, cells=cells, where=file_name, rule=scoring_rule
             )
             notes += mark_notes
     return marks, notes
@@ -85,22 +112,21 @@ def _compare(
 
 
 def _mend_marks(
-    key: Key, *, dive: Mapping[str, float], row: WorkbookDive, workbook: str, rule: str
+    key: Key, *, dive: Mapping[str, Any], cells: Sequence[object], where: str, rule: str
 ) -> tuple[tuple[float, ...], list[Note]]:
-    """Return the seven marks of a row, `()` where one cannot be read, and notes on mended cells.
+    """Return the marks in `cells`, `()` where one cannot be read, and notes on mended cells.
 
     A mended mark counts only if the marks then give the official final score.
     """
-    readings = [read_mark(cell) for cell in row.marks]
+    readings = [read_mark(cell) for cell in cells]
     marks = tuple(mark for mark in readings if mark is not None)
     mended = [
         f"judge {judge}: {cell!r} read as {mark:g}"
-        for judge, (cell, mark) in enumerate(zip(row.marks, readings, strict=True), start=1)
+        for judge, (cell, mark) in enumerate(zip(cells, readings, strict=True), start=1)
         if mark is not None and not is_plain_mark(cell)
     ]
-    where = f"{workbook} row {row.row}"
     if len(marks) < len(readings):
-        detail = f"{where}: expected marks from 0 to 10 by half points, got {list(row.marks)}"
+        detail = f"{where}: expected marks from 0 to 10 by half points, got {list(cells)}"
         return (), [Note(sample_id(key), "no_marks", detail)]
     if not mended:
         return marks, []

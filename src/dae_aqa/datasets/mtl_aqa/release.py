@@ -13,8 +13,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from dae_aqa.datasets.mtl_aqa.layout import DICTIONARY, SPLITS, Key, sample_id, video_id
-from dae_aqa.datasets.mtl_aqa.marks import read_marks
+from dae_aqa.datasets.mtl_aqa.layout import (
+    DICTIONARY,
+    SPLITS,
+    Key,
+    dictionary_file,
+    sample_id,
+    video_id,
+)
+from dae_aqa.datasets.mtl_aqa.marks import marks_of_dictionary, read_marks
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
 from dae_aqa.errors import AnnotationError
@@ -49,7 +56,8 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
     scoring rule gives another value.
 
     Args:
-        release_dir: folder of the release.
+        release_dir: folder of the release, or of its pickles alone (`layout.INFO`), whose
+            dictionary then holds the marks.
         scoring_rule: name in `scoring.SCORING_RULES` for the check of the final scores.
 
     Returns:
@@ -59,9 +67,16 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
     Raises:
         AnnotationError: a file is missing or damaged, or the split does not fit the dictionary.
     """
-    dives = _read_dictionary(release_dir / DICTIONARY)
-    splits = _read_splits(release_dir, dives)
-    marks, notes = read_marks(release_dir=release_dir, dives=dives, scoring_rule=scoring_rule)
+    dictionary = dictionary_file(release_dir)
+    dives = _read_dictionary(dictionary)
+    splits = _read_splits(dictionary.parent, dives)
+    if dictionary == release_dir / DICTIONARY:
+        marks, notes = read_marks(release_dir=release_dir, dives=dives, scoring_rule=scoring_rule)
+    else:
+        marks, notes = marks_of_dictionary(
+            dives, file_name=dictionary.name, scoring_rule=scoring_rule
+        )
+        notes += _dive_number_notes(dives)
     rows = [
         {
             "sample_id": sample_id(key),
@@ -146,11 +161,25 @@ def _dive_fault(dive: object) -> str:
     return ""
 
 
-def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, str]:
+def _dive_number_notes(dives: Mapping[Key, Mapping[str, object]]) -> list[Note]:
+    """Return a note for each dive whose `dive_number`, if any, is not what its codes tell."""
+    return [
+        Note(
+            sample_id(key),
+            "dive_number_differs",
+            f"dive_number {shown(dive['dive_number'])}, but its codes mean {dive_code(dive)}; "  # type: ignore[arg-type]
+            "the latter is kept",
+        )
+        for key, dive in sorted(dives.items())
+        if "dive_number" in dive and dive["dive_number"] != dive_code(dive)  # type: ignore[arg-type]
+    ]
+
+
+def _read_splits(folder: Path, dives: Mapping[Key, object]) -> dict[Key, str]:
     """Return 'train' or 'test' for every dive of the dictionary."""
     splits: dict[Key, str] = {}
     for name, file in SPLITS.items():
-        path = release_dir / file
+        path = folder / Path(file).name
         keys = load_plain_pickle(path)
         if not isinstance(keys, list):
             raise AnnotationError(f"{path}: expected a list of sample keys, got {shown(keys)}.")
@@ -163,7 +192,7 @@ def _read_splits(release_dir: Path, dives: Mapping[Key, object]) -> dict[Key, st
     unlisted = sorted(key for key in dives if key not in splits)
     if unlisted:
         raise AnnotationError(
-            f"{release_dir}: {len(unlisted)} dive(s) of {DICTIONARY} are in neither split: "
+            f"{folder}: {len(unlisted)} dive(s) of {DICTIONARY} are in neither split: "
             f"{first_few(unlisted, limit=20)}."
         )
     return splits
