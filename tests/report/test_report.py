@@ -76,6 +76,7 @@ def make_inputs(
         predictions=predictions,
         metrics=metrics,
         part_metrics=None,
+        parts_of={},
         references=references_of(DATASETS[dataset], metrics),
         annotations=annotations,
         truth=pd.DataFrame(

@@ -96,6 +96,7 @@ def inputs() -> ReportInputs:
         predictions=predictions,
         metrics=metrics,
         part_metrics=None,
+        parts_of={},
         references=references_of(DATASETS["simdive"], metrics),
         annotations=annotations,
         truth=pd.DataFrame(

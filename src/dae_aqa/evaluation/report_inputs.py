@@ -48,6 +48,7 @@ def report_inputs(
         predictions=predictions,
         metrics=metrics,
         part_metrics=part_metrics,
+        parts_of=_parts_of(tables),
         references=references_of(dataset, metrics),
         annotations=tables.annotations,
         truth=tables.truth,
@@ -62,6 +63,14 @@ def report_inputs(
         num_train=tables.num_train,
         num_val=tables.num_val,
     )
+
+
+def _parts_of(tables: EvaluationTables) -> dict[str, str]:
+    """Return by sample the part that tests it; nothing where it has no name or is not the only."""
+    tested = tables.splits[tables.splits["split"] == "test"]
+    if (tested["part"] == "").all() or tested["sample_id"].duplicated().any():
+        return {}
+    return dict(zip(tested["sample_id"], tested["part"], strict=True))
 
 
 def _kept_epochs(options: TrainingOptions, tables: EvaluationTables) -> dict[str, KeptEpoch]:

@@ -15,6 +15,8 @@ from dae_aqa.report.inputs import ReportInputs
 from dae_aqa.report.references import RHO_KEYS, Kind, Reference
 from dae_aqa.scoring import Scale
 
+_MEAN_LABEL = "This model, mean over tasks"
+
 
 def accuracy_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[ReportFigure]:
     """Return predicted against judged, and the model beside its references where there are any."""
@@ -83,6 +85,7 @@ def _against_references(inputs: ReportInputs) -> ReportFigure:
             {row.kind for row in rows},
             has_interval=any(_interval_of(inputs, row) for row in rows),
             has_both_scales=all(by_scale),
+            has_mean=inputs.mean_over_tasks is not None,
         ),
     )
 
@@ -95,11 +98,15 @@ def _ranked(inputs: ReportInputs, scale: Scale) -> list[Reference]:
     if rho is None or not (rivals or scale == "final"):
         return rivals
     own = Reference(label=f"This model, {scale} score", rho=rho, scale=scale, kind="model")
-    return [own, *rivals]
+    mean = inputs.mean_over_tasks
+    if mean is None or scale != "final":
+        return [own, *rivals]
+    return [own, Reference(label=_MEAN_LABEL, rho=mean, scale=scale, kind="model"), *rivals]
 
 
 def _interval_of(inputs: ReportInputs, row: Reference) -> tuple[float, float] | None:
-    return inputs.interval(RHO_KEYS[row.scale]) if row.kind == "model" else None
+    is_pooled = row.kind == "model" and row.label != _MEAN_LABEL
+    return inputs.interval(RHO_KEYS[row.scale]) if is_pooled else None
 
 
 def _draw_rank(
@@ -135,7 +142,7 @@ def _reference_finding(inputs: ReportInputs) -> str:
 
 
 def _reference_reading(
-    kinds: Collection[Kind], *, has_interval: bool, has_both_scales: bool
+    kinds: Collection[Kind], *, has_interval: bool, has_both_scales: bool, has_mean: bool
 ) -> str:
     """Return how to read the figure: a sentence for each kind of mark that is drawn."""
     sentences = ["How well each ranks the performances: 1 is the judges' own order, 0 is chance."]
@@ -148,6 +155,8 @@ def _reference_reading(
         violet.append("how far one would get who knows some of the truth exactly")
     if violet:
         sentences.append(f"Violet diamonds: {', or '.join(violet)}.")
+    if has_mean and "published" in kinds:
+        sentences.append("What others published is to be compared with the mean over tasks.")
     if has_both_scales:
         sentences.append(
             "Final scores are compared with final scores, execution scores (before the difficulty "

@@ -77,15 +77,21 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         chance += ", so that its order could be chance"
         if verdict != "poor":
             verdict, label = "mixed", "could be chance"
+    mean = inputs.mean_over_tasks
+    over = ""
+    if mean is not None and inputs.part_metrics is not None:
+        num_tasks = len(inputs.part_metrics.tasks)
+        over = f"Its mean ρ over {num_tasks} tasks is {mean:.3f}. Of all tasks together, "
     span = f"{samples['final_score'].min():.0f} to {samples['final_score'].max():.0f}"
     return Answer(
         question=question,
         verdict=verdict,
         label=label,
-        figure=f"{rho:.2f}",
-        figure_caption="rank correlation ρ with the judges (1: same order)",
-        sentence=f"It ranks {len(samples)} performances that it never saw at ρ = {rho:.3f}"
-        f"{chance}: {comparison}. {miss}, on scores from {span}.",
+        figure=f"{rho if mean is None else mean:.2f}",
+        figure_caption=f"{'' if mean is None else 'mean over tasks of the '}rank correlation ρ "
+        "with the judges (1: same order)",
+        sentence=f"{over}{'it' if over else 'It'} ranks {len(samples)} performances that it "
+        f"never saw at ρ = {rho:.3f}{chance}: {comparison}. {miss}, on scores from {span}.",
     )
 
 

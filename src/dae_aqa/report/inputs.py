@@ -46,6 +46,8 @@ class ReportInputs:
         metrics: the dict of `evaluate_predictions`; the page computes no figure of its own that
             stands there.
         part_metrics: that of `evaluate_parts`; None where there is but one part.
+        parts_of: by sample, the part that tests it; empty where there is but one part, and where a
+            sample is tested by several.
         references: what the model's rank correlation is compared with.
         annotations: the annotations table, with at least the rows of the predictions.
         truth: what a simulator knows of each sample: `sample_id` and columns `fault_<name>`, the
@@ -72,6 +74,7 @@ class ReportInputs:
     predictions: pd.DataFrame
     metrics: Mapping[str, JsonValue]
     part_metrics: PartMetrics | None
+    parts_of: Mapping[str, str]
     references: Sequence[Reference]
     annotations: pd.DataFrame
     truth: pd.DataFrame
@@ -95,6 +98,14 @@ class ReportInputs:
         """Return the metric `key` as a number, or None where it is absent or undefined."""
         value = self.metrics.get(key)
         return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def mean_over_tasks(self) -> float | None:
+        """The mean rho over tasks, as papers report it; None where there are none, or no mean."""
+        if self.part_metrics is None or not self.part_metrics.tasks:
+            return None
+        mean = self.part_metrics.mean["spearman"]
+        return mean if isinstance(mean, float) else None
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Return the 95 % interval of the metric `key`, or None where there is none."""
@@ -122,9 +133,9 @@ class ReportInputs:
         """Return the predictions with what the page derives of each sample.
 
         Added columns: `action_class`, `judge_scores`, `video_id`, `start_frame`, `end_frame`;
-        `error` (mu - final_score: positive where overrated), `abs_error`, `surprise`
-        (|error| / sigma), `half_width` of the 90 % interval, and `outside`: whether the judged
-        score lies outside of it.
+        `part` where it is known; `error` (mu - final_score: positive where overrated),
+        `abs_error`, `surprise` (|error| / sigma), `half_width` of the 90 % interval, and `outside`:
+        whether the judged score lies outside of it.
 
         Raises:
             EvaluationError: a sample has no annotation.
@@ -140,6 +151,8 @@ class ReportInputs:
             )
         names = ["action_class", "judge_scores", "video_id", "start_frame", "end_frame"]
         table = table.join(details[names], on="sample_id")
+        if self.parts_of:
+            table["part"] = table["sample_id"].map(dict(self.parts_of))
         table["error"] = table["mu"] - table["final_score"]
         table["abs_error"] = table["error"].abs()
         table["surprise"] = table["abs_error"] / table["sigma"]

@@ -21,7 +21,7 @@ from dae_aqa.report.curves import training_figures
 from dae_aqa.report.explanations import few_samples, metric_rows
 from dae_aqa.report.figure import signed
 from dae_aqa.report.inputs import ReportInputs
-from dae_aqa.report.parts import part_table
+from dae_aqa.report.parts import part_figures, part_table
 from dae_aqa.report.residuals import error_figures
 from dae_aqa.report.uncertainty import coverage_rows, uncertainty_figures
 from dae_aqa.tables.annotations import parse_judge_scores
@@ -81,6 +81,8 @@ def render_report(inputs: ReportInputs) -> str:
         has_difficulty=samples["difficulty"].nunique() > 1,
         excluded=_excluded(inputs.excluded),
         part_table=part_table(inputs),
+        part_figures=part_figures(inputs),
+        has_parts="part" in samples.columns,
         params={key: _text(value) for key, value in flatten(inputs.params).items()},
     )
 
@@ -92,7 +94,8 @@ def _own_markup(name: str) -> Markup:
 def _rows(samples: pd.DataFrame) -> list[_Row]:
     """Return what the table of predictions shows: the columns of `samples`, and two more."""
     bound = samples["abs_error"].max() or 1.0
-    words = samples[["sample_id", "action_class", "video_id"]].agg(" ".join, axis="columns")
+    named = [name for name in ("part",) if name in samples.columns]
+    words = samples[["sample_id", "action_class", "video_id", *named]].agg(" ".join, axis="columns")
     return _records(samples.assign(bar=50 * samples["abs_error"] / bound, text=words.str.lower()))
 
 
