@@ -2,8 +2,8 @@
 
     python benchmarks/small_data.py [--draws 4000]
 
-Scores are normal with standard deviation 1. A model predicts them with a given true correlation,
-as the regression on the score's own noise would: mu = r (r s + sqrt(1 - r²) e). Spearman's rho of
+Scores s are normal with standard deviation 1. A model predicts mu = r (r s + sqrt(1 - r²) e) with
+standard normal noise e, so that its correlation with the scores is r. Spearman's rho of
 two normal variables is 6 / pi asin(r / 2), so r is 2 sin(pi rho / 6). Each training adds an offset
 of its own to its predictions: five trainings are five offsets, which pooled predictions carry.
 

@@ -148,7 +148,10 @@ def test_all_faults_of_the_files_at_once(tree: Tree) -> None:
         "Suturing_X1 N 6 1 1 1 1 1 1\n"
     )
     labels = {"Suturing_C001": [1, 2, 3], "Suturing_D001": [5, 5, 5, 5, 5, 5]}
-    splits = {"Suturing": [["Suturing_D001", "Suturing_E005"], ["Suturing_D001"]]}
+    splits = {
+        "Suturing": [["Suturing_D001", "Suturing_E005"], ["Suturing_D001"], ["Suturing_C002"] * 2]
+    }
+    labels["Suturing_C002"] = [1, 1, 1, 1, 1, 1]
     tree.write_pickles(labels, splits)
     message = tree.refusal()
     for fault in (
@@ -159,8 +162,30 @@ def test_all_faults_of_the_files_at_once(tree: Tree) -> None:
         "label.pkl: Suturing_C001: expected 6 elements",
         "splits.pkl, Suturing, fold 1: Suturing_E005 has no rating",
         "splits.pkl, Suturing, fold 2: Suturing_D001 is in fold 1 too",
+        "splits.pkl, Suturing, fold 3: Suturing_C002 is in fold 3 too",
     ):
         assert fault in message
+
+
+def test_damaged_pickles_hide_no_other_fault(tree: Tree) -> None:
+    (tree.root / "Suturing/meta_file_Suturing.txt").write_text("Suturing_B001 N 16 1 2 3\n")
+    for name in ("label.pkl", "splits.pkl"):
+        (tree.root / name).write_bytes(b"no pickle")
+    message = tree.refusal()
+    for fault in ("label.pkl: not a pickle", "splits.pkl: not a pickle", "Suturing_B001 has 4 num"):
+        assert fault in message
+
+
+def test_a_trial_that_the_labels_lack_is_kept_and_noted(tree: Tree) -> None:
+    tree.write_meta()
+    tree.write_meta("Knot_Tying")
+    labels = {name: list(each) for name, each in ELEMENTS.items() if name != "Suturing_D001"}
+    (tree.root / "label.pkl").write_bytes(pickle.dumps(labels))
+    tables = tree.load(folds="user_out")
+    assert len(tables.annotations) == len(ELEMENTS)
+    assert tables.notes[["sample_id", "kind"]].values.tolist() == [
+        ["Suturing_D001", "only_in_meta_file"]
+    ]
 
 
 def test_a_pickle_with_code_is_not_run(tree: Tree, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dae_aqa.evaluation.notes import note_sentences
 from dae_aqa.evaluation.report_inputs import _thumbnails
 from dae_aqa.evaluation.stage import result_line
 from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.metrics.parts import PartMetrics
 from dae_aqa.tables.dataset import Note, missing_table, no_truth, notes_table
 from dae_aqa.training.history import no_history
 
@@ -90,6 +91,16 @@ def test_the_result_in_a_line():
     assert result_line(values | {"spearman_execution": None}, None) == (
         "2 sample(s), no rho (it needs more), mean absolute error 5.50 points"
     )
+
+
+def test_the_result_of_parts_in_a_line():
+    values = {"num_test": 30, "spearman": 0.5, "spearman_execution": 0.5, "mae": 4.0}
+    pooled = result_line(values, None)
+    none = {"spearman": None, "spearman_reason": "2 of 5 have none"}
+    folds = PartMetrics({f"fold{fold}": {} for fold in range(5)}, {}, none)
+    assert result_line(values, folds) == f"{pooled}; 5 folds, no mean rho"
+    tasks = PartMetrics({"a": {}, "b": {}}, {"a": {}, "b": {}}, {"spearman": 0.8126})
+    assert result_line(values, tasks) == f"2 parts, mean rho 0.813 over tasks; pooled: {pooled}"
 
 
 def test_a_note_on_a_whole_video_names_the_video():

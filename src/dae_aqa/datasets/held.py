@@ -1,4 +1,4 @@
-"""Videos that the user holds: checked, all missing ones named, and copied."""
+"""What the user holds of a dataset: its folders, and its videos, checked, named and copied."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dae_aqa.errors import DownloadError, VideoError
+from dae_aqa.datasets.options import DatasetOptions
+from dae_aqa.errors import AnnotationError, DownloadError, VideoError
 from dae_aqa.files.whole import copy_file
+from dae_aqa.running.places import user_path
 from dae_aqa.running.progress import counted
 from dae_aqa.tables.dataset import MissingVideo
 from dae_aqa.video.options import Numbering
@@ -16,6 +18,21 @@ from dae_aqa.wording import first_lines
 
 _MAX_SHOWN = 10
 logger = logging.getLogger(__name__)
+
+
+def require_folders(options: DatasetOptions, *, dataset: str) -> None:
+    """Check that the folders `annotations_dir` and `videos_dir` of a dataset's section are there.
+
+    Raises:
+        AnnotationError: one is not.
+    """
+    for key in ("annotations_dir", "videos_dir"):
+        place = user_path(getattr(options, key))
+        if not place.is_dir():
+            raise AnnotationError(
+                f"datasets.{dataset}.{key}: no folder {str(place)!r}. "
+                f"src/dae_aqa/datasets/{dataset}/README.md says what it holds."
+            )
 
 
 def take_videos(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +73,15 @@ def evaluate_and_report(
     set_threads(options.train.num_threads)
     set_determinism(options.train.deterministic)
     paths = {name: model_file(models_dir, name) for name in part_names(tables.splits)}
-    predictions = check_predictions(
-        pd.concat(
-            [
-                _predict_part(
-                    part,
-                    path,
-                    options=options,
-                    tables=tables,
-                    frames_dir=frames_dir,
-                    features_dir=features_dir,
-                )
-                for part, path in paths.items()
-            ],
-            ignore_index=True,
-        ),
-        source="predictions",
+    predict_part = partial(
+        _predict_part,
+        options=options,
+        tables=tables,
+        frames_dir=frames_dir,
+        features_dir=features_dir,
     )
+    parts = [predict_part(part, path) for part, path in paths.items()]
+    predictions = check_predictions(pd.concat(parts, ignore_index=True), source="predictions")
     whole = pooled(predictions)
     figures = evaluate_predictions(
         whole,
@@ -132,6 +125,9 @@ def evaluate_and_report(
 def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
     """Return the result in a line for the log; a rho that is undefined says why.
 
+    Of several tasks, their mean comes first, as papers report it; of drawn folds of one task, what
+    all predictions give together.
+
     Example: '360 samples, rho 0.891 on the final score, 0.848 on the execution score, mean absolute
     error 5.50 points'.
     """
@@ -146,9 +142,11 @@ def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
     if part_metrics is None:
         return line
     mean = part_metrics.mean["spearman"]
-    over = "tasks" if part_metrics.tasks else "folds"
-    shown = f"{mean:.3f}" if isinstance(mean, float) else "undefined"
-    return f"{len(part_metrics.parts)} parts, mean rho over {over} {shown}; pooled: {line}"
+    shown = f"mean rho {mean:.3f}" if isinstance(mean, float) else "no mean rho"
+    num = len(part_metrics.parts)
+    if part_metrics.tasks:
+        return f"{num} parts, {shown} over tasks; pooled: {line}"
+    return f"{line}; {num} folds, {shown}"
 
 
 def _predict_part(

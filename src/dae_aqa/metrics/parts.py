@@ -45,23 +45,20 @@ def pooled(predictions: pd.DataFrame) -> pd.DataFrame:
     A sample that several models predict, since folds were drawn repeatedly, gets the mean and the
     standard deviation of the mixture of their Gaussians.
 
-    Source: the moments of a mixture: sigma² = mean(sigma_i² + mu_i²) - mean(mu_i)².
+    Source: the law of total variance: sigma² = mean(sigma_i²) + var(mu_i).
     """
     if "part" not in predictions.columns:
         return predictions
     table = predictions.drop(columns="part")
     if not table["sample_id"].duplicated().any():
         return table.sort_values("sample_id", ignore_index=True)
-    means = table.groupby("sample_id").mean()
+    by_sample = table.groupby("sample_id")
+    means = by_sample.mean()
     for sigma in [name for name in table.columns if name.startswith("sigma")]:
-        second = table[sigma] ** 2
-        if not sigma.startswith("sigma_judges"):  # the judges' part is of the same performance
-            second += table[sigma.replace("sigma", "mu")] ** 2
-            means[sigma] = second.groupby(table["sample_id"]).mean()
-            means[sigma] -= means[sigma.replace("sigma", "mu")] ** 2
-        else:
-            means[sigma] = second.groupby(table["sample_id"]).mean()
-        means[sigma] = np.sqrt(means[sigma])
+        variance = (table[sigma] ** 2).groupby(table["sample_id"]).mean()
+        if not sigma.startswith("sigma_judges"):  # how judges scatter is no matter of the models
+            variance += by_sample[sigma.replace("sigma", "mu")].var(ddof=0)
+        means[sigma] = np.sqrt(variance)
     return means.reset_index()[table.columns]
 
 

@@ -56,8 +56,7 @@ class ReportInputs:
         notes: further sentences that a reader should know, e.g. rows whose official score differs
             from the rule.
         learning_curves: one row per epoch, `dae_aqa.training.history.COLUMNS`, and the column
-            `part` where there are several; no row where the
-            model was not trained here.
+            `part` where there are several; no row where the model was not trained here.
         kept_epochs: by part, which of these epochs is evaluated; none where nothing was trained.
         num_warmup_epochs: epochs at the start that were trained with another loss.
         params: the parameters that were used, nested as in `params.yaml`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -61,17 +62,17 @@ def make_splits(
     """
     protocol = _protocol(annotations, options, is_users_own=is_users_own)
     groups = _groups(annotations, options.group_by)
-    parts = []
+    draw = partial(_part_table, groups=groups, protocol=protocol, options=options, seed=seed)
+    tables = []
     for task, rows in annotations.groupby("task", sort=True):
+        whole = Part(task=str(task))
         for part, test in _tests_of(
-            rows, groups[rows.index], Part(task=str(task)), protocol, options=options, seed=seed
+            rows, groups[rows.index], whole, protocol, options=options, seed=seed
         ):
-            parts.append(_part_table(rows, groups[rows.index], part, test, protocol, options, seed))
-    if not parts:
-        parts = [
-            _part_table(annotations, groups, Part(), annotations.index, protocol, options, seed)
-        ]
-    table = pd.concat(parts, ignore_index=True)
+            tables.append(draw(rows, part, test))
+    if not tables:  # no sample at all: the error says what to do
+        tables = [draw(annotations, Part(), annotations.index)]
+    table = pd.concat(tables, ignore_index=True)
     _log(table, protocol)
     return check_splits(table, source="make_splits")
 
@@ -144,14 +145,25 @@ def _tests_of(
 
 def _part_table(
     rows: pd.DataFrame,
-    groups: pd.Series,
     part: Part,
     test: pd.Index,
+    *,
+    groups: pd.Series,
     protocol: Protocol,
     options: SplitOptions,
     seed: int,
 ) -> pd.DataFrame:
-    """Return the rows of one part, its validation samples carved from its training samples."""
+    """Return the rows of one part, its validation samples carved from its training samples.
+
+    Args:
+        rows: annotations of the part's task.
+        part: the part.
+        test: index of its test samples.
+        groups: what no draw divides, of all samples.
+        protocol: where the test samples come from.
+        options: how to split.
+        seed: of the draws.
+    """
     split = pd.Series("train", index=rows.index)
     split[test] = "test"
     training = rows[split == "train"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -83,54 +83,36 @@ def train_and_track(
     names = part_names(splits)
     check_outputs(model_file(models_dir, names[0]), history_path)
     start_processes(options.train.num_processes)
-    trainings = [
-        _PartTraining(
-            part=name,
-            splits=rows,
-            key=_fingerprint(
-                options,
-                scoring_rule=scoring_rule,
-                # one part is the whole table; of several, each goes on with its own rows unchanged
-                rows=rows.to_csv(index=False) if name else None,
-                data_files=[annotations_file] if name else [annotations_file, splits_file],
-                sample_ids=rows.loc[rows["split"] != "test", "sample_id"],
-                frames_dir=frames_dir,
-            ),
-        )
-        for name in names
-        for rows in [rows_of_part(splits, name)]
-    ]
+    fingerprint = partial(
+        _fingerprint,
+        options,
+        scoring_rule=scoring_rule,
+        annotations_file=annotations_file,
+        splits_file=splits_file,
+        frames_dir=frames_dir,
+    )
+    trainings = []
+    for name in names:
+        rows = rows_of_part(splits, name)
+        trainings.append(_PartTraining(part=name, splits=rows, key=fingerprint(name, rows)))
     with joined(resolve_device(options.device)) as processes:
         if processes.is_first:
             remove_abandoned(trainings_dir)
-
-        def train(training: _PartTraining, parent: Tracker | None) -> pd.DataFrame:
-            return _train_part(
-                training,
-                options,
-                scoring_rule=scoring_rule,
-                params=params,
-                parent=parent,
-                annotations=annotations,
-                inputs=inputs_of(options, frames_dir=frames_dir, features_dir=features_dir),
-                work_dir=trainings_dir / training.key,
-                model_path=model_file(models_dir, training.part),
-                processes=processes,
-            )
-
+        train = partial(
+            _train_part,
+            options=options,
+            scoring_rule=scoring_rule,
+            params=params,
+            annotations=annotations,
+            inputs=inputs_of(options, frames_dir=frames_dir, features_dir=features_dir),
+            trainings_dir=trainings_dir,
+            models_dir=models_dir,
+            processes=processes,
+        )
         if names == [""]:
-            history = train(trainings[0], None)
+            history = train(trainings[0], parent=None)
         else:
-            key = value_sha256([training.key for training in trainings])[:_NUM_KEY_DIGITS]
-            parent = open_run(params, resume_key=key) if processes.is_first else NullTracker()
-            histories = []
-            with parent:
-                for number, training in enumerate(trainings, start=1):
-                    logger.info("part %d of %d: %s", number, len(trainings), training.part)
-                    part_history = train(training, parent)
-                    part_history.insert(0, "part", training.part)
-                    histories.append(part_history)
-            history = pd.concat(histories, ignore_index=True)
+            history = _train_all(trainings, train, params=params, processes=processes)
         if processes.is_first:
             write_history(history, history_path)
 
@@ -144,33 +126,53 @@ class _PartTraining:
     key: str
 
 
+def _train_all(
+    trainings: Sequence[_PartTraining],
+    train: Callable[..., pd.DataFrame],
+    *,
+    params: Mapping[str, Any],
+    processes: Processes,
+) -> pd.DataFrame:
+    """Call `train` for each of several parts below one run; return the learning curves of all."""
+    key = value_sha256([training.key for training in trainings])[:_NUM_KEY_DIGITS]
+    histories = []
+    with open_run(params, resume_key=key) if processes.is_first else NullTracker() as parent:
+        for number, training in enumerate(trainings, start=1):
+            logger.info("part %d of %d: %s", number, len(trainings), training.part)
+            history = train(training, parent=parent)
+            history.insert(0, "part", training.part)
+            histories.append(history)
+    return pd.concat(histories, ignore_index=True)
+
+
 def _train_part(
     training: _PartTraining,
-    options: TrainingOptions,
     *,
+    options: TrainingOptions,
     scoring_rule: str | None,
     params: Mapping[str, Any],
     parent: Tracker | None,
     annotations: pd.DataFrame,
     inputs: Inputs,
-    work_dir: Path,
-    model_path: Path,
+    trainings_dir: Path,
+    models_dir: Path,
     processes: Processes,
 ) -> pd.DataFrame:
     """Train one part, write its model and return its learning curves.
 
     Args:
         training: what to train on.
-        options: how to train.
-        scoring_rule: as in `train_and_track`.
-        params: as in `train_and_track`.
+        options: as in `train_and_track`, like what is not named here.
+        scoring_rule: likewise.
+        params: likewise.
         parent: the run of all parts; None where there is but one part.
         annotations: annotations table.
         inputs: where clips or features come from.
-        work_dir: the training's own folder.
-        model_path: where the model goes.
+        trainings_dir: holds the training's work folder.
+        models_dir: where the model goes.
         processes: those that train together.
     """
+    work_dir, model_path = trainings_dir / training.key, model_file(models_dir, training.part)
     with sole_use(work_dir) if processes.is_first else nullcontext():
         finished = processes.agree(finished_history(work_dir) if parent is not None else None)
         if finished is not None:
@@ -265,19 +267,36 @@ def import_and_track(
 
 def _fingerprint(
     options: TrainingOptions,
+    part: str,
+    splits: pd.DataFrame,
     *,
     scoring_rule: str | None,
-    rows: str | None,
-    data_files: Iterable[Path],
-    sample_ids: Iterable[str],
+    annotations_file: Path,
+    splits_file: Path,
     frames_dir: Path,
 ) -> str:
-    """Return the name of a training's work folder: trainings with one name end with equal bits."""
-    own_rows = {} if rows is None else {"rows": rows}
+    """Return the name of a training's work folder: trainings with one name end with equal bits.
+
+    One part is the whole split table. Of several, each counts its own rows alone, so that it is
+    found again where the others change.
+
+    Args:
+        options: how to train.
+        part: name of the part.
+        splits: rows of the part.
+        scoring_rule: as in `train_and_track`, like the rest.
+        annotations_file: likewise.
+        splits_file: likewise.
+        frames_dir: likewise.
+    """
+    values = flatten(options) | {"scoring_rule": scoring_rule}
+    if part:
+        values["rows"] = splits.to_csv(index=False)
+    tables = [annotations_file] if part else [annotations_file, splits_file]
     return training_fingerprint(
-        flatten(options) | {"scoring_rule": scoring_rule} | own_rows,
-        data_files=[*data_files, *_named_files(options)],
-        frames=frames_digest(frames_dir, sample_ids),
+        values,
+        data_files=[*tables, *_named_files(options)],
+        frames=frames_digest(frames_dir, splits.loc[splits["split"] != "test", "sample_id"]),
         package_dir=_PACKAGE,
     )
 

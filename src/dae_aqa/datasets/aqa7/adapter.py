@@ -10,9 +10,8 @@ import pandas as pd
 
 from dae_aqa.datasets.aqa7.lists import CLASSES, NUM_FRAMES, Scored, normalized, read_lists
 from dae_aqa.datasets.aqa7.options import Aqa7Options
-from dae_aqa.datasets.held import take_videos
+from dae_aqa.datasets.held import require_folders, take_videos
 from dae_aqa.datasets.missing import without_missing
-from dae_aqa.errors import AnnotationError
 from dae_aqa.running.places import user_path
 from dae_aqa.tables.annotations import check_annotations
 from dae_aqa.tables.dataset import DatasetTables, Note
@@ -35,13 +34,7 @@ def load(options: Aqa7Options, videos_dir: Path, *, allow_missing: bool) -> Data
         AnnotationError: a folder is missing, or lists are missing or damaged.
         DownloadError: videos are missing or cannot be read, and may not be. All are named.
     """
-    for key in ("annotations_dir", "videos_dir"):
-        place = user_path(getattr(options, key))
-        if not place.is_dir():
-            raise AnnotationError(
-                f"datasets.aqa7.{key}: no folder {str(place)!r}. "
-                "src/dae_aqa/datasets/aqa7/README.md says what it holds."
-            )
+    require_folders(options, dataset="aqa7")
     rows, hundredths = read_lists(user_path(options.annotations_dir))
     logger.info(
         "AQA-7: the lists hold %s", "hundredths of points" if hundredths else "scores in points"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dae_aqa.datasets.held import take_videos
+from dae_aqa.datasets.held import require_folders, take_videos
 from dae_aqa.datasets.jigsaws.options import Camera, JigsawsOptions
 from dae_aqa.datasets.jigsaws.ratings import LABELS, SPLITS, TASKS, Ratings, Trial, read_ratings
 from dae_aqa.datasets.missing import without_missing
@@ -36,6 +36,7 @@ def load(options: JigsawsOptions, videos_dir: Path, *, allow_missing: bool) -> D
         AnnotationError: a folder is missing, or ratings or folds are missing or damaged.
         DownloadError: videos are missing or cannot be read, and may not be. All are named.
     """
+    require_folders(options, dataset="jigsaws")
     ratings = _ratings(user_path(options.annotations_dir), options=options)
     found = videos_of(user_path(options.videos_dir), camera=options.camera)
     names = {trial: f"{trial}_{options.camera}" for trial in sorted(ratings.elements)}
@@ -71,13 +72,6 @@ def videos_of(folder: Path, *, camera: Camera) -> dict[str, Path]:
 
 
 def _ratings(folder: Path, *, options: JigsawsOptions) -> Ratings:
-    for key in ("annotations_dir", "videos_dir"):
-        place = user_path(getattr(options, key))
-        if not place.is_dir():
-            raise AnnotationError(
-                f"datasets.jigsaws.{key}: no folder {str(place)!r}. "
-                "src/dae_aqa/datasets/jigsaws/README.md says what it holds."
-            )
     files = annotation_files(folder)
     by_name = {path.name: path for path in files}
     twice = [str(path) for path in files if by_name[path.name] != path]

@@ -9,7 +9,7 @@ each task, of which each is tested once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,15 +76,15 @@ def read_ratings(*, meta_files: Mapping[str, Path], pickles: Mapping[str, Path])
     """Read the files of ratings and of folds, and check them against each other.
 
     Where a meta file and `label.pkl` disagree, the latter is kept, on which papers compare, and a
-    note says so.
+    note says so. A trial that `label.pkl` lacks keeps its rating of the meta file, with a note.
 
     Args:
         meta_files: `meta_file_<Task>.txt` by task; some or all may be missing.
         pickles: `label.pkl` and `splits.pkl` by their names; each may be missing.
 
     Raises:
-        AnnotationError: there is no rating at all, or files are damaged or disagree on which trials
-            there are. All faults are named.
+        AnnotationError: there is no rating at all, files are damaged, or the folds do not hold each
+            rated trial once. All faults are named.
     """
     found = _Found()
     for task, path in meta_files.items():
@@ -127,11 +127,25 @@ def _read_meta_file(path: Path, *, task: str, found: _Found) -> None:
             found.notes.append(Note(name, "total_differs", f"{detail}, which is kept"))
 
 
+def _load(path: Path, *, found: _Found) -> object:
+    """Return the content of a pickle, None where it is damaged, which is noted as a problem."""
+    try:
+        return load_plain_pickle(path)
+    except AnnotationError as error:
+        found.problems.append(str(error))
+        return None
+
+
 def _read_labels(path: Path, *, found: _Found) -> None:
-    content = load_plain_pickle(path)
+    content = _load(path, found=found)
+    if content is None:
+        return
     if not isinstance(content, dict):
         found.problems.append(f"{path}: expected a dictionary of trials, got {shown(content)}")
         return
+    for name in sorted(found.elements.keys() - content.keys()):
+        detail = f"{path.name} lacks it; the rating of the meta file is taken"
+        found.notes.append(Note(name, "only_in_meta_file", detail))
     for name, values in content.items():
         fault = _fault_of_name(name, task=None) or _fault_of_elements(name, values)
         if fault:
@@ -169,7 +183,9 @@ def _fault_of_elements(name: object, values: object) -> str:
 
 def _read_folds(path: Path, *, found: _Found) -> dict[str, str]:
     """Return the fold of each trial; a rated trial that is in none is a fault."""
-    content = load_plain_pickle(path)
+    content = _load(path, found=found)
+    if content is None:
+        return {}
     if not isinstance(content, dict) or not all(
         isinstance(lists, list) and all(isinstance(each, list) for each in lists)
         for lists in content.values()
@@ -179,24 +195,24 @@ def _read_folds(path: Path, *, found: _Found) -> dict[str, str]:
     folds: dict[str, str] = {}
     for task, lists in content.items():
         for number, names in enumerate(lists, start=1):
-            found.problems += _faults_of_fold(
-                names, f"{path}, {task}, fold {number}", task=task, known=folds, found=found
-            )
-            folds |= {str(name): str(number) for name in names}
+            for name in names:
+                fault = _fault_in_fold(name, task=str(task), known=folds, found=found)
+                if fault:
+                    found.problems.append(f"{path}, {task}, fold {number}: {fault}")
+                folds[str(name)] = str(number)
     lacking = sorted(name for name in found.elements if name not in folds)
     if lacking:
         found.problems.append(f"{path}: rated trials in no fold: {', '.join(lacking)}")
     return folds
 
 
-def _faults_of_fold(
-    names: list[object], where: str, *, task: object, known: Mapping[str, str], found: _Found
-) -> Iterator[str]:
-    for name in names:
-        fault = _fault_of_name(name, task=str(task))
-        if fault:
-            yield f"{where}: {fault}"
-        elif name not in found.elements:
-            yield f"{where}: {name} has no rating"
-        elif name in known:
-            yield f"{where}: {name} is in fold {known[str(name)]} too"
+def _fault_in_fold(name: object, *, task: str, known: Mapping[str, str], found: _Found) -> str:
+    """Return why `name` may not stand in a fold of `task`, '' where it may."""
+    fault = _fault_of_name(name, task=task)
+    if fault:
+        return fault
+    if name not in found.elements:
+        return f"{name} has no rating"
+    if str(name) in known:
+        return f"{name} is in fold {known[str(name)]} too"
+    return ""

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -161,17 +162,17 @@ def _dive_fault(dive: object) -> str:
     return ""
 
 
-def _dive_number_notes(dives: Mapping[Key, Mapping[str, object]]) -> list[Note]:
+def _dive_number_notes(dives: Mapping[Key, Mapping[str, Any]]) -> list[Note]:
     """Return a note for each dive whose `dive_number`, if any, is not what its codes tell."""
     return [
         Note(
             sample_id(key),
             "dive_number_differs",
-            f"dive_number {shown(dive['dive_number'])}, but its codes mean {dive_code(dive)}; "  # type: ignore[arg-type]
+            f"dive_number {shown(dive['dive_number'])}, but its codes mean {dive_code(dive)}; "
             "the latter is kept",
         )
         for key, dive in sorted(dives.items())
-        if "dive_number" in dive and dive["dive_number"] != dive_code(dive)  # type: ignore[arg-type]
+        if "dive_number" in dive and dive["dive_number"] != dive_code(dive)
     ]
 
 
