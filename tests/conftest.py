@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,11 @@ SETTINGS = (
     *("DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"),
     *("MLFLOW_TRACKING_URI", "DAE_AQA_CACHE"),
 )
+
+
+# `make test &` in a script ignores Ctrl-C, and so would every process that a test starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
