@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dae_aqa.running.places import cache_dir
+from dae_aqa.running.places import cache_dir, user_path
 from dae_aqa.running.runtime import run_stage
 
 VIDEOS_DIR = Path("data/videos")
@@ -21,6 +21,7 @@ def main() -> None:
     from dae_aqa.tables.annotations import read_annotations
 
     params = load_params()
+    frames_root = params.dataset_options.frames_root
     report = extract_samples(
         annotations=read_annotations(ANNOTATIONS),
         videos_dir=VIDEOS_DIR,
@@ -29,6 +30,7 @@ def main() -> None:
         options=ExtractOptions(
             **dict(params.extract_frames), numbering=params.dataset_options.frame_numbering
         ),
+        frames_root=None if frames_root is None else user_path(frames_root),
     )
     report.excluded.to_csv(EXCLUDED, index=False, lineterminator="\n")
     report.notes.to_csv(NOTES, index=False, lineterminator="\n")

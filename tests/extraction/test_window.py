@@ -14,7 +14,8 @@ def window(**changes: Any) -> SampleWindow:
     settings: dict[str, Any] = {
         "start_frame": 10,
         "end_frame": 20,
-        "num_video_frames": 100,
+        "first_video_frame": 0,
+        "end_video_frame": 100,
         "window": "end",
         "num_frames": 5,
         "margin_frames": 2,
@@ -34,7 +35,7 @@ def test_end_window_may_begin_before_the_annotated_start() -> None:
 
 
 def test_margins_stop_at_the_ends_of_the_video() -> None:
-    assert window(end_frame=20, num_video_frames=21).numbers == tuple(range(13, 21))
+    assert window(end_frame=20, end_video_frame=21).numbers == tuple(range(13, 21))
     found = window(start_frame=0, end_frame=6)
     assert found.numbers == tuple(range(0, 8))
     assert found.offset == 1
@@ -42,8 +43,8 @@ def test_margins_stop_at_the_ends_of_the_video() -> None:
 
 def test_early_end_is_an_error_or_repeats_the_last_frame() -> None:
     with pytest.raises(VideoError, match="needs frames 15 to 19, but the video has frames 0 to 17"):
-        window(num_video_frames=18)
-    found = window(num_video_frames=18, early_end="repeat_last")
+        window(end_video_frame=18)
+    found = window(end_video_frame=18, early_end="repeat_last")
     assert found.numbers == (13, 14, 15, 16, 17, 17, 17)
     assert (found.offset, found.num_repeated_before, found.num_repeated_after) == (2, 0, 2)
 

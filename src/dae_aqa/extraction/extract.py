@@ -21,8 +21,16 @@ import pandas as pd
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
 from dae_aqa.extraction.encode import write_samples
+from dae_aqa.extraction.folder import plan_folders, write_folder_samples
 from dae_aqa.extraction.options import ExtractOptions
-from dae_aqa.extraction.plan import Exclusion, SamplePlan, Task, VideoPlan, plan_video
+from dae_aqa.extraction.plan import (
+    Exclusion,
+    FolderTask,
+    SamplePlan,
+    Task,
+    VideoPlan,
+    plan_video,
+)
 from dae_aqa.files.whole import copy_file, remove_leftovers, write_error
 from dae_aqa.running.progress import Progress
 from dae_aqa.wording import first_few, problem_list
@@ -62,15 +70,19 @@ def extract_samples(
     frames_dir: Path,
     cache_dir: Path,
     options: ExtractOptions,
+    frames_root: Path | None = None,
 ) -> ExtractionReport:
     """Write `frames_dir/<sample_id>.zip` for every sample of the annotations table.
 
     Args:
         annotations: table with the columns of `dae_aqa.tables.annotations.COLUMNS`.
-        videos_dir: folder with one video per `video_id`.
+        videos_dir: folder with one video, or one list of frames, per `video_id`; a list of frames
+            of a `sample_id` goes before both.
         frames_dir: output folder; packed samples in it that are not in the table are removed.
         cache_dir: folder for finished work; keep it between runs.
         options: what to extract and how.
+        frames_root: the user's folder of images that the lists of frames speak of; None where
+            there are videos alone.
 
     Returns:
         Counts, the samples left out and the notes.
@@ -85,7 +97,18 @@ def extract_samples(
     groups = [(str(video), rows) for video, rows in annotations.groupby("video_id", sort=True)]
 
     def plan(group: tuple[str, pd.DataFrame]) -> VideoPlan:
-        return plan_video(group[0], group[1], videos_dir=videos_dir, cache=cache, options=options)
+        video_id, rows = group
+        folders, rows = plan_folders(
+            video_id, rows, videos_dir=videos_dir, root=frames_root, options=options
+        )
+        if rows.empty:
+            return folders
+        video = plan_video(video_id, rows, videos_dir=videos_dir, cache=cache, options=options)
+        return VideoPlan(
+            tasks=[*folders.tasks, *video.tasks],
+            excluded=[*folders.excluded, *video.excluded],
+            notes=[*folders.notes, *video.notes],
+        )
 
     extractor = _Extractor(frames_dir=frames_dir, cache=cache, options=options)
     pool = _Pool(num_workers=options.num_workers, stop=extractor.stop)
@@ -137,7 +160,7 @@ class _Extractor:
         self.stop = threading.Event()
         self._lock = threading.Lock()
 
-    def finish(self, task: Task) -> None:
+    def finish(self, task: Task | FolderTask) -> None:
         """Bring the samples of `task` to the output folder, from the cache or by decoding."""
         if self.stop.is_set():
             return
@@ -155,10 +178,14 @@ class _Extractor:
             self.num_reused += 1
         return True
 
-    def _decode(self, task: Task) -> None:
+    def _decode(self, task: Task | FolderTask) -> None:
         num_threads = max(1, (os.cpu_count() or 1) // self._options.num_workers)
-        written = write_samples(
-            task, cache=self._cache, options=self._options, num_threads=num_threads
+        written = (
+            write_folder_samples(task, cache=self._cache, options=self._options)
+            if isinstance(task, FolderTask)
+            else write_samples(
+                task, cache=self._cache, options=self._options, num_threads=num_threads
+            )
         )
         for sample, outcome in written:
             if isinstance(outcome, VideoError):

@@ -12,10 +12,11 @@ import pandas as pd
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
 from dae_aqa.extraction.options import ExtractOptions
-from dae_aqa.extraction.window import sample_window
+from dae_aqa.extraction.window import SampleWindow, sample_window
 from dae_aqa.files.hashing import value_sha256
 from dae_aqa.packs.store import SampleMeta
 from dae_aqa.tables.annotations import ID_RULE, SAFE_ID
+from dae_aqa.video.frame_list import ListedImage
 from dae_aqa.video.index import Int64Array, VideoIndex
 from dae_aqa.video.numbering import decoded_numbers, has_reference, reference_numbers
 from dae_aqa.video.probe import find_video
@@ -64,10 +65,20 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FolderTask:
+    """Samples whose frames are images: `images[sample_id]` are its own, by number."""
+
+    video_id: str
+    root: Path
+    samples: list[SamplePlan]
+    images: dict[str, dict[int, ListedImage]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoPlan:
     """What is to be done with one video, and what the user is told about it."""
 
-    tasks: list[Task]
+    tasks: list[Task | FolderTask]
     excluded: list[Exclusion]
     notes: list[Note]
 
@@ -110,8 +121,8 @@ def plan_video(
             excluded.append(Exclusion(sample_id=sample_id, video_id=video_id, reason=reason))
     notes = _video_notes(video, options)
     for sample in samples:
-        notes += _sample_notes(sample.meta)
-    tasks = [
+        notes += sample_notes(sample.meta)
+    tasks: list[Task | FolderTask] = [
         Task(video_id=video_id, path=video.path, index=video.index, samples=part)
         for part in _parts(samples, video.index)
     ]
@@ -133,8 +144,7 @@ def _plan_sample(
 ) -> SamplePlan:
     """Return the plan of the sample annotated as `[start, end)`."""
     num_frames = len(video.numbers)
-    if not SAFE_ID.fullmatch(sample_id):
-        raise VideoError(f"sample_id {sample_id!r} {ID_RULE}; correct the annotations.")
+    check_sample_id(sample_id)
     if video.index.is_truncated and end > num_frames:
         raise VideoError(
             f"the sample ends at frame {end}, but the file is cut off after frame {num_frames}. "
@@ -143,16 +153,32 @@ def _plan_sample(
     window = sample_window(
         start_frame=start,
         end_frame=end,
-        num_video_frames=num_frames,
+        first_video_frame=0,
+        end_video_frame=num_frames,
         window=options.window,
         num_frames=options.num_frames,
         margin_frames=options.margin_frames,
         early_end=options.early_end,
     )
-    meta = SampleMeta(
+    meta = sample_meta(sample_id, video.video_id, video.sha256, window, options)
+    decoded = tuple(int(number) for number in video.numbers[list(window.numbers)])
+    return SamplePlan(sample_id=sample_id, key=cache_key(meta, options), meta=meta, decoded=decoded)
+
+
+def check_sample_id(sample_id: str) -> None:
+    """Raise VideoError where `sample_id` cannot name a file."""
+    if not SAFE_ID.fullmatch(sample_id):
+        raise VideoError(f"sample_id {sample_id!r} {ID_RULE}; correct the annotations.")
+
+
+def sample_meta(
+    sample_id: str, video_id: str, sha256: str, window: SampleWindow, options: ExtractOptions
+) -> SampleMeta:
+    """Return what the packed sample of `window` says of itself; `sha256` is that of its source."""
+    return SampleMeta(
         sample_id=sample_id,
-        video_id=video.video_id,
-        video_sha256=video.sha256,
+        video_id=video_id,
+        video_sha256=sha256,
         numbering=options.numbering,
         window=options.window,
         frame_numbers=window.numbers,
@@ -164,13 +190,9 @@ def _plan_sample(
         height=options.height,
         image_format=options.image_format,
     )
-    decoded = tuple(int(number) for number in video.numbers[list(window.numbers)])
-    return SamplePlan(
-        sample_id=sample_id, key=_cache_key(meta, options), meta=meta, decoded=decoded
-    )
 
 
-def _cache_key(meta: SampleMeta, options: ExtractOptions) -> str:
+def cache_key(meta: SampleMeta, options: ExtractOptions) -> str:
     """Return the key of all that determines a sample's bytes; the video's content is in `meta`."""
     quality = options.jpeg_quality if options.image_format == "jpeg" else None
     recipe = [_RECIPE_VERSION, meta.to_json().decode(), options.resize_filter, quality]
@@ -211,7 +233,8 @@ def _video_notes(video: _Video, options: ExtractOptions) -> list[Note]:
     return [Note(sample_id="", video_id=video.video_id, note=note) for note in notes]
 
 
-def _sample_notes(meta: SampleMeta) -> list[Note]:
+def sample_notes(meta: SampleMeta) -> list[Note]:
+    """Return what to tell the user about a sample: how often its edge frames are repeated."""
     notes = []
     if meta.num_repeated_before:
         notes.append(f"the first frame of the video is repeated {meta.num_repeated_before} times")

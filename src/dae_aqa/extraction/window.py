@@ -30,7 +30,8 @@ def sample_window(
     *,
     start_frame: int,
     end_frame: int,
-    num_video_frames: int,
+    first_video_frame: int,
+    end_video_frame: int,
     window: Window,
     num_frames: int,
     margin_frames: int,
@@ -41,7 +42,8 @@ def sample_window(
     Args:
         start_frame: first annotated frame.
         end_frame: one past the last annotated frame.
-        num_video_frames: how many frames the video has in the same numbering.
+        first_video_frame: the first frame that there is, in the same numbering; 0 in a video.
+        end_video_frame: one past the last frame that there is.
         window: `end`: the `num_frames` frames before `end_frame`, which may begin before
             `start_frame` and, where the annotated range is longer, drop its beginning; `uniform`:
             `num_frames` frames spread evenly over the range, both of its ends included.
@@ -57,9 +59,9 @@ def sample_window(
         VideoError: the window reaches outside the video and `early_end` is `error`, or the video
             ends before the annotated range begins.
     """
-    if start_frame >= num_video_frames:
+    if start_frame >= end_video_frame:
         raise VideoError(
-            f"the sample begins at frame {start_frame}, but the video has {num_video_frames} "
+            f"the sample begins at frame {start_frame}, but the video has {end_video_frame} "
             "frames. Check the annotated range, the numbering (decoded or reference) and the "
             "video file."
         )
@@ -67,17 +69,20 @@ def sample_window(
         margin, wanted = 0, _spread(start_frame, end_frame, num_frames)
     else:
         margin, wanted = margin_frames, list(range(end_frame - num_frames, end_frame))
-    num_before = sum(number < 0 for number in wanted)
-    num_after = sum(number >= num_video_frames for number in wanted)
-    if num_after == num_frames or ((num_before or num_after) and early_end == "error"):
+    num_before = sum(number < first_video_frame for number in wanted)
+    num_after = sum(number >= end_video_frame for number in wanted)
+    if num_frames in (num_before, num_after) or (
+        (num_before or num_after) and early_end == "error"
+    ):
         raise VideoError(
-            f"the sample needs frames {wanted[0]} to {wanted[-1]}, but the video has frames 0 to "
-            f"{num_video_frames - 1}. Check the annotated range and the numbering, or set "
-            "early_end: repeat_last to repeat the nearest frame."
+            f"the sample needs frames {wanted[0]} to {wanted[-1]}, but the video has frames "
+            f"{first_video_frame} to {end_video_frame - 1}. Check the annotated range "
+            "and the numbering, or set early_end: repeat_last to repeat the nearest frame."
         )
-    window_numbers = [min(max(number, 0), num_video_frames - 1) for number in wanted]
-    before = range(max(wanted[0] - margin, 0), max(wanted[0], 0))
-    after = range(wanted[-1] + 1, min(wanted[-1] + 1 + margin, num_video_frames))
+    window_numbers = [min(max(number, first_video_frame), end_video_frame - 1) for number in wanted]
+    first = max(wanted[0], first_video_frame)
+    before = range(max(wanted[0] - margin, first_video_frame), first)
+    after = range(wanted[-1] + 1, min(wanted[-1] + 1 + margin, end_video_frame))
     return SampleWindow(
         numbers=(*before, *window_numbers, *after),
         offset=len(before),

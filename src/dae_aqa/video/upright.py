@@ -47,6 +47,11 @@ class UprightScaler:
         return _turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8), self._matrix)
 
 
+def frame_of_picture(picture: NDArray[np.uint8]) -> VideoFrame:
+    """Return a picture, (height, width, 3) uint8, RGB, as a frame that is shown as it is coded."""
+    return VideoFrame.from_ndarray(picture, format="rgb24")
+
+
 def _display_matrix(frame: VideoFrame) -> _Matrix:
     """Return how coded axes map to shown ones, `((a, b), (c, d))` with entries -1, 0 and 1.
 
