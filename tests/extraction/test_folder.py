@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,9 +49,12 @@ class Project:
             for name in names or ("v",)
         ]
         list_frames(folders, frames_dir=self.root, videos_dir=videos)
+        return self.pack(**changes)
+
+    def pack(self, **changes: object) -> ExtractionReport:
         return extract_samples(
             annotations=table(*ROWS),
-            videos_dir=videos,
+            videos_dir=self.folder / "videos",
             frames_dir=self.folder / "packs",
             cache_dir=self.folder / "cache",
             options=self.options.replaced(**changes),
@@ -92,6 +96,21 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def garble(path: Path) -> None:
+    """Overwrite the middle with noise, as a bad disk does."""
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 512] = np.random.default_rng(0).bytes(512)
+    path.write_bytes(data)
+
+
+def spoil_tables(path: Path) -> None:
+    """Damage the Huffman tables, without which no decoder reads the picture."""
+    data = path.read_bytes()
+    at = data.index(b"\xff\xc4") + 5
+    path.write_bytes(data[:at] + b"\xff" * 16 + data[at + 16 :])
+
+
 def enlarge(path: Path) -> None:
     path.write_bytes(cv2.imencode(".jpg", np.zeros((90, 90, 3), np.uint8))[1].tobytes())
 
@@ -99,15 +118,18 @@ def enlarge(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (Path.unlink, "'b'.*images/v: 1 of the frames that it needs are missing, frame 80 first"),
+        (Path.unlink, "'b'.*images/v: 1 of the images that it needs are missing, number 81 first"),
         (
             lambda path: path.rename(path.with_name("img_09000.jpg")),
-            "'b'.*images/v: 1 of the frames that it needs are missing, frame 80 first",
+            "'b'.*images/v: 1 of the images that it needs are missing, number 81 first",
         ),
         (truncate, "'b'.*img_00081.jpg: it is cut off"),
+        (garble, "'b'.*img_00081.jpg: it is damaged"),
+        (spoil_tables, "'b'.*img_00081.jpg: it cannot be decoded"),
+        (lambda path: path.write_bytes(b""), "'b'.*img_00081.jpg: it is neither JPEG nor PNG"),
         (enlarge, "'b'.*img_00081.jpg: it has 90×90 pixels, its neighbours 160×96"),
     ],
-    ids=["removed", "renumbered", "truncated", "wrong_size"],
+    ids=["removed", "renumbered", "truncated", "garbled", "tables", "empty", "wrong_size"],
 )
 def test_a_fault_is_named_and_costs_its_sample_alone(
     project: Project, harm: Callable[[Path], object], message: str
@@ -129,3 +151,28 @@ def test_an_image_too_many_shifts_nothing_and_a_number_twice_is_an_error(project
     (project.root / "v" / "img_81.jpg").write_bytes(b"twice")
     with pytest.raises(AnnotationError, match=r"img_00081.jpg, img_81.jpg have the same number"):
         project.extract()
+
+
+def test_an_image_that_changed_since_it_was_listed_is_told(project: Project) -> None:
+    project.extract()
+    shutil.rmtree(project.folder / "cache")
+    enlarge(project.image(80))
+    with pytest.raises(VideoError, match=r"img_00081.jpg: it has changed since it was listed"):
+        project.pack()
+
+
+@pytest.mark.parametrize("harm", [truncate, garble])
+def test_a_png_is_packed_as_it_is_and_its_damage_found(
+    project: Project, harm: Callable[[Path], object]
+) -> None:
+    for path in (project.root / "v").iterdir():
+        png = cv2.imencode(".png", cv2.imread(str(path)))[1].tobytes()
+        path.with_suffix(".PNG").write_bytes(png)
+        path.unlink()
+    project.extract(image_format="png")
+    assert project.images("b") == [
+        project.image(n).with_suffix(".PNG").read_bytes() for n in NEEDED["b"]
+    ]
+    harm(project.image(80).with_suffix(".PNG"))
+    with pytest.raises(VideoError, match=r"img_00081.PNG: it is (cut off|damaged)"):
+        project.extract(image_format="png")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dae_aqa.options import Options, Workers
+from dae_aqa.options import Options, UserPath, Workers
 from dae_aqa.scoring import RuleName
 from dae_aqa.video.options import Numbering
 
@@ -21,6 +21,27 @@ class DatasetOptions(Options):
 
     frame_numbering: Numbering
     scoring_rule: RuleName | None
+
+    @property
+    def frames_root(self) -> str | None:
+        """The user's folder of images that stand in for videos; None where there are videos."""
+        return None
+
+
+class HeldDatasetOptions(DatasetOptions):
+    """The section of a dataset that people hold as videos or as folders of frames.
+
+    Attributes:
+        frames_dir: folder that holds the folders of images, or None where videos are read. The
+            README of the dataset shows its layout.
+    """
+
+    frames_dir: UserPath | None
+
+    @property
+    def frames_root(self) -> str | None:
+        """The user's folder of images."""
+        return self.frames_dir
 
 
 class DownloadOptions(Options):

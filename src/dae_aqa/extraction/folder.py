@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
@@ -115,9 +116,10 @@ def _plan_sample(
         raise VideoError(f"{folder}: {error}") from error
     missing = [number for number in sorted(set(window.numbers)) if number not in listed]
     if missing:
+        number = missing[0] + listed[first].number_of_first
         raise VideoError(
-            f"{folder}: {len(missing)} of the frames that it needs are missing, frame {missing[0]} "
-            "first. Put the images there and run `dae-aqa refresh`, or set damaged: exclude."
+            f"{folder}: {len(missing)} of the images that it needs are missing, number {number} "
+            "first. Put them there and run `dae-aqa refresh`, or set damaged: exclude."
         )
     images = {number: listed[number] for number in window.numbers}
     meta = sample_meta(sample_id, video_id, "", window, options)
@@ -162,44 +164,23 @@ def _write_sample(
     Raises:
         VideoError: images are gone, damaged or of another size than most of the sample's.
     """
-    images: dict[int, bytes] = {}
-    headers: dict[int, ImageHeader] = {}
-    faults: dict[int, str] = {}
     listed = task.images[sample.sample_id]
-    for number, image in listed.items():
-        try:
-            images[number] = (task.root / image.file).read_bytes()
-            headers[number] = image_header(images[number])
-        except OSError as error:
-            faults[number] = str(error.strerror)
-        except ValueError as error:
-            faults[number] = str(error)
-    sizes = Counter((header.width, header.height) for header in headers.values())
-    usual = sizes.most_common(1)[0][0] if sizes else (0, 0)
-    for number, header in headers.items():
-        if (header.width, header.height) != usual:
-            faults[number] = (
-                f"it has {header.width}×{header.height} pixels, "
-                f"its neighbours {usual[0]}×{usual[1]}"
-            )
+    images, faults = _read_images(task.root, listed)
     digest = hashlib.sha256()
     packed: dict[int, bytes] = {}
-    scaler = UprightScaler(
-        width=options.width, height=options.height, resize_filter=options.resize_filter
-    )
-    for number, data in images.items():
-        if number in faults:
-            continue
+    fit = _Fitter(options)
+    for number, (data, header) in images.items():
         digest.update(f"{number} {hashlib.sha256(data).hexdigest()}\n".encode())
         try:
-            packed[number] = _fitted(data, headers[number], scaler, options)
+            packed[number] = fit(data, header)
         except ValueError as error:
             faults[number] = str(error)
     if faults:
         lines = [f"{task.root / listed[each].file}: {faults[each]}" for each in sorted(faults)]
         raise VideoError(
             f"sample {sample.sample_id!r}: {len(lines)} image(s) cannot be used: "
-            f"{first_few(lines)}. Replace them, or set damaged: exclude."
+            f"{first_few(lines)}. Put good ones there and run `dae-aqa refresh`, or set damaged: "
+            "exclude."
         )
     meta = replace(sample.meta, video_sha256=digest.hexdigest())
     path = cache.sample_path(sample.key)
@@ -207,22 +188,67 @@ def _write_sample(
     return path
 
 
-def _fitted(
-    data: bytes, header: ImageHeader, scaler: UprightScaler, options: ExtractOptions
-) -> bytes:
-    """Return an image as it is stored: its own bytes where size and format fit, else scaled."""
-    wanted = ImageHeader(
-        image_format=options.image_format, width=options.width, height=options.height
-    )
-    fits = header == wanted
-    mode = cv2.IMREAD_REDUCED_COLOR_8 if fits else cv2.IMREAD_COLOR
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
+def _read_images(
+    root: Path, listed: Mapping[int, ListedImage]
+) -> tuple[dict[int, tuple[bytes, ImageHeader]], dict[int, str]]:
+    """Return the bytes and the header of each sound image, and what is wrong with the others."""
+    images: dict[int, tuple[bytes, ImageHeader]] = {}
+    faults: dict[int, str] = {}
+    for number, image in listed.items():
+        try:
+            data = (root / image.file).read_bytes()
+            if len(data) != image.size_bytes:
+                raise ValueError("it has changed since it was listed")
+            images[number] = data, image_header(data)
+        except OSError as error:
+            faults[number] = str(error.strerror)
+        except ValueError as error:
+            faults[number] = str(error)
+    sizes = Counter((header.width, header.height) for _, header in images.values())
+    usual = sizes.most_common(1)[0][0] if sizes else (0, 0)
+    for number, (_, header) in list(images.items()):
+        if (header.width, header.height) != usual:
+            del images[number]
+            faults[number] = (
+                f"it has {header.width}×{header.height} pixels, "
+                f"its neighbours {usual[0]}×{usual[1]}"
+            )
+    return images, faults
+
+
+class _Fitter:
+    """Gives each image of a sample the stored format and size; keeps its bytes if it has them."""
+
+    def __init__(self, options: ExtractOptions) -> None:
+        self._options = options
+        self._scaler = UprightScaler(
+            width=options.width, height=options.height, resize_filter=options.resize_filter
+        )
+        self._readable: set[bytes] = set()
+
+    def __call__(self, data: bytes, header: ImageHeader) -> bytes:
+        """Return the image as it is stored; raise ValueError where it cannot be decoded."""
+        options = self._options
+        if (header.image_format, header.width, header.height) == (
+            options.image_format,
+            options.width,
+            options.height,
+        ):
+            # One decoded image speaks for all with its tables: a decoder gives up on those alone.
+            if header.coding not in self._readable:
+                _decoded(data)
+                self._readable.add(header.coding)
+            return data
+        scaled = self._scaler(frame_of_picture(_decoded(data)))
+        return encode_image(
+            scaled, image_format=options.image_format, jpeg_quality=options.jpeg_quality
+        )
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    """Return the picture as (height, width, 3) uint8, RGB, as it is coded (not turned by Exif)."""
+    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     if picture is None:
         raise ValueError("it cannot be decoded")
-    if fits:
-        return data
-    rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    scaled = scaler(frame_of_picture(rgb))
-    return encode_image(
-        scaled, image_format=options.image_format, jpeg_quality=options.jpeg_quality
-    )
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)

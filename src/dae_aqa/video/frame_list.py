@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import csv
 import re
+import struct
+import zlib
 from collections import defaultdict
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from dae_aqa.errors import AnnotationError, VideoError
 from dae_aqa.files.whole import write_error, written_whole
@@ -22,10 +26,14 @@ COLUMNS = ("number", "file", "size_bytes")
 IMAGE_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
-_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_START = _PNG_SIGNATURE + b"\0\0\0\rIHDR"
 # Source: ITU-T T.81, table B.1: the markers SOF0 to SOF15 without DHT, JPG and DAC
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_END, _SCAN = 0xD9, 0xDA
+# DHT, DAC, DQT, DNL, DRI; what applications add, and comments
+_OTHER_MARKERS = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE})
+_IN_SCAN = np.isin(np.arange(256), [0x00, *range(0xD0, 0xD8), 0xFF])  # after FF: stuffing, restarts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +44,50 @@ class ListedImage:
     file: str
     size_bytes: int
 
+    @property
+    def number_of_first(self) -> int:
+        """The number in a file's name that means frame 0."""
+        return number_in(self.file) - self.number
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageHeader:
-    """What the header of an image says: its format (`jpeg` or `png`) and its size in pixels."""
+    """What the header of an image says.
+
+    Attributes:
+        image_format: `jpeg` or `png`.
+        width: in pixels.
+        height: in pixels.
+        coding: the bytes that tell a decoder how to read the picture, with all its tables.
+    """
 
     image_format: str
     width: int
     height: int
+    coding: bytes
 
 
 def find_list(videos_dir: Path, *names: str) -> Path | None:
     """Return the list of the first of `names` that has one in `videos_dir`; None where none has."""
     paths = (videos_dir / f"{name}{LIST_SUFFIX}" for name in names)
     return next((path for path in paths if path.is_file()), None)
+
+
+def is_numbered_image(path: Path) -> bool:
+    """Return whether `path` is a file with digits in its name and the suffix of an image."""
+    return (
+        path.suffix.lower() in IMAGE_FORMATS
+        and _LAST_DIGITS.search(path.stem) is not None
+        and path.is_file()
+    )
+
+
+def number_in(name: str) -> int:
+    """Return the last number in an image's file name, suffix aside: 7 for `img_000007.jpg`."""
+    digits = _LAST_DIGITS.search(PurePosixPath(name).stem)
+    if digits is None:
+        raise VideoError(f"{name}: no number in the name of an image.")
+    return int(digits[1])
 
 
 def list_images(folder: Path, *, root: Path, number_of_first: int) -> list[ListedImage]:
@@ -65,12 +103,11 @@ def list_images(folder: Path, *, root: Path, number_of_first: int) -> list[Liste
     """
     images = []
     for path in folder.iterdir():
-        digits = _LAST_DIGITS.search(path.stem)
-        if digits is None or path.suffix.lower() not in IMAGE_FORMATS or not path.is_file():
+        if not is_numbered_image(path):
             continue
         images.append(
             ListedImage(
-                number=int(digits[1]) - number_of_first,
+                number=number_in(path.name) - number_of_first,
                 file=path.relative_to(root).as_posix(),
                 size_bytes=path.stat().st_size,
             )
@@ -127,29 +164,74 @@ def read_frame_list(path: Path) -> dict[int, ListedImage]:
 
 
 def image_header(data: bytes) -> ImageHeader:
-    """Return the format and size of an image, after a look at its start and its end.
+    """Return what the header of an image says, after a walk through all parts of the file.
+
+    Of a PNG every part's checksum is compared. A JPEG has none: its parts must follow each other up
+    to the end mark, and its coded data may hold no foreign mark.
 
     Source: ITU-T T.81, annex B (JPEG markers); W3C PNG, third edition, sections 5 and 11.2.1.
 
     Raises:
         ValueError: the bytes are no complete JPEG of three components and no complete PNG.
     """
-    if data.startswith(_PNG_START):
-        if not data.endswith(_PNG_END):
-            raise ValueError("it is cut off")
-        width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-        return ImageHeader(image_format="png", width=width, height=height)
-    if data[:2] != b"\xff\xd8":
-        raise ValueError("it is neither JPEG nor PNG")
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ValueError("it is cut off")
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    try:
+        if data.startswith(_PNG_START):
+            return _png_header(data)
+        if data.startswith(b"\xff\xd8"):
+            return _jpeg_header(data)
+    except (IndexError, struct.error) as error:
+        raise ValueError("it is cut off") from error
+    raise ValueError("it is neither JPEG nor PNG")
+
+
+def _png_header(data: bytes) -> ImageHeader:
+    at, kind = len(_PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
+        if zlib.crc32(data[at + 4 : at + 8 + length]) != checksum:
+            raise ValueError("it is damaged (a checksum differs)")
+        at += 12 + length
+    width, height = struct.unpack_from(">II", data, 16)
+    return ImageHeader(
+        image_format="png", width=width, height=height, coding=data[len(_PNG_SIGNATURE) : 33]
+    )
+
+
+def _jpeg_header(data: bytes) -> ImageHeader:
+    header, at = None, 2
+    while True:
+        start, marker = data[at], data[at + 1]
+        if start != 0xFF:
+            raise ValueError("it is damaged")
+        if marker == 0xFF:  # padding before a marker
+            at += 1
+            continue
+        if marker == _END:
+            break
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in _FRAME_MARKERS:
-            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
-            if data[at + 9] != 3:
-                raise ValueError(f"it has {data[at + 9]} colour component(s), expected 3")
-            return ImageHeader(image_format="jpeg", width=width, height=height)
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ValueError("its header is damaged")
+            height, width, num_components = struct.unpack_from(">HHB", data, at + 5)
+            if num_components != 3:
+                raise ValueError(f"it has {num_components} colour component(s), expected 3")
+            header = ImageHeader(image_format="jpeg", width=width, height=height, coding=b"")
+        elif marker == _SCAN and header is not None:
+            if not header.coding:
+                header = replace(header, coding=data[2:end])
+            end = _end_of_scan(data, end)
+        elif marker not in _OTHER_MARKERS:
+            raise ValueError("it is damaged")
+        at = end
+    if header is None or not header.coding:
+        raise ValueError("it is damaged")
+    return header
+
+
+def _end_of_scan(data: bytes, start: int) -> int:
+    """Return where the coded data that begins at `start` ends: the place of the next marker."""
+    coded = np.frombuffer(data, dtype=np.uint8, offset=start)
+    places = np.flatnonzero(coded[:-1] == 0xFF)
+    markers = places[~_IN_SCAN[coded[places + 1]]]
+    if len(markers) == 0:
+        raise ValueError("it is cut off")
+    return start + int(markers[0])
