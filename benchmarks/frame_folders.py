@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from _common import write_result
-from dae_aqa.datasets.frames import FrameFolder, list_frames
+from dae_aqa.datasets.frames import list_frames, look_into
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples
 from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.files.whole import written_whole
@@ -76,11 +76,10 @@ def make_inputs(folder: Path, num_samples: int) -> None:
 def make_lists(folder: Path) -> float:
     """List the folders of images; return the seconds."""
     begin = time.perf_counter()
-    folders = [
-        FrameFolder(name=f"s{place.name}", folder=place, number_of_first=1)
-        for place in sorted((folder / "images").iterdir())
-    ]
-    list_frames(folders, frames_dir=folder / "images", videos_dir=folder / "videos")
+    folders = {f"s{place.name}": place for place in (folder / "images").iterdir()}
+    found = look_into(folders, frames_dir=folder / "images")
+    first = dict.fromkeys(found, 1)
+    list_frames(found, first, videos_dir=folder / "videos", of_samples=True)
     return time.perf_counter() - begin
 
 

@@ -81,6 +81,20 @@ def synchronised_diving_eleven(marks: Any) -> Any:
     return SYNCHRO_WEIGHT * (first + second + _middle_sum(marks[..., 6:], num_dropped=1))
 
 
+def counted_marks(marks: Any) -> Any:
+    """Return the execution of a dive of which the marks that count are known, or all seven.
+
+    Three marks are those of an individual dive that count: their sum. Five are those of a
+    synchronised dive: their sum, weighed by 0.6. Seven are all judges of an individual dive.
+
+    Example: 8.0, 7.5, 8.0 give 23.5; 8.0, 7.5, 8.0, 8.5, 8.0 give 40.0 * 0.6 = 24.0.
+    Source: World Aquatics diving rules; the marks as FineDiving (Xu et al. 2022) lists them.
+    """
+    if marks.shape[-1] == 5:
+        return SYNCHRO_WEIGHT * marks.sum(-1)
+    return diving(marks)  # drops none of three
+
+
 @dataclass(frozen=True)
 class ScoringRule:
     """A rule and the numbers of marks that it takes (empty: any number from one up)."""
@@ -93,6 +107,7 @@ SCORING_RULES: dict[str, ScoringRule] = {
     "diving": ScoringRule(execution=diving, num_judges=(5, 7)),
     "synchronised_diving_9": ScoringRule(execution=synchronised_diving_nine, num_judges=(9,)),
     "synchronised_diving_11": ScoringRule(execution=synchronised_diving_eleven, num_judges=(11,)),
+    "counted_marks": ScoringRule(execution=counted_marks, num_judges=(3, 5, 7)),
     "sum_of_elements": ScoringRule(execution=sum_of_elements, num_judges=()),
 }
 RuleName = Annotated[str, one_of(SCORING_RULES)]

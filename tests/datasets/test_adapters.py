@@ -50,6 +50,7 @@ def test_csv(project: Path) -> None:
     options = CsvOptions(
         annotations_csv="scores.csv",
         videos_dir="own",
+        frames_dir=None,
         min_score=0,
         max_score=10,
         frame_numbering="decoded",
@@ -67,6 +68,8 @@ def test_mtl_aqa(project: Path) -> None:
         (project / "own" / name).write_bytes(name.encode())
     options = MtlAqaOptions(
         annotations_source="release",
+        frames_dir=None,
+        released_window=False,
         videos_dir="own",
         video_list=None,
         video_format="best",

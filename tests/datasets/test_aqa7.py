@@ -44,6 +44,7 @@ class Tree:
         values = {
             "annotations_dir": str(self.root),
             "videos_dir": str(self.root),
+            "frames_dir": None,
             "normalize_scores": True,
             "frame_numbering": "decoded",
             "scoring_rule": None,

@@ -57,6 +57,7 @@ class Table:
         values = {
             "annotations_csv": str(self.path),
             "videos_dir": str(self.videos),
+            "frames_dir": None,
             "min_score": 0.0,
             "max_score": 110.0,
             "frame_numbering": "decoded",
@@ -65,7 +66,7 @@ class Table:
         return parse_options(CsvOptions, values | changes, source="datasets.csv")
 
     def read(self, **changes: object) -> list[tuple]:
-        table = check_rows(read_rows(self.path), self.options(**changes))
+        table, _ = check_rows(read_rows(self.path), self.options(**changes))
         assert tuple(table.columns) == COLUMNS
         return list(table.itertuples(index=False, name=None))
 

@@ -62,6 +62,7 @@ class Tree:
         values = {
             "annotations_dir": str(self.root),
             "videos_dir": str(self.root),
+            "frames_dir": None,
             "camera": "capture1",
             "folds": "musdl",
             "frame_numbering": "decoded",

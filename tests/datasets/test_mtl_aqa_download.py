@@ -50,6 +50,8 @@ class Project:
     def download(self, **changes: object) -> DatasetTables:
         options = {
             "annotations_source": str(self.release),
+            "frames_dir": None,
+            "released_window": False,
             "videos_dir": str(self.own) if self.own.exists() else None,
             "video_list": str(self.list) if self.list.exists() else None,
             "video_format": FORMAT,

@@ -12,7 +12,7 @@ import pytest
 from tests.extraction.sample_table import table
 from tests.numbered_videos import all_frames, pixels, read_number
 
-from dae_aqa.datasets.frames import FrameFolder, list_frames
+from dae_aqa.datasets.frames import list_frames, look_into
 from dae_aqa.errors import AnnotationError, VideoError
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples
 from dae_aqa.extraction.options import ExtractOptions
@@ -44,11 +44,10 @@ class Project:
         videos.mkdir(exist_ok=True)
         for path in videos.iterdir():
             path.unlink()
-        folders = [
-            FrameFolder(name=name, folder=self.root / name, number_of_first=1)
-            for name in names or ("v",)
-        ]
-        list_frames(folders, frames_dir=self.root, videos_dir=videos)
+        folders = {name: self.root / name for name in names or ("v",)}
+        found = look_into(folders, frames_dir=self.root)
+        first = dict.fromkeys(found, 1)
+        list_frames(found, first, videos_dir=videos, of_samples="v" not in folders)
         return self.pack(**changes)
 
     def pack(self, **changes: object) -> ExtractionReport:
@@ -149,7 +148,9 @@ def test_an_image_too_many_shifts_nothing_and_a_number_twice_is_an_error(project
     project.extract()
     assert project.packs() == packs
     (project.root / "v" / "img_81.jpg").write_bytes(b"twice")
-    with pytest.raises(AnnotationError, match=r"img_00081.jpg, img_81.jpg have the same number"):
+    with pytest.raises(
+        AnnotationError, match=r"same number: 1 problem.*\n.*v/img_00081.jpg, v/img_81.jpg"
+    ):
         project.extract()
 
 

@@ -57,7 +57,7 @@ def test_every_path_is_looked_at():
         for key, field in leaves(Params).items()
         if "str" in str(field.annotation) and any(word in key.split(".")[-1] for word in words)
     ]
-    assert len(texts) == 11
+    assert len(texts) == 22
     assert sorted(texts) == sorted(path_keys(Params))
 
 

@@ -321,6 +321,17 @@ DO_NOT_FIT = [
         {"datasets.mtl_aqa.annotations_source": "ftp://example.org/a.zip"},
         "annotations_source: 'ftp://example.org/a.zip'; expected a folder, a zip file or an",
     ),
+    (
+        {"datasets.unlv_dive.annotations_source": "ftp://example.org/a.zip"},
+        "datasets.unlv_dive.annotations_source: 'ftp://example.org/a.zip'; expected a folder",
+    ),
+    *(
+        (
+            {f"datasets.{name}.videos_dir": None},
+            f"datasets.{name}.frames_dir: null, and videos_dir is null too; name the one",
+        )
+        for name in ("jigsaws", "aqa7", "csv")
+    ),
 ]
 
 

@@ -111,7 +111,7 @@ def _own_files(root: Path) -> Finding:
     if not (root / SOURCES).is_file():
         return Finding("ok", "none read yet")
     recorded = recorded_paths(root / SOURCES, root=root)
-    if any(path.is_file() for path in recorded):  # else the results come from elsewhere
+    if any(path.exists() for path in recorded):  # else the results come from elsewhere
         changes = own_file_changes(load_params(), root=root, read_all=False)
         if changes:
             return Finding("warning", f"{first_few(changes)}; {NEXT_STEP}")

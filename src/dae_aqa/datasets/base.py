@@ -66,13 +66,16 @@ class Dataset:
         load: takes the section, the section `download`, the folder for the videos
             (`<video_id>.<suffix>`) and a cache folder of its own; fetches or renders the videos and
             returns the tables.
-        own_files: takes the section and returns the user's files that `load` reads.
+        own_files: takes the section and returns the user's files and folders of images that `load`
+            reads.
         baselines: takes truth and annotations of the test samples and returns by name what a model
             is compared with: an array (N,) that ranks the samples as the execution score does, or
             the other way round. None where the dataset knows no truth.
         baseline_labels: how the report shows each of them, by name, in the page's order.
         published: what others have reached on the dataset.
         citation: what to cite for the dataset; '' where there is nothing.
+        performances_of: the dataset whose sample_ids it uses for the performances that they share;
+            '' where it shares none with another.
         is_users_own: its column `split` is the user's choice, not a published protocol.
     """
 
@@ -83,4 +86,5 @@ class Dataset:
     baseline_labels: Mapping[str, BaselineLabel] = field(default_factory=dict)
     published: tuple[PublishedResult, ...] = ()
     citation: str = ""
+    performances_of: str = ""
     is_users_own: bool = False

@@ -12,13 +12,19 @@ from dae_aqa.tables.dataset import DatasetTables, MissingVideo, Note, missing_ta
 def without_missing(
     annotations: pd.DataFrame, notes: Sequence[Note], missing: Sequence[MissingVideo]
 ) -> DatasetTables:
-    """Return the tables without the samples of missing videos, each of which gets a note."""
+    """Return the tables without the samples of missing videos, each of which gets a note.
+
+    A sample with a folder of frames of its own is missing under its own name.
+    """
     reasons = {video.video_id: video.reason for video in missing}
-    excluded = annotations["video_id"].isin(list(reasons))
+    names = annotations["sample_id"].where(
+        annotations["sample_id"].isin(list(reasons)), annotations["video_id"]
+    )
+    excluded = names.isin(list(reasons))
     exclusions = [
-        Note(sample, "excluded_video_missing", f"video {video}: {reasons[video]}")
-        for sample, video in annotations.loc[excluded, ["sample_id", "video_id"]].itertuples(
-            index=False
+        Note(sample, "excluded_video_missing", f"video {name}: {reasons[name]}")
+        for sample, name in zip(
+            annotations.loc[excluded, "sample_id"], names[excluded], strict=True
         )
     ]
     return DatasetTables(

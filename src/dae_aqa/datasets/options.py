@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -42,6 +43,12 @@ class HeldDatasetOptions(DatasetOptions):
     def frames_root(self) -> str | None:
         """The user's folder of images."""
         return self.frames_dir
+
+
+def held_somehow(options: HeldDatasetOptions) -> Iterator[str]:
+    """Yield what is wrong where the section, which has a key `videos_dir`, names nothing held."""
+    if options.frames_dir is None and getattr(options, "videos_dir", None) is None:
+        yield "frames_dir: null, and videos_dir is null too; name the one that you hold."
 
 
 class DownloadOptions(Options):

@@ -36,6 +36,7 @@ from dae_aqa.video.frame_list import (
     ListedImage,
     find_list,
     image_header,
+    number_in,
     read_frame_list,
 )
 from dae_aqa.video.upright import UprightScaler, frame_of_picture
@@ -68,7 +69,7 @@ def plan_folders(
     for place, (sample_id, start, end) in enumerate(
         zip(rows["sample_id"], rows["start_frame"], rows["end_frame"], strict=True)
     ):
-        path = find_list(videos_dir, str(sample_id), video_id)
+        path = find_list(videos_dir, sample_id=str(sample_id), video_id=video_id)
         if path is None:
             others.append(place)
             continue
@@ -116,7 +117,7 @@ def _plan_sample(
         raise VideoError(f"{folder}: {error}") from error
     missing = [number for number in sorted(set(window.numbers)) if number not in listed]
     if missing:
-        number = missing[0] + listed[first].number_of_first
+        number = missing[0] + (number_in(listed[first].file) or 0) - first
         raise VideoError(
             f"{folder}: {len(missing)} of the images that it needs are missing, number {number} "
             "first. Put them there and run `dae-aqa refresh`, or set damaged: exclude."

@@ -21,9 +21,9 @@ class Note(NamedTuple):
 
 
 class MissingVideo(NamedTuple):
-    """A video that could not be had, and why."""
+    """A video, or a performance's own folder of frames, that could not be had, and why."""
 
-    video_id: str
+    video_id: str  # or the sample_id
     num_samples: int
     address: str  # empty where none is known
     reason: str

@@ -1,17 +1,20 @@
 """Folders of images that stand in for a video: their lists, and a check of each image's bytes.
 
-A list is a CSV file, `<name>.frames.csv`, in the folder of the videos. It says which image shows
-which frame, and how many bytes it has. A folder is known by names and sizes alone until its images
-are needed: making a list reads no pixel.
+A list is a CSV file in the folder of the videos: `<video_id>.frames.csv` of a whole video, or
+`<sample_id>.sample_frames.csv` of one performance. It says which image shows which frame, and how
+many bytes it has. A folder is known by names and sizes alone until its images are needed: making a
+list reads no pixel.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
+import os
 import re
 import struct
 import zlib
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -19,12 +22,12 @@ import numpy as np
 
 from dae_aqa.errors import AnnotationError, VideoError
 from dae_aqa.files.whole import write_error, written_whole
-from dae_aqa.wording import first_few, problem_list
+from dae_aqa.wording import problem_list
 
-LIST_SUFFIX = ".frames.csv"
 COLUMNS = ("number", "file", "size_bytes")
-IMAGE_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
+_VIDEO_SUFFIX, _SAMPLE_SUFFIX = ".frames.csv", ".sample_frames.csv"
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_START = _PNG_SIGNATURE + b"\0\0\0\rIHDR"
@@ -38,16 +41,18 @@ _IN_SCAN = np.isin(np.arange(256), [0x00, *range(0xD0, 0xD8), 0xFF])  # after FF
 
 @dataclass(frozen=True, kw_only=True)
 class ListedImage:
-    """An image of a folder: `file` is its path within the user's folder, in posix form."""
+    """An image of a folder.
+
+    Attributes:
+        number: of the frame that it shows, in the dataset's numbering; as long as it is not known
+            which number means frame 0, the number in the file's name.
+        file: its path within the user's folder, in posix form.
+        size_bytes: of the file.
+    """
 
     number: int
     file: str
     size_bytes: int
-
-    @property
-    def number_of_first(self) -> int:
-        """The number in a file's name that means frame 0."""
-        return number_in(self.file) - self.number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,66 +72,66 @@ class ImageHeader:
     coding: bytes
 
 
-def find_list(videos_dir: Path, *names: str) -> Path | None:
-    """Return the list of the first of `names` that has one in `videos_dir`; None where none has."""
-    paths = (videos_dir / f"{name}{LIST_SUFFIX}" for name in names)
-    return next((path for path in paths if path.is_file()), None)
+def list_file(videos_dir: Path, name: str, *, of_sample: bool) -> Path:
+    """Return where the list of a video lies in `videos_dir`, or that of one performance."""
+    return videos_dir / f"{name}{_SAMPLE_SUFFIX if of_sample else _VIDEO_SUFFIX}"
 
 
-def is_numbered_image(path: Path) -> bool:
-    """Return whether `path` is a file with digits in its name and the suffix of an image."""
-    return (
-        path.suffix.lower() in IMAGE_FORMATS
-        and _LAST_DIGITS.search(path.stem) is not None
-        and path.is_file()
-    )
+def find_list(videos_dir: Path, *, sample_id: str, video_id: str) -> Path | None:
+    """Return the list that holds a sample's frames: its own, else its video's, else None."""
+    own = list_file(videos_dir, sample_id, of_sample=True)
+    of_video = list_file(videos_dir, video_id, of_sample=False)
+    return next((path for path in (own, of_video) if path.is_file()), None)
 
 
-def number_in(name: str) -> int:
+def number_in(name: str) -> int | None:
     """Return the last number in an image's file name, suffix aside: 7 for `img_000007.jpg`."""
     digits = _LAST_DIGITS.search(PurePosixPath(name).stem)
-    if digits is None:
-        raise VideoError(f"{name}: no number in the name of an image.")
-    return int(digits[1])
+    return None if digits is None else int(digits[1])
 
 
-def list_images(folder: Path, *, root: Path, number_of_first: int) -> list[ListedImage]:
-    """Return the images of `folder` by number; a file without digits or suffix of an image is none.
+def list_images(folder: Path, *, root: Path) -> tuple[list[ListedImage], list[str]]:
+    """Return the images of `folder` by the number in their names, and the names of other files.
+
+    A hidden file is neither.
 
     Args:
         folder: the folder of one video or one performance.
         root: the user's folder that holds it.
-        number_of_first: the number in a file's name that means frame 0.
 
     Raises:
         AnnotationError: two images have the same number; all such images are named.
     """
-    images = []
-    for path in folder.iterdir():
-        if not is_numbered_image(path):
-            continue
-        images.append(
-            ListedImage(
-                number=number_in(path.name) - number_of_first,
-                file=path.relative_to(root).as_posix(),
-                size_bytes=path.stat().st_size,
-            )
-        )
-    files: dict[int, list[str]] = defaultdict(list)
-    for image in sorted(images, key=lambda each: (each.number, each.file)):
-        files[image.number].append(Path(image.file).name)
+    place = folder.relative_to(root).as_posix()
+    images, others = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or not entry.is_file():
+                continue
+            number = number_in(entry.name)
+            if number is None or PurePosixPath(entry.name).suffix.lower() not in IMAGE_SUFFIXES:
+                others.append(entry.name)
+                continue
+            size = entry.stat().st_size
+            images.append(ListedImage(number=number, file=f"{place}/{entry.name}", size_bytes=size))
+    images.sort(key=lambda each: (each.number, each.file))
     twice = [
-        f"{folder}: {first_few(names)} have the same number"
-        for names in files.values()
-        if len(names) > 1
+        f"{first.file}, {second.file}"
+        for first, second in itertools.pairwise(images)
+        if first.number == second.number
     ]
     if twice:
-        raise AnnotationError(f"{problem_list(twice)}\nKeep one image of each number.")
-    return sorted(images, key=lambda each: each.number)
+        raise AnnotationError(f"{root}: images with the same number: {problem_list(twice)}")
+    return images, sorted(others)
 
 
-def write_frame_list(path: Path, images: list[ListedImage]) -> None:
+def write_frame_list(path: Path, images: Iterable[ListedImage], *, number_of_first: int) -> None:
     """Write a list, columns `COLUMNS`, whole or not at all.
+
+    Args:
+        path: the list.
+        images: by the number in their names.
+        number_of_first: the number in a file's name that means frame 0.
 
     Raises:
         OutputError: the disk is full or cannot be written.
@@ -135,7 +140,9 @@ def write_frame_list(path: Path, images: list[ListedImage]) -> None:
         with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows((image.number, image.file, image.size_bytes) for image in images)
+            writer.writerows(
+                (image.number - number_of_first, image.file, image.size_bytes) for image in images
+            )
     except OSError as error:
         raise write_error(path, error) from error
 

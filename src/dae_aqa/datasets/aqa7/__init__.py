@@ -19,17 +19,19 @@ def _load(
 ) -> DatasetTables:
     from dae_aqa.datasets.aqa7.adapter import load
 
-    del cache_dir  # the videos are here already
+    del cache_dir  # nothing is fetched
     return load(options, videos_dir, allow_missing=download.allow_missing)
 
 
 def _own_files(options: Aqa7Options) -> list[Path]:
-    from dae_aqa.datasets.aqa7.adapter import videos_of
+    from dae_aqa.datasets.aqa7.adapter import folders_of, videos_of
     from dae_aqa.datasets.aqa7.lists import list_files
     from dae_aqa.running.places import user_path
 
     files = list(list_files(user_path(options.annotations_dir)).values())
-    return [*files, *videos_of(user_path(options.videos_dir)).values()]
+    if options.frames_dir is not None:
+        return [*files, *folders_of(user_path(options.frames_dir)).values()]
+    return [*files, *videos_of(user_path(options.videos_dir or "")).values()]
 
 
 DATASET = Dataset(

@@ -24,10 +24,11 @@ def _load(
 
 
 def _own_files(options: CsvOptions) -> list[Path]:
-    """Return the table and the videos that it names; AnnotationError where it cannot be read."""
+    """Return the table and what it names as videos; AnnotationError where it cannot be read."""
     from dae_aqa.datasets.csv.rows import read_rows
 
-    table, folder = user_path(options.annotations_csv), user_path(options.videos_dir)
+    table = user_path(options.annotations_csv)
+    folder = user_path(options.frames_dir or options.videos_dir or "")
     return [table, *(folder / name for name in {row.cells["video"] for row in read_rows(table)})]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dae_aqa.datasets.options import DatasetOptions
+from dae_aqa.datasets.options import HeldDatasetOptions, held_somehow
 from dae_aqa.options import UserPath
 
 
@@ -16,19 +16,21 @@ def _scores_have_a_range(options: CsvOptions) -> Iterator[str]:
         )
 
 
-class CsvOptions(DatasetOptions):
+class CsvOptions(HeldDatasetOptions):
     """Where the user's table and videos lie, and which scores there can be.
 
     Attributes:
         annotations_csv: the table.
-        videos_dir: folder that holds the files of its column `video`.
+        videos_dir: folder that holds the files of its column `video`, or None.
+        frames_dir: folder that holds folders of images, which the column `video` then names, or
+            None.
         min_score: lowest score that is allowed.
         max_score: highest score that is allowed.
     """
 
-    RULES = (_scores_have_a_range,)
+    RULES = (_scores_have_a_range, held_somehow)
 
     annotations_csv: UserPath
-    videos_dir: UserPath
+    videos_dir: UserPath | None
     min_score: float
     max_score: float

@@ -17,6 +17,8 @@ import pandas as pd
 from dae_aqa import scoring
 from dae_aqa.datasets.csv.options import CsvOptions
 from dae_aqa.datasets.csv.rows import RANGE_COLUMNS, Row, judge_columns, read_rows
+from dae_aqa.datasets.frames import ImageFolder, folder_notes, list_frames, look_into
+from dae_aqa.datasets.held import require_folders
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.errors import AnnotationError, ScoringError, VideoError
 from dae_aqa.files.whole import copy_file
@@ -44,15 +46,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Video:
-    """A video file of the table: its frames, or why it cannot be used."""
+    """A video, or a folder of images, of the table.
+
+    Attributes:
+        path: the file or the folder.
+        first_frame: 0, or the lowest number in the folder.
+        end_frame: one past the last frame, or past the highest number.
+        fault: why it cannot be used, '' where it can.
+        images: what the folder holds; None for a video.
+    """
 
     path: Path
-    num_frames: int
+    first_frame: int
+    end_frame: int
     fault: str
+    images: ImageFolder | None = None
+
+    @property
+    def video_id(self) -> str:
+        """The name in the annotations table."""
+        return self.path.stem if self.images is None else self.path.name
 
 
 def load(options: CsvOptions, videos_dir: Path) -> DatasetTables:
-    """Check the user's table, copy its videos to `videos_dir` and return the tables.
+    """Check the user's table, copy its videos or list its frames, and return the tables.
 
     Scores that differ from the scoring rule are noted. Nothing is written if a row is bad, and
     nothing of the user's is changed.
@@ -63,30 +80,34 @@ def load(options: CsvOptions, videos_dir: Path) -> DatasetTables:
         OutputError: a video cannot be copied.
     """
     rows = read_rows(user_path(options.annotations_csv))
-    annotations = check_rows(rows, options)
-    names = sorted({row.cells["video"] for row in rows})
-    for name in counted(names, "copying videos", unit="video"):
-        target = videos_dir / f"{PurePath(name).stem}{PurePath(name).suffix.lower()}"
-        copy_file(source=user_path(options.videos_dir) / name, target=target)
+    annotations, videos = check_rows(rows, options)
+    found = {video.video_id: video.images for video in videos if video.images is not None}
+    list_frames(found, dict.fromkeys(found, 0), videos_dir=videos_dir, of_samples=False)
+    files = [video for video in videos if video.images is None]
+    for video in counted(files, "copying videos", unit="video"):
+        target = videos_dir / f"{video.video_id}{video.path.suffix.lower()}"
+        copy_file(source=video.path, target=target)
     rule = options.scoring_rule
-    notes = rule_notes(annotations, rule=rule) if rule else []
-    logger.info("csv: %d samples in %d videos", len(annotations), len(names))
+    notes = [*(rule_notes(annotations, rule=rule) if rule else []), *folder_notes(found)]
+    logger.info("csv: %d samples in %d videos", len(annotations), len(videos))
     return DatasetTables(annotations=annotations, notes=notes_table(notes))
 
 
-def check_rows(rows: Sequence[Row], options: CsvOptions) -> pd.DataFrame:
-    """Return the rows of the user's table as an annotations table, in their order.
+def check_rows(rows: Sequence[Row], options: CsvOptions) -> tuple[pd.DataFrame, list[_Video]]:
+    """Return the rows of the user's table as an annotations table, in their order, and the videos.
 
     Raises:
         AnnotationError: as in `load`.
     """
-    folder, numbering = user_path(options.videos_dir), options.frame_numbering
-    if not folder.is_dir():
-        raise AnnotationError(
-            f"datasets.csv.videos_dir: no folder {str(folder)!r}. Give the folder that holds the "
-            "files of the column 'video'."
-        )
-    videos = _probe_videos(rows, folder=folder, numbering=numbering)
+    require_folders(
+        options, "videos_dir" if options.frames_dir is None else "frames_dir", dataset="csv"
+    )
+    numbering = options.frame_numbering
+    videos = (
+        _probe_videos(rows, folder=user_path(options.videos_dir or ""), numbering=numbering)
+        if options.frames_dir is None
+        else _probe_folders(rows, frames_dir=user_path(options.frames_dir))
+    )
     # by video, so that each video's index is built once
     ranges = {
         row.line: _frame_range(row, video=videos[row.cells["video"]], numbering=numbering)
@@ -100,7 +121,7 @@ def check_rows(rows: Sequence[Row], options: CsvOptions) -> pd.DataFrame:
         records.append(
             {
                 "sample_id": row.cells["sample_id"],
-                "video_id": PurePath(row.cells["video"]).stem,
+                "video_id": videos[row.cells["video"]].video_id,
                 "start_frame": start,
                 "end_frame": end,
                 "final_score": _score(row, options),
@@ -113,7 +134,8 @@ def check_rows(rows: Sequence[Row], options: CsvOptions) -> pd.DataFrame:
         )
     source = str(user_path(options.annotations_csv))
     _raise_on_problems(rows, source=source)
-    return check_annotations(pd.DataFrame(records, columns=list(COLUMNS)), source=source)
+    annotations = check_annotations(pd.DataFrame(records, columns=list(COLUMNS)), source=source)
+    return annotations, [videos[name] for name in sorted(videos)]
 
 
 def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) -> dict[str, _Video]:
@@ -129,7 +151,28 @@ def _probe_videos(rows: Sequence[Row], *, folder: Path, numbering: Numbering) ->
                 num_frames = count_frames(folder / name, numbering=numbering)
             except VideoError as error:
                 fault = str(error)
-        videos[name] = _Video(folder / name, num_frames=num_frames, fault=fault)
+        videos[name] = _Video(folder / name, first_frame=0, end_frame=num_frames, fault=fault)
+    return videos
+
+
+def _probe_folders(rows: Sequence[Row], *, frames_dir: Path) -> dict[str, _Video]:
+    """Return every folder of images that the table names, with its numbers or its fault."""
+    names = {row.cells["video"] for row in rows}
+    plain = {name: frames_dir / name for name in names if SAFE_ID.fullmatch(name)}
+    found = look_into(plain, frames_dir=frames_dir)
+    videos = {}
+    for name in names:
+        images = found.get(name)
+        fault = "" if images else f"no folder {name!r} with numbered images in {frames_dir}"
+        if name not in plain:
+            fault = f"video {name!r} {ID_RULE}"
+        videos[name] = _Video(
+            frames_dir / name,
+            first_frame=images.lowest if images else 0,
+            end_frame=images.highest + 1 if images else 0,
+            fault=fault,
+            images=images,
+        )
     return videos
 
 
@@ -168,7 +211,10 @@ def _frame_range(row: Row, *, video: _Video, numbering: Numbering) -> tuple[int,
         row.problems.append(video.fault)
     given = [name for name in RANGE_COLUMNS if row.cells.get(name)]
     if not given:
-        return 0, video.num_frames
+        return video.first_frame, video.end_frame
+    if given[0] == "start_seconds" and video.images is not None:
+        row.problems.append("images have no seconds; give start_frame and end_frame")
+        return 0, 0
     if given not in (list(RANGE_COLUMNS[:2]), list(RANGE_COLUMNS[2:])):
         row.problems.append(
             "give both start_frame and end_frame, or both start_seconds and end_seconds, or none"
@@ -198,10 +244,19 @@ def _range_in_video(
     if column == "end_seconds":
         first = seconds_to_frame(video.path, start, numbering=numbering)
         past = seconds_to_frame(video.path, end, numbering=numbering)
-    if past > video.num_frames:
+    if past > video.end_frame:
         row.problems.append(
             f"{column} {end:g} lies past the end of {video.path.name}, "
-            f"which has {video.num_frames} frames"
+            + (
+                f"which has {video.end_frame} frames"
+                if video.images is None
+                else f"whose last image is number {video.end_frame - 1}"
+            )
+        )
+    elif first < video.first_frame:
+        row.problems.append(
+            f"start_frame {start:g} lies before the first image of {video.path.name}, number "
+            f"{video.first_frame}"
         )
     elif past <= first:
         row.problems.append(f"no frame lies between {start:g} and {end:g} seconds")

@@ -19,16 +19,18 @@ def _load(
 ) -> DatasetTables:
     from dae_aqa.datasets.jigsaws.adapter import load
 
-    del cache_dir  # the videos are here already
+    del cache_dir  # nothing is fetched
     return load(options, videos_dir, allow_missing=download.allow_missing)
 
 
 def _own_files(options: JigsawsOptions) -> list[Path]:
-    from dae_aqa.datasets.jigsaws.adapter import annotation_files, videos_of
+    from dae_aqa.datasets.jigsaws.adapter import annotation_files, folders_of, videos_of
     from dae_aqa.running.places import user_path
 
     files = annotation_files(user_path(options.annotations_dir))
-    return [*files, *videos_of(user_path(options.videos_dir), camera=options.camera).values()]
+    if options.frames_dir is not None:
+        return [*files, *folders_of(user_path(options.frames_dir), camera=options.camera).values()]
+    return [*files, *videos_of(user_path(options.videos_dir or ""), camera=options.camera).values()]
 
 
 DATASET = Dataset(

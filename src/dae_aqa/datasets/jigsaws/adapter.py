@@ -1,4 +1,4 @@
-"""JIGSAWS from the user's own copy: ratings, folds and videos into the pipeline's tables."""
+"""JIGSAWS from the user's own copy: ratings, folds, and videos or frames, into tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dae_aqa.datasets.held import require_folders, take_videos
+from dae_aqa.datasets.frames import folders_named
+from dae_aqa.datasets.held import Held, require_folders, take_frames, take_videos
 from dae_aqa.datasets.jigsaws.options import Camera, JigsawsOptions
 from dae_aqa.datasets.jigsaws.ratings import LABELS, SPLITS, TASKS, Ratings, Trial, read_ratings
 from dae_aqa.datasets.missing import without_missing
@@ -22,38 +23,50 @@ logger = logging.getLogger(__name__)
 
 
 def load(options: JigsawsOptions, videos_dir: Path, *, allow_missing: bool) -> DatasetTables:
-    """Copy the videos of the rated trials to `videos_dir` and return the tables.
+    """Copy the videos of the rated trials, or list their frames, and return the tables.
 
-    A trial is one sample: the whole video of the chosen camera. Its score is the sum of the six
-    elements, which stand in `judge_scores`; its group is the surgeon.
+    A trial is one sample: the whole video, or all frames, of the chosen camera. Its score is the
+    sum of the six elements, which stand in `judge_scores`; its group is the surgeon.
 
     Args:
-        options: where ratings and videos lie, and which folds are tested.
+        options: where ratings and videos or frames lie, and which folds are tested.
         videos_dir: folder of the videos, an output of the pipeline.
-        allow_missing: go on without the trials whose videos are missing or cannot be read.
+        allow_missing: go on without the trials whose videos or frames are missing.
 
     Raises:
         AnnotationError: a folder is missing, or ratings or folds are missing or damaged.
         DownloadError: videos are missing or cannot be read, and may not be. All are named.
     """
-    require_folders(options, dataset="jigsaws")
+    require_folders(options, "annotations_dir", "videos_dir", "frames_dir", dataset="jigsaws")
     ratings = _ratings(user_path(options.annotations_dir), options=options)
-    found = videos_of(user_path(options.videos_dir), camera=options.camera)
     names = {trial: f"{trial}_{options.camera}" for trial in sorted(ratings.elements)}
-    num_frames, missing = take_videos(
-        names.values(),
-        found,
+    held = _held(list(names.values()), options, videos_dir, allow_missing)
+    annotations = _annotations(ratings, names, held.num_frames, options=options)
+    logger.info(
+        "JIGSAWS: %s",
+        ", ".join(f"{num} of {task}" for task, num in annotations["task"].value_counts().items()),
+    )
+    return without_missing(annotations, [*ratings.notes, *held.notes], held.missing)
+
+
+def _held(names: list[str], options: JigsawsOptions, videos_dir: Path, allow_missing: bool) -> Held:
+    if options.frames_dir is not None:
+        return take_frames(
+            names,
+            folders_of(user_path(options.frames_dir), camera=options.camera),
+            dataset="jigsaws",
+            options=options,
+            videos_dir=videos_dir,
+            allow_missing=allow_missing,
+        )
+    return take_videos(
+        names,
+        videos_of(user_path(options.videos_dir or ""), camera=options.camera),
         key="datasets.jigsaws.videos_dir",
         numbering=options.frame_numbering,
         videos_dir=videos_dir,
         allow_missing=allow_missing,
     )
-    annotations = _annotations(ratings, names, num_frames, options=options)
-    logger.info(
-        "JIGSAWS: %s",
-        ", ".join(f"{num} of {task}" for task, num in annotations["task"].value_counts().items()),
-    )
-    return without_missing(annotations, ratings.notes, missing)
 
 
 def annotation_files(folder: Path) -> list[Path]:
@@ -69,6 +82,11 @@ def videos_of(folder: Path, *, camera: Camera) -> dict[str, Path]:
         for path in sorted(folder.rglob(f"*_{camera}.*"))
         if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
     }
+
+
+def folders_of(folder: Path, *, camera: Camera) -> dict[str, Path]:
+    """Return the folders of images of one camera in `folder`, at any depth, by name."""
+    return folders_named(folder, suffix=f"_{camera}")
 
 
 def _ratings(folder: Path, *, options: JigsawsOptions) -> Ratings:

@@ -23,22 +23,31 @@ def _load(
     return load(options, download, videos_dir, cache_dir)
 
 
-def _own_files(options: MtlAqaOptions) -> list[Path]:
+def own_files(options: MtlAqaOptions) -> list[Path]:
+    """Return the user's files and folders of images that are read."""
+    from dae_aqa.datasets.mtl_aqa.frames import frame_folders, info_folder
     from dae_aqa.video.probe import VIDEO_SUFFIXES
 
     files = [] if options.video_list is None else [user_path(options.video_list)]
-    if "://" not in options.annotations_source:
-        files += user_path(options.annotations_source).rglob("*")
-    if options.videos_dir is not None:
+    if options.annotations_source is not None and "://" not in options.annotations_source:
+        source = user_path(options.annotations_source)
+        files += [path for path in source.rglob("*") if path.suffix in (".pkl", ".xlsx")]
+    folders = []
+    if options.frames_dir is not None:
+        root = user_path(options.frames_dir)
+        files += info_folder(root).glob("*")
+        folders = [path for path in frame_folders(root).iterdir() if path.is_dir()]
+    elif options.videos_dir is not None:
         folder = user_path(options.videos_dir)
         files += [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
-    return [path for path in files if path.is_file()]
+    return [*(path for path in files if path.is_file()), *folders]
 
 
 DATASET = Dataset(
     options=MtlAqaOptions,
     load=_load,
-    own_files=_own_files,
+    own_files=own_files,
     published=PUBLISHED,
     citation=CITATION,
+    performances_of="mtl_aqa",
 )

@@ -1,14 +1,24 @@
-"""The whole of MTL-AQA's download: release, broadcasts, annotations table."""
+"""The whole of MTL-AQA's download: release, broadcasts or frames, annotations table."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from dae_aqa.datasets.held import judge_missing, require_folders
 from dae_aqa.datasets.missing import without_missing
-from dae_aqa.datasets.mtl_aqa.layout import VIDEO_LIST, dictionary_file, video_id
+from dae_aqa.datasets.mtl_aqa.frames import NUM_EARLY_FRAMES, info_folder, list_dives
+from dae_aqa.datasets.mtl_aqa.layout import (
+    RELEASE_ADDRESS,
+    VIDEO_LIST,
+    dictionary_file,
+    info_file,
+    video_id,
+)
 from dae_aqa.datasets.mtl_aqa.options import MtlAqaOptions
 from dae_aqa.datasets.mtl_aqa.release import read_release
 from dae_aqa.datasets.mtl_aqa.source import locate_release
@@ -19,7 +29,7 @@ from dae_aqa.errors import DownloadError
 from dae_aqa.files.whole import copy_file
 from dae_aqa.running.places import user_path
 from dae_aqa.running.progress import counted
-from dae_aqa.tables.dataset import DatasetTables, MissingVideo
+from dae_aqa.tables.dataset import DatasetTables, MissingVideo, Note
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +37,7 @@ logger = logging.getLogger(__name__)
 def load(
     options: MtlAqaOptions, download: DownloadOptions, videos_dir: Path, cache_dir: Path
 ) -> DatasetTables:
-    """Put every broadcast into `videos_dir` as `01.mp4` … and return the dataset's tables.
+    """Put every broadcast into `videos_dir` as `01.mp4` …, or lists of frames; return the tables.
 
     Each broadcast is taken from the user's folder if it is there, else from the cache, else from
     the web. Nothing is written to `videos_dir` before all have been tried.
@@ -43,11 +53,118 @@ def load(
         DownloadError: the release cannot be fetched; or videos are missing and may not be, or none
             is there at all. All missing videos are named.
     """
-    release_dir = locate_release(options.annotations_source, cache_dir=cache_dir, download=download)
-    annotations, notes = read_release(release_dir=release_dir, scoring_rule=options.scoring_rule)
-    counts = Counter(int(name) for name in annotations["video_id"])
-    own_list = options.video_list
-    video_list = release_dir / VIDEO_LIST
+    release_dir = find_release(options, dataset="mtl_aqa", cache_dir=cache_dir, download=download)
+    annotations, notes = read_release(
+        release_dir=release_dir,
+        scoring_rule=options.scoring_rule,
+        beside=[info_folder(user_path(options.frames_dir))] if options.frames_dir else [],
+    )
+    return take_dives(
+        annotations,
+        notes,
+        dataset="mtl_aqa",
+        release_dir=release_dir,
+        options=options,
+        download=download,
+        videos_dir=videos_dir,
+        cache_dir=cache_dir,
+    )
+
+
+def find_release(
+    options: MtlAqaOptions,
+    *,
+    dataset: str,
+    cache_dir: Path,
+    download: DownloadOptions,
+    others: Sequence[Path] = (),
+) -> Path:
+    """Return the folder of the release, or of the pickles beside the frames.
+
+    Args:
+        options: the section of the dataset.
+        dataset: its name.
+        cache_dir: where what is fetched is kept.
+        download: how files are fetched.
+        others: folders that may hold the pickles alone, to be looked at before the web.
+
+    Raises:
+        AnnotationError: there is no such folder.
+        DownloadError: the release cannot be fetched.
+    """
+    require_folders(options, "frames_dir", dataset=dataset)
+    source = options.annotations_source
+    if source is None:
+        beside = [] if options.frames_dir is None else [info_folder(user_path(options.frames_dir))]
+        for folder in (*beside, *others):
+            if info_file(folder) is not None:
+                logger.info("annotations are those of %s", folder)
+                return folder
+        source = RELEASE_ADDRESS
+    return locate_release(source, cache_dir=cache_dir, download=download)
+
+
+def take_dives(
+    annotations: pd.DataFrame,
+    notes: Sequence[Note],
+    *,
+    dataset: str,
+    release_dir: Path,
+    options: MtlAqaOptions,
+    download: DownloadOptions,
+    videos_dir: Path,
+    cache_dir: Path,
+) -> DatasetTables:
+    """Bring the frames or the broadcasts of the dives to `videos_dir` and return the tables.
+
+    Args:
+        annotations: the dives.
+        notes: what is known of them.
+        dataset: name of the dataset.
+        release_dir: folder of the release.
+        options: where frames or broadcasts come from.
+        download: how they are fetched, and whether some may be missing.
+        videos_dir: folder of the videos, an output of the pipeline.
+        cache_dir: what was downloaded is kept here; no output of the pipeline.
+
+    Raises:
+        AnnotationError: folders of frames have numbers that cannot be right.
+        DownloadError: frames or broadcasts are missing, and may not be; all of them are named.
+    """
+    if options.frames_dir is not None:
+        taken = list_dives(
+            annotations,
+            frames_dir=user_path(options.frames_dir),
+            videos_dir=videos_dir,
+            released_window=options.released_window,
+        )
+        notes, missing = [*notes, *taken.notes], taken.missing
+        judge_missing(
+            missing,
+            annotations["sample_id"],
+            key=f"datasets.{dataset}.frames_dir",
+            unit="dive",
+            allow_missing=download.allow_missing,
+        )
+    else:
+        counts = Counter(int(name) for name in annotations["video_id"])
+        missing = _take_broadcasts(counts, release_dir, options, download, videos_dir, cache_dir)
+    if options.released_window:
+        for column in ("start_frame", "end_frame"):
+            annotations[column] = (annotations[column] - NUM_EARLY_FRAMES).clip(lower=0)
+    return without_missing(annotations, notes, missing)
+
+
+def _take_broadcasts(
+    counts: Mapping[int, int],
+    release_dir: Path,
+    options: MtlAqaOptions,
+    download: DownloadOptions,
+    videos_dir: Path,
+    cache_dir: Path,
+) -> list[MissingVideo]:
+    """Copy the broadcasts, with so many dives each, to `videos_dir`; return the missing ones."""
+    own_list, video_list = options.video_list, release_dir / VIDEO_LIST
     is_pickles_alone = dictionary_file(release_dir).parent == release_dir
     found = find_videos(
         num_samples=counts,
@@ -75,7 +192,7 @@ def load(
         logger.warning("%s\nTheir samples are left out, see notes.csv.", message)
     for number, path in counted(sorted(found.paths.items()), "copying videos", unit="video"):
         copy_file(source=path, target=videos_dir / f"{video_id(number)}{path.suffix.lower()}")
-    return without_missing(annotations, notes, found.missing)
+    return list(found.missing)
 
 
 def _missing_message(missing: Sequence[MissingVideo], *, num_videos: int, cache_dir: Path) -> str:

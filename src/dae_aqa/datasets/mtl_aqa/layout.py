@@ -14,6 +14,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Where the release is published, at the commit that was read.
+RELEASE_ADDRESS = (
+    "https://raw.githubusercontent.com/ParitoshParmar/MTL-AQA/"
+    "bf7dcb2e09e7e9d91eafe9ce58ed28f5b31f05d4/MTL-AQA_dataset_release"
+)
 _READY_DIR = "Ready_2_Use/MTL-AQA_split_0_data"
 DICTIONARY = f"{_READY_DIR}/final_annotations_dict.pkl"
 SPLITS = {"train": f"{_READY_DIR}/train_split_0.pkl", "test": f"{_READY_DIR}/test_split_0.pkl"}
@@ -38,14 +43,21 @@ def sample_id(key: Key) -> str:
     return f"{video_id(key[0])}_{key[1]:03d}"
 
 
+def sample_key(name: str) -> Key:
+    """Return the dive of a `sample_id`."""
+    video, dive = name.split("_")
+    return int(video), int(dive)
+
+
+def info_file(folder: Path) -> Path | None:
+    """Return the dictionary in a folder of pickles alone; None where there is none."""
+    return next((folder / name for name in INFO if (folder / name).is_file()), None)
+
+
 def dictionary_file(release_dir: Path) -> Path:
     """Return the dictionary of the official release, else of a folder of pickles alone."""
     official = release_dir / DICTIONARY
-    if not official.is_file():
-        for name in INFO:
-            if (release_dir / name).is_file():
-                return release_dir / name
-    return official
+    return official if official.is_file() else info_file(release_dir) or official
 
 
 def workbook(video_number: int) -> str:

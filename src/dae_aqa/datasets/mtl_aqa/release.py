@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dae_aqa.datasets.mtl_aqa.layout import (
     SPLITS,
     Key,
     dictionary_file,
+    info_file,
     sample_id,
     video_id,
 )
@@ -28,7 +30,7 @@ from dae_aqa.datasets.safe_pickle import load_plain_pickle
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
 from dae_aqa.tables.dataset import Note
-from dae_aqa.wording import first_few, shown
+from dae_aqa.wording import first_few, problem_list, shown
 
 _FIELDS = (
     "start_frame",
@@ -49,17 +51,32 @@ _GROUP_DIGITS = {0: 2, 1: 1, 2: 4, 3: 3}
 logger = logging.getLogger(__name__)
 
 
-def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame, list[Note]]:
-    """Read the release in `release_dir` into an annotations table.
+@dataclass(frozen=True, kw_only=True)
+class Dives:
+    """What a release says of the dives, before they are split.
 
-    The dictionary is joined with the judges' marks of the workbooks; where the two disagree, the
-    dictionary is kept and a note says so. Final scores are the official ones even where the
-    scoring rule gives another value.
+    Attributes:
+        entries: its dictionary.
+        marks: judges' marks by dive, in judge order, `()` where one cannot be read.
+        notes: what is odd.
+        source: the dictionary's file.
+    """
+
+    entries: Mapping[Key, Mapping[str, Any]]
+    marks: Mapping[Key, tuple[float, ...]]
+    notes: list[Note]
+    source: Path
+
+
+def read_release(
+    *, release_dir: Path, scoring_rule: str, beside: Sequence[Path] = ()
+) -> tuple[pd.DataFrame, list[Note]]:
+    """Read the release in `release_dir` into an annotations table, with its official split.
 
     Args:
-        release_dir: folder of the release, or of its pickles alone (`layout.INFO`), whose
-            dictionary then holds the marks.
-        scoring_rule: name in `scoring.SCORING_RULES` for the check of the final scores.
+        release_dir: as in `read_dives`.
+        scoring_rule: as in `read_dives`.
+        beside: as in `read_dives`.
 
     Returns:
         The annotations table, ordered by `sample_id`, and a note on each oddity, in the order of
@@ -68,34 +85,95 @@ def read_release(*, release_dir: Path, scoring_rule: str) -> tuple[pd.DataFrame,
     Raises:
         AnnotationError: a file is missing or damaged, or the split does not fit the dictionary.
     """
+    dives = read_dives(release_dir=release_dir, scoring_rule=scoring_rule, beside=beside)
+    splits = _read_splits(dives.source.parent, dives.entries)
+    annotations, notes = dive_table(dives, splits, scoring_rule=scoring_rule)
+    _log(annotations, notes)
+    return annotations, notes
+
+
+def read_dives(*, release_dir: Path, scoring_rule: str, beside: Sequence[Path] = ()) -> Dives:
+    """Read the dictionary of a release and join it with the judges' marks.
+
+    Where dictionary and workbooks disagree, the dictionary is kept and a note says so. The same
+    holds for the dictionaries of released code that are at hand too (`layout.INFO`).
+
+    Args:
+        release_dir: folder of the release, or of its pickles alone (`layout.INFO`), whose
+            dictionary then holds the marks.
+        scoring_rule: name in `scoring.SCORING_RULES` for the check of mended marks.
+        beside: folders that may hold a dictionary of released code.
+
+    Raises:
+        AnnotationError: a file is missing or damaged.
+    """
     dictionary = dictionary_file(release_dir)
-    dives = _read_dictionary(dictionary)
-    splits = _read_splits(dictionary.parent, dives)
+    entries = read_dictionary(dictionary)
     if dictionary == release_dir / DICTIONARY:
-        marks, notes = read_marks(release_dir=release_dir, dives=dives, scoring_rule=scoring_rule)
+        marks, notes = read_marks(release_dir=release_dir, dives=entries, scoring_rule=scoring_rule)
     else:
         marks, notes = marks_of_dictionary(
-            dives, file_name=dictionary.name, scoring_rule=scoring_rule
+            entries, file_name=dictionary.name, scoring_rule=scoring_rule
         )
-        notes += _dive_number_notes(dives)
+        notes += _dive_number_notes(entries)
+    dives = Dives(entries=entries, marks=marks, notes=notes, source=dictionary)
+    for folder in (release_dir, *beside):
+        info = info_file(folder)
+        if info is not None and info != dictionary:
+            notes.extend(info_notes(dives, info))
+    return dives
+
+
+def dive_table(
+    dives: Dives, splits: Mapping[Key, str], *, scoring_rule: str
+) -> tuple[pd.DataFrame, list[Note]]:
+    """Return the annotations table of the dives in `splits`, and the notes on them, both ordered.
+
+    Final scores are the official ones even where the scoring rule gives another value.
+
+    Raises:
+        AnnotationError: a value does not fit the table.
+    """
     rows = [
         {
             "sample_id": sample_id(key),
             "video_id": video_id(key[0]),
-            "start_frame": dive["start_frame"] - 1,
-            "end_frame": dive["end_frame"],
-            "final_score": float(dive["final_score"]),
-            "difficulty": float(dive["difficulty"]),
-            "judge_scores": format_judge_scores(marks.get(key, ())),
-            "action_class": dive_code(dive),
+            "start_frame": dives.entries[key]["start_frame"] - 1,
+            "end_frame": dives.entries[key]["end_frame"],
+            "final_score": float(dives.entries[key]["final_score"]),
+            "difficulty": float(dives.entries[key]["difficulty"]),
+            "judge_scores": format_judge_scores(dives.marks.get(key, ())),
+            "action_class": dive_code(dives.entries[key]),
             "split": splits[key],
         }
-        for key, dive in sorted(dives.items())
+        for key in sorted(splits)
     ]
-    annotations = check_annotations(pd.DataFrame(rows), source=str(release_dir))
-    notes += rule_notes(annotations, rule=scoring_rule)
-    _log(annotations, notes)
-    return annotations, sorted(notes)
+    annotations = check_annotations(pd.DataFrame(rows), source=str(dives.source.parent))
+    left_out = {sample_id(key) for key in dives.entries if key not in splits}
+    notes = [note for note in dives.notes if note.sample_id not in left_out]
+    return annotations, sorted([*notes, *rule_notes(annotations, rule=scoring_rule)])
+
+
+def info_notes(dives: Dives, info: Path) -> Iterator[Note]:
+    """Yield a note for each dive of which the dictionary `info` says something else than `dives`.
+
+    Raises:
+        AnnotationError: `info` is damaged.
+    """
+    entries = read_dictionary(info)
+    marks, _ = marks_of_dictionary(entries, file_name=info.name, scoring_rule="diving")
+    for key in sorted(dives.entries.keys() | entries.keys()):
+        ours, theirs = dives.entries.get(key), entries.get(key)
+        if ours is None or theirs is None:
+            lacking = dives.source if ours is None else info
+            yield Note(sample_id(key), "info_differs", f"{lacking.name} lacks it")
+            continue
+        differing = [field for field in _FIELDS if ours[field] != theirs[field]]
+        if key in marks and marks[key] != dives.marks.get(key):
+            differing.append("judge_scores")
+        if differing:
+            detail = f"{info.name} has another {', '.join(differing)}; {dives.source.name} is kept"
+            yield Note(sample_id(key), "info_differs", detail)
 
 
 def read_video_numbers(*, release_dir: Path) -> list[int]:
@@ -104,7 +182,7 @@ def read_video_numbers(*, release_dir: Path) -> list[int]:
     Raises:
         AnnotationError: the dictionary is missing or damaged.
     """
-    return sorted({key[0] for key in _read_dictionary(release_dir / DICTIONARY)})
+    return sorted({key[0] for key in read_dictionary(release_dir / DICTIONARY)})
 
 
 def dive_code(dive: Mapping[str, float]) -> str:
@@ -127,18 +205,24 @@ def dive_code(dive: Mapping[str, float]) -> str:
     return number + _POSITION_LETTERS[int(dive["position"])]
 
 
-def _read_dictionary(path: Path) -> dict[Key, Mapping[str, float]]:
-    """Return the ready-to-use dictionary, after checking every entry."""
+def read_dictionary(path: Path) -> dict[Key, Mapping[str, Any]]:
+    """Return a dictionary of dives, after checking every entry.
+
+    Raises:
+        AnnotationError: the file is missing or damaged, or entries are; all of them are named.
+    """
     content = load_plain_pickle(path)
     if not isinstance(content, dict) or not content:
         raise AnnotationError(f"{path}: expected a dictionary of dives, got {shown(content)}.")
-    for key, dive in content.items():
-        fault = _key_fault(key) or _dive_fault(dive)
-        if fault:
-            raise AnnotationError(
-                f"{path}: entry {key!r}: {fault}. "
-                "Fetch the release again from where it is published."
-            )
+    faults = [
+        f"entry {key!r}: {fault}"
+        for key, dive in content.items()
+        if (fault := _key_fault(key) or _dive_fault(dive))
+    ]
+    if faults:
+        raise AnnotationError(
+            f"{path}: {problem_list(faults)}\nFetch the release again from where it is published."
+        )
     return content
 
 
@@ -178,24 +262,41 @@ def _dive_number_notes(dives: Mapping[Key, Mapping[str, Any]]) -> list[Note]:
 
 def _read_splits(folder: Path, dives: Mapping[Key, object]) -> dict[Key, str]:
     """Return 'train' or 'test' for every dive of the dictionary."""
-    splits: dict[Key, str] = {}
-    for name, file in SPLITS.items():
-        path = folder / Path(file).name
-        keys = load_plain_pickle(path)
-        if not isinstance(keys, list):
-            raise AnnotationError(f"{path}: expected a list of sample keys, got {shown(keys)}.")
-        for key in keys:
-            if _key_fault(key) or key not in dives:
-                raise AnnotationError(f"{path}: {shown(key)} is not a dive of {DICTIONARY}.")
-            if key in splits:
-                raise AnnotationError(f"{path}: {key} is listed twice; splits may not overlap.")
-            splits[key] = name
+    splits = read_split_lists(
+        {name: folder / Path(file).name for name, file in SPLITS.items()}, dives
+    )
     unlisted = sorted(key for key in dives if key not in splits)
     if unlisted:
         raise AnnotationError(
             f"{folder}: {len(unlisted)} dive(s) of {DICTIONARY} are in neither split: "
             f"{first_few(unlisted, limit=20)}."
         )
+    return splits
+
+
+def read_split_lists(files: Mapping[str, Path], dives: Mapping[Key, object]) -> dict[Key, str]:
+    """Return which of the lists `files`, by the name of the split, holds each dive.
+
+    Raises:
+        AnnotationError: a file is missing or no list, or lists name an unknown dive or one twice.
+            All faults are named.
+    """
+    splits: dict[Key, str] = {}
+    faults = []
+    for name, path in files.items():
+        keys = load_plain_pickle(path)
+        if not isinstance(keys, list):
+            raise AnnotationError(f"{path}: expected a list of sample keys, got {shown(keys)}.")
+        for listed in keys:
+            key = tuple(listed) if isinstance(listed, list) else listed
+            if _key_fault(key) or key not in dives:
+                faults.append(f"{path}: {shown(key)} is not a dive of the dictionary")
+            elif key in splits:
+                faults.append(f"{path}: {key} is listed twice; splits may not overlap")
+            else:
+                splits[key] = name
+    if faults:
+        raise AnnotationError(problem_list(faults))
     return splits
 
 
