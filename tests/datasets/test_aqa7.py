@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.io import savemat
@@ -15,6 +18,7 @@ from dae_aqa.datasets.aqa7.lists import RANGES, normalized, read_lists
 from dae_aqa.datasets.aqa7.options import Aqa7Options
 from dae_aqa.errors import AnnotationError, DownloadError
 from dae_aqa.options import parse_options
+from dae_aqa.video.frame_list import read_frame_list
 
 Rows = list[tuple[float, float, float]]
 TRAIN: Rows = [(1, 1, 21.6), (1, 2, 62.1), (2, 1, 14.585)]
@@ -152,6 +156,45 @@ def test_missing_and_damaged_lists(tree: Tree) -> None:
     assert "split_4_train_list.mat: no readable .mat file" in message
     assert "split_4_test_list.mat: expected one array of rows (class, sample, score)" in message
     assert "datasets.aqa7.annotations_dir: no folder" in tree.refusal(annotations_dir="nowhere")
+
+
+def write_frames(root: Path, *, count: int = 104) -> None:
+    image = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    for name in NAMES:
+        sport, number = name.rsplit("_", 1)
+        folder = root / "frames" / f"{sport}-out" / number
+        folder.mkdir(parents=True)
+        for frame in range(1, count + 1):
+            (folder / f"img_{frame:05d}.jpg").write_bytes(image)
+
+
+def test_frames_go_before_videos(tree: Tree) -> None:
+    tree.write_lists()
+    write_frames(tree.root)
+    (tree.root / "frames/diving-out/002/img_00001.jpg").unlink()
+    tables = tree.load(frames_dir=str(tree.root / "frames"))
+    table = tables.annotations.set_index("sample_id")
+    assert set(table["start_frame"]) == {0}
+    assert set(table["end_frame"]) == {103}
+    lists = sorted(path.name for path in tree.target.iterdir())
+    assert lists == [f"{name}.frames.csv" for name in NAMES]
+    first = [read_frame_list(tree.target / name) for name in lists]
+    assert [min(images) for images in first] == [0, 1, 0, 0, 0], "the missing one shifts nothing"
+
+
+def test_missing_folders_of_frames_are_named_or_left_out(tree: Tree) -> None:
+    tree.write_lists()
+    write_frames(tree.root, count=90)
+    shutil.rmtree(tree.root / "frames/diving-out/001")
+    frames_dir = str(tree.root / "frames")
+    with pytest.raises(
+        DownloadError, match=r"1 of 5 folders are missing:\n.*diving_001: no folder"
+    ):
+        tree.load(frames_dir=frames_dir)
+    tables = tree.load(frames_dir=frames_dir, allow_missing=True)
+    assert list(tables.annotations["sample_id"]) == NAMES[1:]
+    assert set(tables.annotations["end_frame"]) == {90}
+    assert (tables.notes["kind"] == "fewer_frames").sum() == 4
 
 
 def test_the_published_lists(shared_dir: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import openpyxl
 import pytest
@@ -400,3 +401,58 @@ def test_the_example_broadcasts(table: Table, shared_dir: Path) -> None:
     )
     (found,) = table.problems(videos_dir=str(shared_dir / "videos"))
     assert "line 3 (sample_id 'b'): end_frame 281 lies past the end of demo_h264.mp4" in found
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> str:
+    """A folder of images numbered from 489, one from 1, and one without images."""
+    image = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    for name, first in (("final", 489), ("heat.1", 1)):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for number in range(first, first + 30):
+            (tmp_path / "frames" / name / f"{number:06d}.jpg").write_bytes(image)
+    (tmp_path / "frames" / "empty").mkdir()
+    return str(tmp_path / "frames")
+
+
+def test_folders_of_images_go_by_their_numbers(table: Table, frames: str) -> None:
+    table.write(
+        "sample_id,video,start_frame,end_frame,score",
+        *("a,final,490,500,7", "b,final,500,519,8", "c,heat.1,,,9"),
+    )
+    tables = table.import_all(frames_dir=frames, videos_dir=None)
+    columns = ["sample_id", "video_id", "start_frame", "end_frame"]
+    assert tables.annotations[columns].to_numpy().tolist() == [
+        ["a", "final", 490, 500],
+        ["b", "final", 500, 519],
+        ["c", "heat.1", 1, 31],
+    ]
+    lists = sorted(path.name for path in table.target.iterdir())
+    assert lists == ["final.frames.csv", "heat.1.frames.csv"]
+
+
+def test_bad_ranges_of_images_are_all_named(table: Table, frames: str) -> None:
+    table.write(
+        "sample_id,video,start_frame,end_frame,start_seconds,end_seconds,score",
+        *("a,final,0,10,,,7", "b,final,500,520,,,8", "c,empty,,,,,9", "d,final,,,0,1,5"),
+        "e,../final,,,,,5",
+    )
+    told = table.problems(frames_dir=frames)
+    for line, text in zip(
+        told,
+        (
+            "start_frame 0 lies before the first image of final, number 489",
+            "end_frame 520 lies past the end of final, whose last image is number 518",
+            "no folder 'empty' with numbered images in",
+            "images have no seconds; give start_frame and end_frame",
+            "video '../final' may hold letters",
+        ),
+        strict=True,
+    ):
+        assert text in line
+
+
+def test_a_folder_of_frames_that_is_not_there(table: Table) -> None:
+    table.write("sample_id,video,score", "a,final,7")
+    with pytest.raises(AnnotationError, match=r"datasets.csv.frames_dir: no folder '.*nowhere'"):
+        table.import_all(frames_dir="nowhere")

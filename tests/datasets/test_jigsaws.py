@@ -105,6 +105,24 @@ def test_musdls_files(tree: Tree) -> None:
     assert sorted(path.stem for path in tree.target.iterdir()) == sorted(table["video_id"])
 
 
+def test_frames_of_musdl_go_before_videos(tree: Tree) -> None:
+    """Each trial has its own length; numbers count from 1, and from 0 in no folder."""
+    tree.write_pickles()
+    places = tree.root / "JIGSAWS_frames"
+    for length, trial in enumerate(ELEMENTS, start=200):
+        folder = places / f"{trial}_capture1"
+        folder.mkdir(parents=True)
+        for number in range(1, length + 1):
+            (folder / f"{number:05d}.jpg").write_bytes(b"not looked at yet")
+    tables = tree.load(frames_dir=str(places))
+    ends = dict(zip(tables.annotations["sample_id"], tables.annotations["end_frame"], strict=True))
+    assert ends == {trial: length for length, trial in enumerate(ELEMENTS, start=200)}
+    lists = {path.name for path in tree.target.iterdir()}
+    assert lists == {f"{trial}_capture1.frames.csv" for trial in ELEMENTS}
+    with pytest.raises(DownloadError, match="folders are missing"):
+        tree.load(frames_dir=str(places), camera="capture2")
+
+
 def test_the_official_tree_without_pickles(tree: Tree) -> None:
     tree.write_meta("Suturing", Suturing_B001=17)
     tree.write_meta("Knot_Tying")

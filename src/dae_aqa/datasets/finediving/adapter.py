@@ -114,6 +114,8 @@ def _log(dives: Sequence[Dive], annotations: pd.DataFrame, *, rule: str) -> None
     logger.info("FineDiving: %d training and %d test dives", counts["train"], counts["test"])
     for num_marks, kind in _KINDS.items():
         marked = [dive for dive in dives if len(dive.marks) == num_marks]
+        if not marked:
+            continue
         differs = scoring.disagrees_with_rule(
             official=[dive.final_score for dive in marked],
             judge_scores=[dive.marks for dive in marked],

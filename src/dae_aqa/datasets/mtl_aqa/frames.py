@@ -23,10 +23,10 @@ from dae_aqa.datasets.frames import ImageFolder, folder_notes, list_frames, look
 from dae_aqa.datasets.mtl_aqa.layout import Key, sample_id, sample_key, video_id
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.dataset import MissingVideo, Note
+from dae_aqa.wording import problem_list
 
 NUM_EARLY_FRAMES = 3  # from the start of a dive's folder to the window that papers describe
 _FIRST_BEFORE_END = 105  # a dive's folder begins so many frames before the last annotated one
-_WINDOW_BEFORE_END = 102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +103,13 @@ def list_dives(
         for name, video in annotations[["sample_id", "video_id"]].itertuples(index=False)
         if name not in dives and video not in broadcasts
     ]
-    used = "it is used (released_window)" if released_window else "the latter is used"
+    used = "the released reading (released_window)" if released_window else "that window"
     early = [
         Note(
             name,
             "folder_begins_early",
             f"{folder.folder.name} begins {NUM_EARLY_FRAMES} frames before the window that papers "
-            f"describe; released code reads from its first image; {used}",
+            f"describe, and released code reads from its first image; here {used} is used",
         )
         for name, folder in dives.items()
         if folder.lowest - first[name] == ends[name] - 1 - _FIRST_BEFORE_END
@@ -122,24 +122,27 @@ def list_dives(
 def _first_of_dives(dives: Mapping[str, ImageFolder], ends: Mapping[str, int]) -> dict[str, int]:
     """Return the number in a file's name that means frame 0 of the broadcast, for each folder.
 
-    Frame f of a broadcast is its image f + 1. Numbers that lie around the window are the
-    broadcast's. All other folders count from the same number, the lowest of most of them.
+    Frame f of a broadcast is its image f + 1. A folder that begins nearer to E - 105 than to 0 has
+    the broadcast's numbers. All others count from the same number, the lowest of most of them.
+
+    Raises:
+        AnnotationError: folders fit neither; all of them are named.
     """
+    starts = {name: ends[name] - _FIRST_BEFORE_END for name in dives}
     counted = {
         name: folder.lowest
         for name, folder in dives.items()
-        if folder.highest < ends[name] - _WINDOW_BEFORE_END or folder.lowest > ends[name]
+        if abs(folder.lowest) < abs(folder.lowest - starts[name])
     }
     start, _ = Counter(counted.values()).most_common(1)[0] if counted else (0, 0)
-    if start not in (0, 1):
-        name = next(iter(counted))
+    unfit = [
+        f"{folder.folder}: numbers {folder.lowest} to {folder.highest}; expected the broadcast's "
+        f"around {starts[name]} to {ends[name]}, or 0 or 1 for image {starts[name]}"
+        for name, folder in dives.items()
+        if (start not in (0, 1) if name in counted else folder.lowest > ends[name])
+    ]
+    if unfit:
         raise AnnotationError(
-            f"{dives[name].folder}: its images are numbered from {dives[name].lowest} to "
-            f"{dives[name].highest}, expected the broadcast's numbers around {ends[name]}, or 0 or "
-            f"1 for the image {_FIRST_BEFORE_END} before that. "
-            "src/dae_aqa/datasets/mtl_aqa/README.md shows the layouts."
+            f"{problem_list(unfit)}\nsrc/dae_aqa/datasets/mtl_aqa/README.md shows the layouts."
         )
-    return {
-        name: start - (ends[name] - 1 - _FIRST_BEFORE_END) if name in counted else 1
-        for name in dives
-    }
+    return {name: start - (starts[name] - 1) if name in counted else 1 for name in dives}
