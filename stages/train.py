@@ -20,7 +20,7 @@ def main() -> None:
     # imported here: Ctrl-C meanwhile is then no traceback
     from dae_aqa.options import flatten
     from dae_aqa.params import load_params
-    from dae_aqa.splits.make import part_names, read_splits
+    from dae_aqa.splits.make import read_splits
     from dae_aqa.tables.annotations import read_annotations
     from dae_aqa.training.stage import import_and_track, train_and_track
 
@@ -31,7 +31,8 @@ def main() -> None:
             checkpoint,
             options=params.training,
             params=flatten(params.used),
-            parts=part_names(read_splits(SPLITS)),
+            splits=read_splits(SPLITS),
+            frames_dir=FRAMES_DIR,
             models_dir=MODELS_DIR,
             history_path=HISTORY,
         )

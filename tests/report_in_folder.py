@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dae_aqa.clips.layout import PUBLISHED_LAYOUT
 from dae_aqa.datasets import DATASETS
 from dae_aqa.evaluation.report_inputs import report_inputs
 from dae_aqa.evaluation.tables import EvaluationTables
@@ -77,6 +78,7 @@ def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None)
         predictions=predictions,
         metrics=metrics,
         part_metrics=None,
+        layout=PUBLISHED_LAYOUT,
         frames_dir=frames,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from tests.packed_samples import MARGIN, write_pack
 from tests.report_in_folder import made_up_inputs, write_report_in
 
+from dae_aqa.clips.layout import PUBLISHED_LAYOUT
 from dae_aqa.evaluation.notes import note_sentences
 from dae_aqa.evaluation.report_inputs import _thumbnails
 from dae_aqa.evaluation.stage import result_line
@@ -35,7 +36,7 @@ def tables(**changed: pd.DataFrame) -> EvaluationTables:
 
 
 def sentences_of(**changed: pd.DataFrame) -> list[str]:
-    return list(note_sentences(tables(**changed), checkpoint=None))
+    return list(note_sentences(tables(**changed), checkpoint=None, layout=None))
 
 
 def test_nothing_to_say():
@@ -44,7 +45,9 @@ def test_nothing_to_say():
 
 def test_an_imported_checkpoint_comes_first():
     missing = pd.DataFrame({"video_id": ["07"]})
-    first, second = note_sentences(tables(missing_videos=missing), checkpoint="published.pth")
+    first, second = note_sentences(
+        tables(missing_videos=missing), checkpoint="published.pth", layout=PUBLISHED_LAYOUT
+    )
     assert "not trained here: it is the imported checkpoint published.pth." in first
     assert second == "1 video(s) could not be had: 07."
 

@@ -73,7 +73,8 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
             params.evaluate.checkpoint,
             options=params.training,
             params=flatten(params.used),
-            parts=[""],
+            splits=data.splits,
+            frames_dir=data.frames_dir,
             models_dir=project / "models",
             history_path=project / "reports/training.csv",
         )

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.evaluation.tables import EvaluationTables
 
 _IMPORTED = (
     "The model was not trained here: it is the imported checkpoint {}. Of the parameters below, "
-    "those of a training had no part in it; how its clips are made comes from train.clips."
+    "those of a training had no part in it. It is shown {}."
 )
 
 
-def note_sentences(tables: EvaluationTables, *, checkpoint: str | None) -> Iterator[str]:
-    """Yield a sentence per kind of note, none left out; `checkpoint` is what was imported."""
-    if checkpoint is not None:
-        yield _IMPORTED.format(checkpoint)
+def note_sentences(
+    tables: EvaluationTables, *, checkpoint: str | None, layout: ClipLayout | None
+) -> Iterator[str]:
+    """Yield a sentence per kind of note, none left out.
+
+    Args:
+        tables: of the stages before.
+        checkpoint: what was imported; None where the model was trained here.
+        layout: of the imported model's clips.
+    """
+    if checkpoint is not None and layout is not None:
+        clips = (
+            f"{len(layout.starts)} clip(s) of {layout.num_frames} frames at {layout.size_px} px, "
+            f"which reach over {layout.reach} frames of a sample"
+        )
+        yield _IMPORTED.format(checkpoint, clips)
     for kind, rows in tables.notes.groupby("kind"):
         sample_id, detail = rows[["sample_id", "detail"]].iloc[0]
         words = str(kind).replace("_", " ")

@@ -13,8 +13,8 @@ class EvaluateOptions(Options):
     """Metrics and report.
 
     Attributes:
-        checkpoint: a checkpoint of the released DAE code that is evaluated in place of a model
-            trained here, or None.
+        checkpoint: a model that is evaluated in place of one trained here, or None: a model file of
+            this project, a folder of them, or a checkpoint of the released DAE code.
         num_bootstrap: resamples of the interval of rho.
         num_worst: samples of each kind that the report shows.
     """

@@ -70,7 +70,12 @@ def _add_evaluation(
 ) -> bool:
     """Add the figures to the runs that trained these models; say whether they were found."""
     hashes = {part: file_sha256(path) for part, path in paths.items()}
-    log = partial(log_evaluation, root=project_root(), experiment=params["train.experiment"])
+    log = partial(
+        log_evaluation,
+        root=project_root(),
+        experiment=params["train.experiment"],
+        imported=params["evaluate.checkpoint"],
+    )
     mean = {} if part_metrics is None else part_metrics.mean
     reports = ("predictions.csv", "metrics.json", "index.html")
     added = log(

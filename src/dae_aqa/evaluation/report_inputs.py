@@ -12,6 +12,7 @@ import pandas as pd
 from torchvision.io import encode_jpeg
 
 from dae_aqa.clips.decode import decode_frames
+from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
 from dae_aqa.evaluation.notes import note_sentences
 from dae_aqa.evaluation.options import EvaluateOptions
@@ -37,9 +38,13 @@ def report_inputs(
     predictions: pd.DataFrame,
     metrics: Metrics,
     part_metrics: PartMetrics | None,
+    layout: ClipLayout,
     frames_dir: Path,
 ) -> ReportInputs:
-    """Return all that the page says; see `evaluate_and_report` for what it is made of."""
+    """Return all that the page says; see `evaluate_and_report` for what it is made of.
+
+    `layout` is that of the clips of the first part's model.
+    """
     return ReportInputs(
         dataset=params["dataset"],
         model=options.model,
@@ -53,7 +58,7 @@ def report_inputs(
         annotations=tables.annotations,
         truth=tables.truth,
         excluded=tables.excluded,
-        notes=list(note_sentences(tables, checkpoint=evaluate.checkpoint)),
+        notes=list(note_sentences(tables, checkpoint=evaluate.checkpoint, layout=layout)),
         learning_curves=tables.history,
         kept_epochs=_kept_epochs(options, tables),
         num_warmup_epochs=options.num_warmup_epochs,

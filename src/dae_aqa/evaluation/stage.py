@@ -105,6 +105,7 @@ def evaluate_and_report(
         predictions=whole,
         metrics=metrics,
         part_metrics=part_metrics,
+        layout=TrainedModel.load(next(iter(paths.values()))).layout,
         frames_dir=frames_dir,
     )
     write_report(inputs, output=reports_dir / "index.html")

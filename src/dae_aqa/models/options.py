@@ -12,6 +12,7 @@ from pydantic import Field
 
 from dae_aqa.options import Fraction, Options, PositiveFloat, one_of
 from dae_aqa.scoring import RuleName
+from dae_aqa.wording import shown
 
 LossName = Literal["mse", "nll", "beta_nll", "crps"]
 BatchNormMode = Literal["train", "frozen"]
@@ -56,6 +57,17 @@ METHODS = {
 def released_methods() -> list[str]:
     """Return the methods that a checkpoint of the released DAE code may hold."""
     return [name for name, facts in METHODS.items() if facts.is_released]
+
+
+def released_checkpoint_fault(*, model: str, backbone: str) -> str | None:
+    """Return why no checkpoint of the released DAE code is such a model; None where one can be."""
+    if backbone == "i3d" and model in released_methods():
+        return None
+    return (
+        "a released checkpoint holds the backbone i3d with the head of a "
+        f"{' or a '.join(released_methods())}, but backbone is {shown(backbone)} and model "
+        f"{model!r}. Set both, as `dae-aqa recipe mtl_aqa_dae_mt` does, or set it to null to train."
+    )
 
 
 def methods_without_judges() -> list[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dae_aqa.models.options import METHODS, methods_without_judges, released_methods
-from dae_aqa.wording import shown
+from dae_aqa.models.options import (
+    METHODS,
+    methods_without_judges,
+    released_checkpoint_fault,
+)
 
 if TYPE_CHECKING:
     from dae_aqa.options import Rule
@@ -44,14 +48,14 @@ def _crop_fits_frame(params: Params) -> Iterator[str]:
 
 
 def _released_checkpoint_fits(params: Params) -> Iterator[str]:
-    is_released = params.backbone == "i3d" and params.model in released_methods()
-    if params.evaluate.checkpoint is not None and not is_released:
-        yield (
-            "evaluate.checkpoint: a released checkpoint holds the backbone i3d with the head of a "
-            f"{' or a '.join(released_methods())}, but backbone is {shown(params.backbone)} and "
-            f"model {params.model!r}. Set both, as `dae-aqa recipe mtl_aqa_dae_mt` does, or set it "
-            "to null to train."
-        )
+    # Content alone tells the kinds apart, and only torch can read it: the train stage looks. This
+    # finds the usual mistake earlier. Model files of this project end in .pt, folders in nothing.
+    checkpoint = params.evaluate.checkpoint
+    if checkpoint is None or Path(checkpoint).suffix in ("", ".pt"):
+        return
+    fault = released_checkpoint_fault(model=params.model, backbone=params.backbone)
+    if fault is not None:
+        yield f"evaluate.checkpoint: {fault}"
 
 
 def _judges_have_a_rule(params: Params) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.tracking.alive import mark_killed_runs
-from dae_aqa.tracking.identity import MODEL_TAG, PARENT_TAG, flat_metrics
+from dae_aqa.tracking.identity import IMPORTED_TAG, MODEL_TAG, PARENT_TAG, flat_metrics
 from dae_aqa.tracking.metric_names import evaluation_metrics, evaluation_tags
 from dae_aqa.tracking.store import Store, explained, open_existing_store
 
@@ -26,6 +26,7 @@ def log_evaluation(
     metrics: Mapping[str, object],
     artifacts: Sequence[Path],
     of_parent: bool = False,
+    imported: str | None = None,
 ) -> bool:
     """Add an evaluation to the run that trained the model; say whether it was added.
 
@@ -33,7 +34,8 @@ def log_evaluation(
     `dae_aqa.tracking.metric_names`; the files in `artifacts` lie under `evaluation/`. Evaluating
     the same model again replaces the files and, where a number changed, adds it as a further step,
     so that the latest one is shown. With `of_parent` the figures belong to all parts, and go to the
-    run below which that of the model stands.
+    run below which that of the model stands. An imported model has its figures in the run of its
+    import: `imported`, what was named, tells that run from one that trained the same bytes.
 
     Where no run is found (DVC restored the model from its cache or a colleague's remote, or the
     store was deleted), or the store is out of reach, a message is logged and nothing else happens:
@@ -43,7 +45,7 @@ def log_evaluation(
         store = open_existing_store(root=root)
         if store is not None:
             mark_killed_runs(store)
-        run_id = None if store is None else _find_run(store, experiment, model_sha256)
+        run_id = None if store is None else _find_run(store, experiment, model_sha256, imported)
         if store is None or run_id is None:
             logger.info(
                 "No MLflow run trained this model (SHA-256 %s…) on this machine: the evaluation is "
@@ -68,7 +70,7 @@ def log_evaluation(
     return True
 
 
-def _find_run(store: Store, experiment: str, model_sha256: str) -> str | None:
+def _find_run(store: Store, experiment: str, model_sha256: str, imported: str | None) -> str | None:
     with explained(store.uri):
         found = store.client.get_experiment_by_name(experiment)
         if found is None:
@@ -77,9 +79,9 @@ def _find_run(store: Store, experiment: str, model_sha256: str) -> str | None:
             [found.experiment_id],
             filter_string=f"tags.`{MODEL_TAG}` = '{model_sha256}'",
             order_by=["attributes.start_time DESC"],
-            max_results=1,
         )
-        return str(runs[0].info.run_id) if runs else None
+        own = (run for run in runs if run.data.tags.get(IMPORTED_TAG) == imported)
+        return next((str(run.info.run_id) for run in own), None)
 
 
 def _add_figures(

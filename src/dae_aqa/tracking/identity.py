@@ -19,6 +19,7 @@ RESUME_TAG = "dae_aqa.resume_key"
 LOCK_TAG = "dae_aqa.lock"
 ERROR_TAG = "dae_aqa.error"
 MODEL_TAG = "dae_aqa.model_sha256"
+IMPORTED_TAG = "imported"  # what `evaluate.checkpoint` named, of a model not trained here
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 
 logger = logging.getLogger(__name__)

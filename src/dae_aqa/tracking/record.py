@@ -15,7 +15,7 @@ from dae_aqa.files.yaml_file import parse_yaml
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
 from dae_aqa.running.places import experiment_name
-from dae_aqa.tracking.identity import PARENT_TAG, committed_text, flat_params
+from dae_aqa.tracking.identity import IMPORTED_TAG, PARENT_TAG, committed_text, flat_params
 from dae_aqa.tracking.metric_names import best_metrics, epoch_metrics
 from dae_aqa.tracking.start import start_training_run
 from dae_aqa.tracking.tracker import NullTracker, Tracker
@@ -86,7 +86,7 @@ def open_run(
         return NullTracker()
     tags = {key: params[key] for key in ("dataset", "model", "backbone")}
     if params["evaluate.checkpoint"] is not None:
-        tags["imported"] = params["evaluate.checkpoint"]
+        tags[IMPORTED_TAG] = params["evaluate.checkpoint"]
     if parent is not None:
         tags |= {PARENT_TAG: parent.run_id, "part": part}
     tracker = start_training_run(

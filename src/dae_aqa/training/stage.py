@@ -17,7 +17,7 @@ from dae_aqa.files.whole import copy_file
 from dae_aqa.inference.device import resolve_device
 from dae_aqa.inference.inputs import Inputs
 from dae_aqa.inference.processes import Processes, joined, start_processes
-from dae_aqa.inference.trained_model import TrainedModel, model_file
+from dae_aqa.inference.trained_model import model_file
 from dae_aqa.options import flatten
 from dae_aqa.packs.digest import frames_digest
 from dae_aqa.running.places import check_outputs, user_path
@@ -34,8 +34,10 @@ from dae_aqa.training.checkpoint import (
 )
 from dae_aqa.training.fingerprint import training_fingerprint
 from dae_aqa.training.history import no_history, write_history
+from dae_aqa.training.imported import import_models
 from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import inputs_of, train_model
+from dae_aqa.wording import first_few
 
 logger = logging.getLogger(__name__)
 _NUM_KEY_DIGITS = 32
@@ -225,44 +227,61 @@ def import_and_track(
     *,
     options: TrainingOptions,
     params: Mapping[str, Any],
-    parts: Sequence[str],
+    splits: pd.DataFrame,
+    frames_dir: Path,
     models_dir: Path,
     history_path: Path,
 ) -> None:
-    """Write a released checkpoint as the model of each part, and learning curves with no row.
+    """Write an imported model as that of each part, and learning curves with no row.
+
+    A file is one run in the store. Of a folder of models, each is a run below one of all parts.
 
     Args:
-        checkpoint: names the file, which is as the released DAE code saves it.
-        options: say which model it is and how its clips are made.
+        checkpoint: names a file, or a folder with one for each part, see `import_models`.
+        options: say which model it is, and how the clips of a released one are made.
         params: all that the run is told, by dotted key, for its record.
-        parts: names of the parts.
+        splits: split table.
+        frames_dir: folder of packed samples.
         models_dir: where the models go.
         history_path: where the learning curves go.
 
     Raises:
-        DaeAqaError: the checkpoint is none, or cannot be had; the results cannot be written; or the
+        DaeAqaError: see `import_models`; or the results cannot be written; or the
             tracking store cannot be reached.
     """
-    model_path = model_file(models_dir, parts[0])
-    check_outputs(model_path, history_path)
-    trained = TrainedModel.released(
-        user_path(checkpoint), model=options.model, clips=options.train.clips
+    parts = part_names(splits)
+    check_outputs(model_file(models_dir, parts[0]), history_path)
+    models = import_models(
+        checkpoint, options=options, splits=splits, parts=parts, frames_dir=frames_dir
     )
     history = no_history()
-    with open_run(params, resume_key=None) as tracker:
-        write_history(history, history_path)
-        for part in parts:
-            trained.save(model_file(models_dir, part))
+
+    def record(tracker: Tracker, part: str) -> None:
         log_result(
             tracker,
-            trained,
+            models[part],
             history,
             best_epoch=None,
             chosen_by=None,
-            model_path=model_path,
+            model_path=model_file(models_dir, part),
             history_path=history_path,
         )
-    logger.info("imported %s as %s; nothing was trained", checkpoint, model_path)
+
+    has_own_models = len({id(trained) for trained in models.values()}) > 1
+    with open_run(params, resume_key=None) as parent:
+        write_history(history, history_path)
+        for part, trained in models.items():
+            trained.save(model_file(models_dir, part))
+            if has_own_models:
+                with open_run(params, resume_key=None, part=part, parent=parent) as tracker:
+                    record(tracker, part)
+        if not has_own_models:
+            record(parent, parts[0])
+    logger.info(
+        "imported %s as %s; nothing was trained",
+        checkpoint,
+        first_few([model_file(models_dir, part) for part in parts]),
+    )
 
 
 def _fingerprint(
