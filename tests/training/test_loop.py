@@ -191,7 +191,7 @@ def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
     torch.testing.assert_close(sigmas[1], expected * sigmas[0], rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("num_val", [4, 10])
+@pytest.mark.parametrize("num_val", [4, 5, 10])
 def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_options, num_val):
     changes = {"num_epochs": 5, "lr": 0.02} | NO_WARMUP
     result = fit_head(changes, num_val=num_val)
@@ -205,6 +205,17 @@ def test_too_few_to_rank_choose_by_their_likelihood(fit_head, small_options, num
     )
     few = f"{num_val} validation samples, which are too few to rank"
     assert result.chosen_by == f"chosen by the greatest likelihood of {few}"
+
+
+def test_eleven_choose_by_their_rank_correlation(fit_head, small_options):
+    changes = {"num_epochs": 5, "lr": 0.02} | NO_WARMUP
+    result = fit_head(changes, num_val=11)
+    assert result.history["val_spearman"].notna().all()
+    assert result.best_epoch == int(result.history["val_spearman"].idxmax())
+    assert EpochChoice.of(small_options(changes), num_val=11).best_epoch(result.history) == (
+        result.best_epoch
+    )
+    assert result.chosen_by == "chosen by the best rank correlation on 11 validation samples"
 
 
 @pytest.mark.parametrize(("num_val", "noun"), [(1, "sample"), (3, "samples")])
