@@ -30,6 +30,7 @@ def main() -> None:
         import_and_track(
             checkpoint,
             options=params.training,
+            performances_of=params.dataset_options.PERFORMANCES_OF,
             params=flatten(params.used),
             splits=read_splits(SPLITS),
             frames_dir=FRAMES_DIR,
@@ -40,6 +41,7 @@ def main() -> None:
     train_and_track(
         params.training,
         scoring_rule=params.dataset_options.scoring_rule,
+        performances_of=params.dataset_options.PERFORMANCES_OF,
         params=flatten(params.used),
         annotations=read_annotations(ANNOTATIONS),
         splits=read_splits(SPLITS),

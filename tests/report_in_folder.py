@@ -79,6 +79,7 @@ def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None)
         metrics=metrics,
         part_metrics=None,
         layout=PUBLISHED_LAYOUT,
+        num_leaked=0,
         frames_dir=frames,
     )
 

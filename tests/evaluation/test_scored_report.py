@@ -36,7 +36,9 @@ def tables(**changed: pd.DataFrame) -> EvaluationTables:
 
 
 def sentences_of(**changed: pd.DataFrame) -> list[str]:
-    return list(note_sentences(tables(**changed), checkpoint=None, layout=None))
+    return list(
+        note_sentences(tables(**changed), checkpoint=None, layout=PUBLISHED_LAYOUT, num_leaked=0)
+    )
 
 
 def test_nothing_to_say():
@@ -46,7 +48,10 @@ def test_nothing_to_say():
 def test_an_imported_checkpoint_comes_first():
     missing = pd.DataFrame({"video_id": ["07"]})
     first, second = note_sentences(
-        tables(missing_videos=missing), checkpoint="published.pth", layout=PUBLISHED_LAYOUT
+        tables(missing_videos=missing),
+        checkpoint="published.pth",
+        layout=PUBLISHED_LAYOUT,
+        num_leaked=0,
     )
     assert "not trained here: it is the imported checkpoint published.pth." in first
     assert second == "1 video(s) could not be had: 07."

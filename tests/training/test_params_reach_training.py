@@ -592,6 +592,7 @@ def test_num_processes(
         tracked_training.train_and_track(
             small_options({"train.num_processes": 2}),
             scoring_rule=None,
+            performances_of="",
             params={},
             annotations=tiny_data.annotations,
             splits=tiny_data.splits,

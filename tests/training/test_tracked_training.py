@@ -72,6 +72,7 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
         import_and_track(
             params.evaluate.checkpoint,
             options=params.training,
+            performances_of=params.dataset_options.PERFORMANCES_OF,
             params=flatten(params.used),
             splits=data.splits,
             frames_dir=data.frames_dir,
@@ -82,6 +83,7 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
     train_and_track(
         params.training,
         scoring_rule=params.dataset_options.scoring_rule,
+        performances_of=params.dataset_options.PERFORMANCES_OF,
         params=flatten(params.used),
         annotations=data.annotations,
         splits=data.splits,

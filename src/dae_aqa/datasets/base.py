@@ -74,8 +74,6 @@ class Dataset:
         baseline_labels: how the report shows each of them, by name, in the page's order.
         published: what others have reached on the dataset.
         citation: what to cite for the dataset; '' where there is nothing.
-        performances_of: the dataset whose sample_ids it uses for the performances that they share;
-            '' where it shares none with another.
         is_users_own: its column `split` is the user's choice, not a published protocol.
     """
 
@@ -86,5 +84,4 @@ class Dataset:
     baseline_labels: Mapping[str, BaselineLabel] = field(default_factory=dict)
     published: tuple[PublishedResult, ...] = ()
     citation: str = ""
-    performances_of: str = ""
     is_users_own: bool = False

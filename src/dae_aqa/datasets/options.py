@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,7 +18,11 @@ class DatasetOptions(Options):
     Attributes:
         frame_numbering: which decoded frame a frame number means, see `dae_aqa.video.numbering`.
         scoring_rule: how judges' marks become an execution score; None where there are none.
+        PERFORMANCES_OF: the dataset whose sample_ids it uses for the performances that both have;
+            '' where it shares none with another.
     """
+
+    PERFORMANCES_OF: ClassVar[str] = ""
 
     frame_numbering: Numbering
     scoring_rule: RuleName | None

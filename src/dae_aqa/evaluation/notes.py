@@ -11,19 +11,26 @@ _IMPORTED = (
     "The model was not trained here: it is the imported checkpoint {}. Of the parameters below, "
     "those of a training had no part in it. It is shown {}."
 )
+_LEAKED = (
+    "{} test sample(s) had a part in training this model, or the weights from which it started. "
+    "All figures on this page say too much: compare them with no other."
+)
 
 
 def note_sentences(
-    tables: EvaluationTables, *, checkpoint: str | None, layout: ClipLayout | None
+    tables: EvaluationTables, *, checkpoint: str | None, layout: ClipLayout, num_leaked: int
 ) -> Iterator[str]:
     """Yield a sentence per kind of note, none left out.
 
     Args:
         tables: of the stages before.
         checkpoint: what was imported; None where the model was trained here.
-        layout: of the imported model's clips.
+        layout: of the model's clips.
+        num_leaked: test samples that had a part in training.
     """
-    if checkpoint is not None and layout is not None:
+    if num_leaked:
+        yield _LEAKED.format(num_leaked)
+    if checkpoint is not None:
         clips = (
             f"{len(layout.starts)} clip(s) of {layout.num_frames} frames at {layout.size_px} px, "
             f"which reach over {layout.reach} frames of a sample"

@@ -39,11 +39,13 @@ def report_inputs(
     metrics: Metrics,
     part_metrics: PartMetrics | None,
     layout: ClipLayout,
+    num_leaked: int,
     frames_dir: Path,
 ) -> ReportInputs:
     """Return all that the page says; see `evaluate_and_report` for what it is made of.
 
-    `layout` is that of the clips of the first part's model.
+    `layout` is that of the clips of the first part's model; `num_leaked` test samples had a part in
+    training.
     """
     return ReportInputs(
         dataset=params["dataset"],
@@ -58,7 +60,11 @@ def report_inputs(
         annotations=tables.annotations,
         truth=tables.truth,
         excluded=tables.excluded,
-        notes=list(note_sentences(tables, checkpoint=evaluate.checkpoint, layout=layout)),
+        notes=list(
+            note_sentences(
+                tables, checkpoint=evaluate.checkpoint, layout=layout, num_leaked=num_leaked
+            )
+        ),
         learning_curves=tables.history,
         kept_epochs=_kept_epochs(options, tables),
         num_warmup_epochs=options.num_warmup_epochs,

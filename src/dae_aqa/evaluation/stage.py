@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.record import record_evaluation
@@ -20,7 +21,7 @@ from dae_aqa.files.hashing import file_sha256
 from dae_aqa.inference.device import resolve_device, set_determinism, set_threads
 from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import select_samples
-from dae_aqa.inference.trained_model import TrainedModel, model_file
+from dae_aqa.inference.trained_model import Seen, TrainedModel, model_file
 from dae_aqa.metrics.accuracy import spearman
 from dae_aqa.metrics.parts import PartMetrics, evaluate_parts, pooled
 from dae_aqa.metrics.summary import Metrics, evaluate_predictions, write_metrics
@@ -81,7 +82,9 @@ def evaluate_and_report(
         features_dir=features_dir,
     )
     parts = [predict_part(part, path) for part, path in paths.items()]
-    predictions = check_predictions(pd.concat(parts, ignore_index=True), source="predictions")
+    predictions = check_predictions(
+        pd.concat([part.predictions for part in parts], ignore_index=True), source="predictions"
+    )
     whole = pooled(predictions)
     figures = evaluate_predictions(
         whole,
@@ -105,7 +108,8 @@ def evaluate_and_report(
         predictions=whole,
         metrics=metrics,
         part_metrics=part_metrics,
-        layout=TrainedModel.load(next(iter(paths.values()))).layout,
+        layout=parts[0].layout,
+        num_leaked=sum(_num_leaked(part, dataset) for part in parts),
         frames_dir=frames_dir,
     )
     write_report(inputs, output=reports_dir / "index.html")
@@ -150,6 +154,15 @@ def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
     return f"{line}; {num} folds, {shown}"
 
 
+@dataclass(frozen=True)
+class _Predicted:
+    """One part's predictions table, the layout of its model's clips, and what that has seen."""
+
+    predictions: pd.DataFrame
+    layout: ClipLayout
+    seen: Seen | None
+
+
 def _predict_part(
     part: str,
     model_path: Path,
@@ -158,8 +171,8 @@ def _predict_part(
     tables: EvaluationTables,
     frames_dir: Path,
     features_dir: Path,
-) -> pd.DataFrame:
-    """Return the predictions table of one part's test samples."""
+) -> _Predicted:
+    """Return the predictions of one part's test samples, and what of the model they come from."""
     trained = TrainedModel.load(model_path)
     trained.model.to(resolve_device(options.device))
     samples = select_samples(
@@ -180,7 +193,7 @@ def _predict_part(
     )
     judges = prediction.sigma_judges_execution
     truth = None if tables.truth.empty else _rows_of(tables.truth, samples.sample_ids)
-    return build_predictions(
+    predictions = build_predictions(
         samples=_rows_of(tables.annotations, samples.sample_ids),
         mu_execution=prediction.mu_execution.numpy(),
         sigma_execution=prediction.sigma_execution.numpy(),
@@ -189,6 +202,15 @@ def _predict_part(
         true_sigma_execution=None if truth is None else truth["true_sigma_execution"].to_numpy(),
         part=part,
     )
+    return _Predicted(predictions, layout=trained.layout, seen=trained.seen)
+
+
+def _num_leaked(part: _Predicted, dataset: Dataset) -> int:
+    """Return how many test samples of a part had a part in training its model."""
+    if part.seen is None:
+        return 0
+    tested = part.predictions["sample_id"]
+    return len(part.seen.among(tested, performances_of=dataset.options.PERFORMANCES_OF))
 
 
 def _baselines(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dae_aqa.clips.options import ClipOptions
 from dae_aqa.clips.transform import make_clips
 from dae_aqa.errors import ModelError, ParamsError
 from dae_aqa.inference.feeds import ClipFeed
-from dae_aqa.models.build import load_model, load_released_checkpoint, save_model
+from dae_aqa.models.build import is_model_file, load_model, load_released_checkpoint, save_model
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
 from dae_aqa.options import Options, parse_options
@@ -42,6 +42,33 @@ class Usage(Options):
     has_difficulty: bool
 
 
+class Seen(Options):
+    """Performances that had a part in a training: they trained the model, or chose its epoch.
+
+    Attributes:
+        performances_of: the dataset whose sample_ids name them, see
+            `datasets.options.DatasetOptions.PERFORMANCES_OF`.
+        sample_ids: their names, ordered.
+    """
+
+    performances_of: str
+    sample_ids: list[str]
+
+    @classmethod
+    def of_weights(cls, path: Path) -> Seen | None:
+        """Return what the model file at `path` has seen; None where that is not known.
+
+        Raises:
+            ModelError: the file is missing or damaged.
+        """
+        return TrainedModel.load(path).seen if is_model_file(path) else None
+
+    def among(self, sample_ids: Iterable[str], *, performances_of: str) -> list[str]:
+        """Return those of `sample_ids` that were seen, if they are names of the same dataset."""
+        known = set(self.sample_ids) if performances_of == self.performances_of else set()
+        return [name for name in sample_ids if name in known]
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model, and how clips are made for it.
@@ -52,12 +79,15 @@ class TrainedModel:
         normalization: of the pixels.
         has_difficulty: whether its training samples had difficulties other than 1.0; True where
             that is not known, as of a released checkpoint.
+        seen: performances that had a part in its training, or in that of its backbone; None where
+            no other dataset has them too.
     """
 
     model: ScoreModel
     layout: ClipLayout
     normalization: Normalization
     has_difficulty: bool = True
+    seen: Seen | None = None
 
     @classmethod
     def with_clips(
@@ -85,13 +115,15 @@ class TrainedModel:
             ModelError: the file is missing, damaged, edited or of another kind.
         """
         model, content = load_model(path)
+        seen = content.pop("seen", None)
         try:
             usage = parse_options(Usage, content, source="usage")
+            known = None if seen is None else parse_options(Seen, seen, source="seen")
         except ParamsError as error:
             raise ModelError(
                 f"{path}: says nothing usable on how its clips are made; train it again. {error}"
             ) from error
-        return cls(model, usage.layout, usage.normalization, usage.has_difficulty)
+        return cls(model, usage.layout, usage.normalization, usage.has_difficulty, known)
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
@@ -100,7 +132,8 @@ class TrainedModel:
             normalization=self.normalization,
             has_difficulty=self.has_difficulty,
         )
-        save_model(self.model, path, usage=usage.model_dump(mode="json"))
+        seen = {} if self.seen is None else {"seen": self.seen.model_dump(mode="json")}
+        save_model(self.model, path, usage=usage.model_dump(mode="json") | seen)
 
     @property
     def needs_difficulty(self) -> bool:

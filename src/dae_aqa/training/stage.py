@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from dae_aqa.files.whole import copy_file
 from dae_aqa.inference.device import resolve_device
 from dae_aqa.inference.inputs import Inputs
 from dae_aqa.inference.processes import Processes, joined, start_processes
-from dae_aqa.inference.trained_model import model_file
+from dae_aqa.inference.trained_model import Seen, model_file
 from dae_aqa.options import flatten
 from dae_aqa.packs.digest import frames_digest
 from dae_aqa.running.places import check_outputs, user_path
@@ -35,6 +35,7 @@ from dae_aqa.training.checkpoint import (
 from dae_aqa.training.fingerprint import training_fingerprint
 from dae_aqa.training.history import no_history, write_history
 from dae_aqa.training.imported import import_models
+from dae_aqa.training.leaks import leak_tags, seen_with
 from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import inputs_of, train_model
 from dae_aqa.wording import first_few
@@ -48,6 +49,7 @@ def train_and_track(
     options: TrainingOptions,
     *,
     scoring_rule: str | None,
+    performances_of: str,
     params: Mapping[str, Any],
     annotations: pd.DataFrame,
     splits: pd.DataFrame,
@@ -67,6 +69,7 @@ def train_and_track(
     Args:
         options: how to train.
         scoring_rule: the dataset's rule for the marks of judges; None where it has none.
+        performances_of: see `datasets.options.DatasetOptions.PERFORMANCES_OF`.
         params: all that the run is told, by dotted key, for its record.
         annotations: annotations table.
         splits: split table.
@@ -104,6 +107,8 @@ def train_and_track(
             _train_part,
             options=options,
             scoring_rule=scoring_rule,
+            performances_of=performances_of,
+            weights_seen=_seen_by_weights(options),
             params=params,
             annotations=annotations,
             inputs=inputs_of(options, frames_dir=frames_dir, features_dir=features_dir),
@@ -152,6 +157,8 @@ def _train_part(
     *,
     options: TrainingOptions,
     scoring_rule: str | None,
+    performances_of: str,
+    weights_seen: Seen | None,
     params: Mapping[str, Any],
     parent: Tracker | None,
     annotations: pd.DataFrame,
@@ -166,6 +173,8 @@ def _train_part(
         training: what to train on.
         options: as in `train_and_track`, like what is not named here.
         scoring_rule: likewise.
+        performances_of: likewise.
+        weights_seen: what the backbone's weights have seen.
         params: likewise.
         parent: the run of all parts; None where there is but one part.
         annotations: annotations table.
@@ -188,7 +197,16 @@ def _train_part(
             if processes.is_first
             else NullTracker()
         )
+        rows = training.splits
+        tested = rows.loc[rows["split"] == "test", "sample_id"].tolist()
         with tracker:
+            leaks = leak_tags(
+                weights_seen,
+                tested,
+                performances_of=performances_of,
+                source="train.backbone_weights",
+            )
+            tracker.set_tags(leaks)
             trained, result = train_model(
                 options,
                 scoring_rule=scoring_rule,
@@ -201,6 +219,8 @@ def _train_part(
             )
             if not processes.is_first:
                 return result.history
+            seen = seen_with(weights_seen, rows, performances_of=performances_of)
+            trained = replace(trained, seen=seen)
             trained.save(model_path)
             curves = work_dir / FINISHED_HISTORY
             write_history(result.history, curves)
@@ -226,6 +246,7 @@ def import_and_track(
     checkpoint: str,
     *,
     options: TrainingOptions,
+    performances_of: str,
     params: Mapping[str, Any],
     splits: pd.DataFrame,
     frames_dir: Path,
@@ -239,6 +260,7 @@ def import_and_track(
     Args:
         checkpoint: names a file, or a folder with one for each part, see `import_models`.
         options: say which model it is, and how the clips of a released one are made.
+        performances_of: as in `train_and_track`.
         params: all that the run is told, by dotted key, for its record.
         splits: split table.
         frames_dir: folder of packed samples.
@@ -271,6 +293,11 @@ def import_and_track(
     with open_run(params, resume_key=None) as parent:
         write_history(history, history_path)
         for part, trained in models.items():
+            rows = rows_of_part(splits, part)
+            tested = rows.loc[rows["split"] == "test", "sample_id"].tolist()
+            parent.set_tags(
+                leak_tags(trained.seen, tested, performances_of=performances_of, source=checkpoint)
+            )
             trained.save(model_file(models_dir, part))
             if has_own_models:
                 with open_run(params, resume_key=None, part=part, parent=parent) as tracker:
@@ -318,6 +345,12 @@ def _fingerprint(
         frames=frames_digest(frames_dir, splits.loc[splits["split"] != "test", "sample_id"]),
         package_dir=_PACKAGE,
     )
+
+
+def _seen_by_weights(options: TrainingOptions) -> Seen | None:
+    """Return what the weights have seen from which the backbone starts."""
+    weights = options.train.backbone_weights
+    return None if weights is None else Seen.of_weights(user_path(weights))
 
 
 def _named_files(options: TrainingOptions) -> list[Path]:

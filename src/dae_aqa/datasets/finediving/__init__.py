@@ -40,5 +40,4 @@ DATASET = Dataset(
     own_files=_own_files,
     published=PUBLISHED,
     citation=CITATION,
-    performances_of="mtl_aqa",
 )

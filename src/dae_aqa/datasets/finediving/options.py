@@ -16,6 +16,8 @@ class FineDivingOptions(HeldDatasetOptions):
             these.
     """
 
+    PERFORMANCES_OF = "mtl_aqa"
+
     annotations_dir: UserPath
     frames_dir: UserPath  # the release has no videos
     scoring_rule: RuleName

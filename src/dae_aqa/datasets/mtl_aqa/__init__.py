@@ -49,5 +49,4 @@ DATASET = Dataset(
     own_files=own_files,
     published=PUBLISHED,
     citation=CITATION,
-    performances_of="mtl_aqa",
 )

@@ -36,6 +36,7 @@ class MtlAqaOptions(HeldDatasetOptions):
     """
 
     RULES = (_addresses_are_http,)
+    PERFORMANCES_OF = "mtl_aqa"
 
     annotations_source: UserPath | None
     released_window: bool

@@ -34,5 +34,4 @@ DATASET = Dataset(
     load=_load,
     own_files=_own_files,
     citation=CITATION,
-    performances_of="mtl_aqa",
 )
