@@ -1,17 +1,20 @@
-"""How many validation samples may scale sigma, and how far? The choice of the prior's weight.
+"""How many validation samples may scale sigma, and how far? The choice of `sigma_factor`.
 
     python benchmarks/sigma_shrinkage.py [--draws 40000]
 
 A model's sigma is off by a factor c: z = (s - mu) / sigma of its samples is normal with standard
-deviation c. n validation samples scale sigma as `ScoreModel.fit_sigma_scale` does, with its n0 = 4
-and with others (n0 = 0: the samples alone); the 90 % intervals of new samples then hold
-P(|N(0, c)| < 1.645 factor). Figures are means over draws of the validation samples: for single c,
-and over models whose c is log-normal around 1, as `PLAUSIBLE` says.
+deviation c. n validation samples scale sigma as `sigma_factor` does, and in other ways: drawn
+towards 1 by n0 samples or by none, and widened or not to the 90 % interval of Student's t. The 90 %
+intervals of new samples then hold P(|N(0, c)| < 1.645 factor). Figures are means over draws of the
+validation samples: for single c, and over models whose c is log-normal around 1, as `PLAUSIBLE`
+says.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +22,40 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from _common import markdown_table, write_result
+from dae_aqa.metrics.sigma_scale import sigma_factor
 
-NUM_VAL = (1, 2, 3, 4, 6, 8, 12, 20, 30, 50, 100, 300)
-PRIOR_SAMPLES = (0, 1, 2, 4, 8, 16)
-CHOSEN = 4  # that of `ScoreModel.fit_sigma_scale`
-FACTORS = (0.57, 0.8, 1.0, 1.25, 1.7, 2.5)
+NUM_VAL = (1, 2, 3, 4, 6, 8, 12, 20, 30, 35, 36, 50, 100, 300)
+FACTORS = (0.57, 0.8, 1.0, 1.25, 1.5, 1.7, 2.0, 3.0)
 # standard deviations of ln c. Heads trained in this project had c from 0.57 to 1.7 before they were
 # calibrated (docs/models.md, "What that means, measured"): about two of 0.3.
 PLAUSIBLE = (0.2, 0.3, 0.4)
 BAR = (0.86, 0.94)
+Squared = Callable[[NDArray, int], NDArray]  # (sums of z², n) -> factor²
 
 
-def scaled(c: NDArray, *, num_val: int, prior: float, rng: np.random.Generator) -> NDArray:
-    """Return what is left of each c (R,) after sigma was scaled on `num_val` samples."""
-    sum_of_squares = c**2 * rng.chisquare(num_val, size=len(c))
-    return c / np.sqrt((prior + sum_of_squares) / (prior + num_val))
+def as_used(sums: NDArray, num_val: int) -> NDArray:
+    """Return factor² of `sigma_factor`, which is linear in the sum of z²."""
+    start = sigma_factor(0.0, num_samples=num_val) ** 2
+    return start + sums * (sigma_factor(1.0, num_samples=num_val) ** 2 - start)
+
+
+def otherwise(sums: NDArray, num_val: int, *, prior: float, is_widened: bool) -> NDArray:
+    """Return factor² with `prior` samples that say 1, widened to Student's t or not."""
+    freedom = prior + num_val
+    widening = stats.t.ppf(0.95, freedom) / stats.norm.ppf(0.95) if is_widened else 1.0
+    return (prior + sums) / freedom * widening**2
+
+
+WAYS: dict[str, Squared] = {
+    "as used": as_used,
+    **{
+        f"n0 = {prior}{', widened' if is_widened else ''}": partial(
+            otherwise, prior=prior, is_widened=is_widened
+        )
+        for is_widened in (False, True)
+        for prior in (0, 1, 2, 4, 8)
+    },
+}
 
 
 def coverage(left: NDArray) -> float:
@@ -47,7 +69,7 @@ def excess_nll(left: NDArray) -> float:
 
 
 def main() -> None:
-    """Write the JSON and print the coverage with the chosen prior, and the loss with each."""
+    """Write the JSON; print what is used, and coverage and loss of each way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=40_000)
     parser.add_argument("--results", type=Path, default=None)
@@ -59,14 +81,15 @@ def main() -> None:
         for spread in PLAUSIBLE
     }
     rows = []
-    for prior in PRIOR_SAMPLES:
+    for way, squared in WAYS.items():
         for name, c in models.items():
             for num_val in NUM_VAL:
-                left = scaled(c, num_val=num_val, prior=prior, rng=rng)
+                sums = c**2 * rng.chisquare(num_val, size=len(c))
+                left = c / np.sqrt(squared(sums, num_val))
                 held = coverage(left)
                 rows.append(
                     {
-                        "prior_samples": prior,
+                        "way": way,
                         "models": name,
                         "num_val": num_val,
                         "coverage_90": round(held, 4),
@@ -75,20 +98,20 @@ def main() -> None:
                     }
                 )
     write_result("sigma_shrinkage", {"bar": BAR, "rows": rows}, folder=arguments.results)
-    by_key = {(row["prior_samples"], row["models"], row["num_val"]): row for row in rows}
-    print(f"Coverage of 90 % intervals, n0 = {CHOSEN}\n")
+    by_key = {(row["way"], row["models"], row["num_val"]): row for row in rows}
+    print("Coverage of 90 % intervals, as used\n")
     table = [
-        [name, *(f"{by_key[CHOSEN, name, n]['coverage_90']:.3f}" for n in NUM_VAL)]
+        [name, *(f"{by_key['as used', name, n]['coverage_90']:.3f}" for n in NUM_VAL)]
         for name in models
     ]
     print(markdown_table(["", *(f"n = {n}" for n in NUM_VAL)], table))
-    print("\nExcess NLL, ln c ~ N(0, 0.3)\n")
-    plausible = "ln c ~ N(0, 0.3)"
-    table = [
-        [f"n0 = {prior}", *(f"{by_key[prior, plausible, n]['excess_nll']:.3f}" for n in NUM_VAL)]
-        for prior in PRIOR_SAMPLES
-    ]
-    print(markdown_table(["", *(f"n = {n}" for n in NUM_VAL)], table))
+    for name in ("ln c ~ N(0, 0.3)", "c = 2.0"):
+        for figure in ("coverage_90", "excess_nll"):
+            print(f"\n{figure}, {name}\n")
+            table = [
+                [way, *(f"{by_key[way, name, n][figure]:.3f}" for n in NUM_VAL)] for way in WAYS
+            ]
+            print(markdown_table(["", *(f"n = {n}" for n in NUM_VAL)], table))
 
 
 if __name__ == "__main__":

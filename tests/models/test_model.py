@@ -143,20 +143,21 @@ def shifted(z: list[float], dives: Targets) -> tuple[ScorePrediction, Targets]:
     mu = torch.full((len(z),), 60.0, dtype=torch.float64)
     sigma = torch.full_like(mu, 2.0)
     scores = (60.0 + 2.0 * torch.tensor(z)).float()
-    targets = dataclasses.replace(dives.take(torch.arange(len(z))), final_score=scores)
+    targets = dataclasses.replace(dives.take(torch.arange(len(z)) % 6), final_score=scores)
     return ScorePrediction(mu, sigma, mu / 3, sigma / 3), targets
 
 
 @pytest.mark.parametrize(
     ("z", "factor"),
     [
-        ([1.0], 1.0),  # (4 + 1) / (4 + 1)
-        ([0.0], math.sqrt(4 / 5)),  # an exact hit of one sample is no reason for certainty
-        ([3.0, -4.0], math.sqrt((4 + 9 + 16) / 6)),
-        ([2.0] * 6, math.sqrt((4 + 24) / 10)),
+        ([1.0], 2.919986 / 1.644854),  # (1 + 1) / (1 + 1); t of two degrees of freedom, 95 %
+        ([0.0], math.sqrt(1 / 2) * 2.919986 / 1.644854),  # a hit is no reason for certainty
+        ([3.0, -4.0], math.sqrt((1 + 9 + 16) / 3) * 2.353363 / 1.644854),
+        ([2.0] * 35, math.sqrt((1 + 140) / 36) * 1.688298 / 1.644854),
+        ([2.0] * 36, math.sqrt((4 + 144) / 40)),
     ],
 )
-def test_few_samples_pull_the_factor_of_sigma_from_one_only_so_far(
+def test_few_samples_say_little_of_sigma(
     z: list[float], factor: float, small_model: Build, dives: Targets
 ) -> None:
     model = small_model("dae_mt")

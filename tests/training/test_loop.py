@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy import stats
 
 from dae_aqa.errors import ModelError, TrainingError
 from dae_aqa.inference.feeds import FeatureFeed
@@ -172,7 +173,7 @@ def test_result_has_the_weights_of_the_best_epoch(fit_head, small_options):
 
 
 def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
-    """Of two equal trainings, one scales sigma: by (4 + sum of z²) / (4 + n), squared."""
+    """Of two equal trainings, one scales sigma: by (1 + Σ z²) / (1 + n), squared, and by t / 1.645."""
     sigmas = []
     val = scored("v", NUM_VAL)
     for name, calibrate in (("plain", False), ("scaled", True)):
@@ -187,7 +188,8 @@ def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
         )
         sigmas.append(prediction.sigma)
     z = (val.targets.final_score - prediction.mu) / sigmas[0]
-    expected = math.sqrt((4 + z.square().sum().item()) / (4 + NUM_VAL))
+    widening = stats.t.ppf(0.95, 1 + NUM_VAL) / stats.norm.ppf(0.95)
+    expected = math.sqrt((1 + z.square().sum().item()) / (1 + NUM_VAL)) * widening
     torch.testing.assert_close(sigmas[1], expected * sigmas[0], rtol=1e-5, atol=0)
 
 

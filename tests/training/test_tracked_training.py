@@ -230,6 +230,7 @@ def test_other_weights_under_the_same_name_are_another_training(
 
     begun: list[str] = []
     monkeypatch.setattr(tracked_training, "train_model", begin)
+    monkeypatch.setattr(tracked_training, "_seen_by_weights", lambda _: None)
     params = small_params({"train.backbone_weights": "weights.pt"})
     for content in (b"one", b"two", b"one"):
         (project / "weights.pt").write_bytes(content)

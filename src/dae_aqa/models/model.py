@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
+from dae_aqa.metrics.sigma_scale import sigma_factor
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.heads.base import Head, HeadOutput
 from dae_aqa.models.options import BatchNormMode, Finetune, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets, check_output
 
-_PRIOR_SAMPLES_OF_SIGMA = 4  # see `ScoreModel.fit_sigma_scale`
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -99,29 +99,14 @@ class ScoreModel(nn.Module):
     def fit_sigma_scale(self, prediction: ScorePrediction, targets: Targets) -> float:
         """Scale all sigma by what the validation samples say of it; return the factor.
 
-        With z = (s - mu) / sigma of n samples, factor² = (n0 + Σ z²) / (n0 + n), n0 = 4: the
-        samples' own mean of z², which makes their likelihood greatest, drawn towards 1 by four
-        samples that say 1. Of a hundred samples next to nothing is left of these four; of one,
-        nearly all is. The factor keeps the order of sigma and every mu.
-
-        Derivation: z ~ N(0, c²), where c is what sigma should be multiplied with. Before any
-        sample is seen, c² is taken to follow a scaled inverse chi-squared distribution with n0
-        degrees of freedom and scale 1, the conjugate prior of a variance. After n samples its
-        degrees of freedom are n0 + n, and its scale is factor². By n0 = 4, c lies between 0.65 and
-        2.4 in nine of ten models, which leans to models that are too sure, as overfitted ones are.
-        benchmarks/sigma_shrinkage.py compares n0 = 4 with others.
+        The factor (`metrics.sigma_scale.sigma_factor`) keeps the order of sigma and every mu.
 
         Raises:
             ModelError: the factor is not a finite number.
-
-        Source: "variance scaling" of Levi et al. 2022, "Evaluating and calibrating uncertainty
-        prediction in regression tasks"; the prior of Gelman et al., Bayesian Data Analysis (3rd
-        ed.), section 2.6, a normal distribution with known mean and unknown variance.
         """
         target = targets.final_score.cpu().double()
         squares = ((target - prediction.mu) / prediction.sigma).square()
-        n0 = _PRIOR_SAMPLES_OF_SIGMA
-        factor = math.sqrt((n0 + float(squares.sum())) / (n0 + len(squares)))
+        factor = sigma_factor(float(squares.sum()), num_samples=len(squares))
         if not math.isfinite(factor):
             raise ModelError(
                 f"cannot calibrate sigma on {len(target)} validation sample(s): the factor would "

@@ -18,6 +18,7 @@ CODE = (
     "inference",
     "metrics/accuracy.py",
     "metrics/sample_size.py",
+    "metrics/sigma_scale.py",
     "models",
     "packs",
     "scoring.py",

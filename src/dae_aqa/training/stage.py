@@ -108,7 +108,6 @@ def train_and_track(
             options=options,
             scoring_rule=scoring_rule,
             performances_of=performances_of,
-            weights_seen=_seen_by_weights(options),
             params=params,
             annotations=annotations,
             inputs=inputs_of(options, frames_dir=frames_dir, features_dir=features_dir),
@@ -158,7 +157,6 @@ def _train_part(
     options: TrainingOptions,
     scoring_rule: str | None,
     performances_of: str,
-    weights_seen: Seen | None,
     params: Mapping[str, Any],
     parent: Tracker | None,
     annotations: pd.DataFrame,
@@ -174,7 +172,6 @@ def _train_part(
         options: as in `train_and_track`, like what is not named here.
         scoring_rule: likewise.
         performances_of: likewise.
-        weights_seen: what the backbone's weights have seen.
         params: likewise.
         parent: the run of all parts; None where there is but one part.
         annotations: annotations table.
@@ -200,13 +197,15 @@ def _train_part(
         rows = training.splits
         tested = rows.loc[rows["split"] == "test", "sample_id"].tolist()
         with tracker:
-            leaks = leak_tags(
-                weights_seen,
-                tested,
-                performances_of=performances_of,
-                source="train.backbone_weights",
+            weights_seen = _seen_by_weights(options)
+            tracker.set_tags(
+                leak_tags(
+                    weights_seen,
+                    tested,
+                    performances_of=performances_of,
+                    source="train.backbone_weights",
+                )
             )
-            tracker.set_tags(leaks)
             trained, result = train_model(
                 options,
                 scoring_rule=scoring_rule,
