@@ -23,7 +23,7 @@ from dae_aqa.training.history import no_history
 
 def tables(**changed: pd.DataFrame) -> EvaluationTables:
     empty = {
-        "annotations": pd.DataFrame(columns=["sample_id", "split"]),
+        "annotations": pd.DataFrame(columns=["sample_id", "split", "final_score", "action_class"]),
         "splits": pd.DataFrame(columns=["sample_id", "split", "part"]),
         "truth": no_truth(),
         "notes": notes_table([]),
@@ -82,11 +82,31 @@ def test_a_draw_over_the_split_of_the_dataset_is_told():
     own = [("a", "test"), ("b", "test"), ("c", "test"), ("d", "train")]
     drawn = [("a", "train"), ("b", "test"), ("d", "val")]
     columns = ["sample_id", "split"]
-    splits = pd.DataFrame(drawn, columns=columns)
-    (sentence,) = sentences_of(annotations=pd.DataFrame(own, columns=columns), splits=splits)
+    splits = pd.DataFrame(drawn, columns=columns).assign(part="")
+    annotations = pd.DataFrame(own, columns=columns).assign(final_score=range(4), action_class="")
+    (sentence,) = sentences_of(annotations=annotations, splits=splits)
     assert sentence.startswith("1 of the dataset's own 3 test samples trained or validated here")
     kept = splits.replace({"sample_id": {"a": "b", "b": "a"}}).assign(split=["test", "test", "val"])
-    assert sentences_of(annotations=pd.DataFrame(own, columns=columns), splits=kept) == []
+    assert sentences_of(annotations=annotations, splits=kept) == []
+
+
+def test_equal_scores_and_classes_of_one_sample_are_told():
+    annotations = pd.DataFrame(
+        {
+            "sample_id": list("abcdef"),
+            "split": "",
+            "final_score": [7.5, 7.5, 7.5, 3.0, 4.0, 9.0],
+            "action_class": ["107B", "107B", "407C", "", "", "5253B"],
+        }
+    )
+    splits = pd.DataFrame(
+        {"sample_id": list("abcdef"), "split": ["train"] * 3 + ["test"] * 3, "part": "fold1"}
+    )
+    assert sentences_of(annotations=annotations, splits=splits) == [
+        "all 3 train samples of fold1 have the score 7.5.",
+        "2 of 3 action classes have one sample: 407C, 5253B. Where it is tested, the model has "
+        "seen no other of its class.",
+    ]
 
 
 def test_the_result_in_a_line():

@@ -177,3 +177,10 @@ def test_a_png_is_packed_as_it_is_and_its_damage_found(
     harm(project.image(80).with_suffix(".PNG"))
     with pytest.raises(VideoError, match=r"img_00081.PNG: it is (cut off|damaged)"):
         project.extract(image_format="png")
+
+
+def test_a_stretched_sample_is_noted(project: Project) -> None:
+    """Ranges of 40 frames give 103: each is shown two or three times."""
+    report = project.extract(window="uniform", num_frames=103, margin_frames=0)
+    assert list(report.notes["note"]) == ["40 frames are stretched to 103"] * 2
+    assert project.extract(window="uniform", num_frames=40, margin_frames=0).notes.empty

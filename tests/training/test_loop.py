@@ -173,7 +173,7 @@ def test_result_has_the_weights_of_the_best_epoch(fit_head, small_options):
 
 
 def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
-    """Of two equal trainings, one scales sigma: by (1 + Σ z²) / (1 + n), squared, and by t / 1.645."""
+    """Of two equal trainings, one scales sigma, by √((1 + Σ z²) / (1 + n)) and by t / 1.645."""
     sigmas = []
     val = scored("v", NUM_VAL)
     for name, calibrate in (("plain", False), ("scaled", True)):

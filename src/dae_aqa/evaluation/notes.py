@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.wording import first_few
 
 _IMPORTED = (
     "The model was not trained here: it is the imported checkpoint {}. Of the parameters below, "
@@ -46,6 +47,7 @@ def note_sentences(
         named = first["sample_id"] or first["video_id"]
         yield f"extraction: {len(extracted)} note(s), e.g. {named}: {first['note']}"
     yield from _of_another_split(tables)
+    yield from _of_scores_and_classes(tables)
     missing = tables.missing_videos["video_id"].tolist()
     if missing:
         yield f"{len(missing)} video(s) could not be had: {', '.join(missing)}."
@@ -60,4 +62,21 @@ def _of_another_split(tables: EvaluationTables) -> Iterator[str]:
         yield (
             f"{elsewhere.sum()} of the dataset's own {len(own_test)} test samples trained or "
             "validated here, since make_splits.source is random: compare with no published figure."
+        )
+
+
+def _of_scores_and_classes(tables: EvaluationTables) -> Iterator[str]:
+    """Yield what a dataset cannot teach or tell: equal scores, and classes of one sample."""
+    rows = tables.splits.merge(tables.annotations[["sample_id", "final_score"]], on="sample_id")
+    for (part, split), scores in rows.groupby(["part", "split"])["final_score"]:
+        if len(scores) > 1 and scores.nunique() == 1:
+            where = f"{split} samples{f' of {part}' if part else ''}"
+            yield f"all {len(scores)} {where} have the score {scores.iloc[0]:g}."
+    classes = tables.annotations["action_class"]
+    counts = classes[classes != ""].value_counts()
+    alone = sorted(counts.index[counts == 1])
+    if alone:
+        yield (
+            f"{len(alone)} of {len(counts)} action classes have one sample: {first_few(alone)}. "
+            "Where it is tested, the model has seen no other of its class."
         )

@@ -234,10 +234,13 @@ def _video_notes(video: _Video, options: ExtractOptions) -> list[Note]:
 
 
 def sample_notes(meta: SampleMeta) -> list[Note]:
-    """Return what to tell the user about a sample: how often its edge frames are repeated."""
+    """Return what to tell the user about a sample: frames that it shows more than once."""
     notes = []
     if meta.num_repeated_before:
         notes.append(f"the first frame of the video is repeated {meta.num_repeated_before} times")
     if meta.num_repeated_after:
         notes.append(f"the last frame of the video is repeated {meta.num_repeated_after} times")
+    window = meta.frame_numbers[meta.window_offset : meta.window_offset + meta.window_length]
+    if meta.window == "uniform" and len(set(window)) < len(window):
+        notes.append(f"{len(set(window))} frames are stretched to {len(window)}")
     return [Note(sample_id=meta.sample_id, video_id=meta.video_id, note=note) for note in notes]
