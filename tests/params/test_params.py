@@ -322,6 +322,10 @@ DO_NOT_FIT = [
         "annotations_source: 'ftp://example.org/a.zip'; expected a folder, a zip file or an",
     ),
     (
+        {"train.num_processes": 2, "train.parts_at_once": 3},
+        "train.parts_at_once: 3 parts at once, each of which would train in 2 processes",
+    ),
+    (
         {"datasets.unlv_dive.annotations_source": "ftp://example.org/a.zip"},
         "datasets.unlv_dive.annotations_source: 'ftp://example.org/a.zip'; expected a folder",
     ),

@@ -615,7 +615,7 @@ TESTED_ABOVE = {
     *(f"train.clips.{name}" for name in ("starts", "num_frames", "stride", "crop_px", "size_px")),
     *(f"train.clips.{name}" for name in ("jitter_px", "flip", "color_jitter", "normalization")),
     *("train.clips.cache", "train.backbone_weights", "train.pretrained", "train.compile"),
-    *("train.num_processes", "train.num_threads"),
+    *("train.num_processes", "train.num_threads", "train.parts_at_once"),
     *("model", "backbone", "seed", "device", "num_workers", "temporal_aug"),
 }
 TESTED_ELSEWHERE = {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +24,7 @@ from tests.released_checkpoint import write_released_checkpoint
 from tests.tiny_training import MakeParams, TinyData
 
 from dae_aqa.datasets import DATASETS
-from dae_aqa.errors import ModelError, ParamsError
+from dae_aqa.errors import DaeAqaError, ModelError, ParamsError, TrainingError
 from dae_aqa.evaluation.stage import evaluate_and_report
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.inference.trained_model import TrainedModel
@@ -33,6 +36,7 @@ from dae_aqa.splits.make import write_splits
 from dae_aqa.tables.dataset import no_truth
 from dae_aqa.tracking import Tracker
 from dae_aqa.training import stage as tracked_training
+from dae_aqa.training.at_once import run_at_once
 from dae_aqa.training.history import COLUMNS
 from dae_aqa.training.stage import import_and_track, train_and_track
 
@@ -457,6 +461,50 @@ def test_parts_go_on_after_a_kill_without_doing_anything_twice(
     run_train(params, data, project)
     assert epochs == [0, 1, 2, 0, 1, 2, 0, 1, 2]
     assert results_of(project) == undisturbed
+
+
+@pytest.mark.slow
+def test_parts_at_once_are_the_parts_one_after_the_other(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    """To the bit, with as many threads each; and each is a run below the one of all."""
+    data = in_three_folds(tiny_data)
+    run_train(small_params({"num_epochs": 2}), data, project)
+    in_turn = results_of(project)
+    for name in ("trainings", "models", "reports"):
+        shutil.rmtree(project / name)
+    changes = {"num_epochs": 2, "train.parts_at_once": 2, "train.tracking": True}
+    run_train(small_params(changes), data, project)
+    assert results_of(project) == in_turn
+    client = MlflowClient(f"sqlite:///{project}/.mlflow/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    (whole,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    parts = [run for run in runs if run is not whole]
+    assert sorted(run.data.tags["part"] for run in parts) == ["fold1", "fold2", "fold3"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in parts} == {whole.info.run_id}
+
+
+@pytest.mark.slow
+def test_an_error_of_one_of_several_parts_at_once_ends_all(
+    small_params: MakeParams, tiny_data: TinyData, project: Path
+):
+    params = small_params({"num_epochs": 1, "train.parts_at_once": 2, "lr": 1e30})
+    with pytest.raises(DaeAqaError, match="loss"):
+        run_train(params, in_three_folds(tiny_data), project)
+    assert not (project / "models").exists() or not list((project / "models").iterdir())
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_told_and_what_is_finished_is_kept(tmp_path: Path):
+    with pytest.raises(TrainingError, match="was killed, perhaps for want of memory"):
+        run_at_once(kill_second, ["a", "b", "c"], count=1)
+
+
+def kill_second(item: str) -> str:
+    if item == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
 
 
 def test_parts_are_trained_on_their_own_samples_alone(

@@ -27,7 +27,10 @@ CODE = (
     "training",
 )
 # where a run is recorded, and how its data is loaded: a training may go on with others
-WITHOUT_EFFECT = ("num_workers", "train.clips.cache", "train.experiment", "train.tracking")
+WITHOUT_EFFECT = (
+    *("num_workers", "train.clips.cache", "train.parts_at_once"),
+    *("train.experiment", "train.tracking"),
+)
 
 
 def training_fingerprint(

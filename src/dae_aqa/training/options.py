@@ -69,6 +69,7 @@ class TrainSection(Options):
     deterministic: bool
     num_threads: Annotated[int, Field(ge=0, le=4096)]
     num_processes: Workers
+    parts_at_once: Workers
     select_by: SelectBy
     early_stopping_patience: PositiveInt | None
     calibrate_sigma: bool
@@ -86,6 +87,15 @@ def _clips_fit_backbone(options: TrainingOptions) -> Iterator[str]:
     ):
         if value < least or (facts.exact_clip and value != least):
             yield f"train.clips.{key}: {value}, but {options.backbone} takes {word} {least}."
+
+
+def _one_way_to_share_the_machine(options: TrainingOptions) -> Iterator[str]:
+    together, at_once = options.train.num_processes, options.train.parts_at_once
+    if together > 1 and at_once > 1:
+        yield (
+            f"train.parts_at_once: {at_once} parts at once, each of which would train in "
+            f"{together} processes (train.num_processes); set one of the two to 1."
+        )
 
 
 def _pretrained_weights_exist(options: TrainingOptions) -> Iterator[str]:
@@ -114,7 +124,11 @@ class TrainingOptions(Options):
         train: the section `train`.
     """
 
-    RULES: ClassVar[tuple[Rule, ...]] = (_clips_fit_backbone, _pretrained_weights_exist)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        _clips_fit_backbone,
+        _one_way_to_share_the_machine,
+        _pretrained_weights_exist,
+    )
 
     model: ModelName
     backbone: BackboneName

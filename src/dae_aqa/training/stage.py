@@ -24,6 +24,7 @@ from dae_aqa.running.places import check_outputs, user_path
 from dae_aqa.splits.make import part_names, rows_of_part
 from dae_aqa.tracking import NullTracker, Tracker
 from dae_aqa.tracking.record import log_epoch, log_result, open_run
+from dae_aqa.training.at_once import run_at_once, threads_of_each
 from dae_aqa.training.checkpoint import (
     FINISHED_HISTORY,
     FINISHED_MODEL,
@@ -118,7 +119,9 @@ def train_and_track(
         if names == [""]:
             history = train(trainings[0], parent=None)
         else:
-            history = _train_all(trainings, train, params=params, processes=processes)
+            history = _train_all(
+                trainings, train, params=params, options=options, processes=processes
+            )
         if processes.is_first:
             write_history(history, history_path)
 
@@ -137,18 +140,48 @@ def _train_all(
     train: Callable[..., pd.DataFrame],
     *,
     params: Mapping[str, Any],
+    options: TrainingOptions,
     processes: Processes,
 ) -> pd.DataFrame:
-    """Call `train` for each of several parts below one run; return the learning curves of all."""
+    """Call `train` for each of several parts below one run; return the learning curves of all.
+
+    Where several are trained at once, other processes finish them first.
+    """
     key = value_sha256([training.key for training in trainings])[:_NUM_KEY_DIGITS]
     histories = []
     with open_run(params, resume_key=key) if processes.is_first else NullTracker() as parent:
+        if options.train.parts_at_once > 1:
+            run_at_once(
+                partial(_finish_part, train, options=options, run_id=parent.run_id),
+                trainings,
+                count=options.train.parts_at_once,
+            )
         for number, training in enumerate(trainings, start=1):
             logger.info("part %d of %d: %s", number, len(trainings), training.part)
             history = train(training, parent=parent)
             history.insert(0, "part", training.part)
             histories.append(history)
     return pd.concat(histories, ignore_index=True)
+
+
+def _finish_part(
+    train: Callable[..., pd.DataFrame],
+    training: _PartTraining,
+    *,
+    options: TrainingOptions,
+    run_id: str,
+) -> str:
+    """Train a part in a process of its own, below the run `run_id`; return the part's name."""
+    parent = Tracker()
+    parent.run_id = run_id
+    section = options.train
+    threads = threads_of_each(section.num_threads, count=section.parts_at_once)
+    train(
+        training,
+        options=options.replaced(train=section.replaced(num_threads=threads)),
+        parent=parent,
+    )
+    return training.part
 
 
 def _train_part(
