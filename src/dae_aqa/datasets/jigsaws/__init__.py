@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dae_aqa.datasets.base import Dataset
 from dae_aqa.datasets.jigsaws.options import JigsawsOptions
-from dae_aqa.datasets.jigsaws.references import CITATION
+from dae_aqa.datasets.jigsaws.references import CITATION, PUBLISHED
 from dae_aqa.datasets.options import DownloadOptions
 
 if TYPE_CHECKING:
@@ -37,5 +37,6 @@ DATASET = Dataset(
     options=JigsawsOptions,
     load=_load,
     own_files=_own_files,
+    published=PUBLISHED,
     citation=CITATION,
 )
