@@ -236,7 +236,8 @@ LINEAR = "head.net.fc1.bias"
         (put("usage", "normalization", "std", value=[1.0, math.inf, 1.0]), r"std\[1\]: .* finite"),
         (put("usage", "has_difficulty", value="no"), "has_difficulty: expected true or false"),
         (lambda content: content["usage"].pop("has_difficulty"), "has_difficulty: missing"),
-        (put("usage", "seen", value=3), "seen: unknown key; known: layout, normalization, has_dif"),
+        (put("usage", "other", value=3), "other: unknown key; known: layout, normalization, has_d"),
+        (put("usage", "seen", value=3), "usable on how its clips are made"),
         (put("spec", value=None), "its model description is damaged"),
         (put("spec", "model", value=["dae"]), r"is damaged; (?s:.*)model: expected a text"),
         (
