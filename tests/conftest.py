@@ -26,12 +26,9 @@ SETTINGS = (
 )
 
 
-# `make test &` in a script ignores Ctrl-C, and under `nohup` the end of the terminal; so would every
-# process that a test starts
+# `make test &` in a script ignores Ctrl-C, and so would every process that a test starts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

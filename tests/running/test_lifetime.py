@@ -85,9 +85,12 @@ def is_gone(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def stages(tmp_path: Path) -> Iterator[Stages]:
+    """Stages that heed SIGHUP, although tests under `nohup` ignore it and hand that down."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     found = Stages(tmp_path)
     yield found
     found.clean_up()
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
