@@ -172,7 +172,7 @@ def test_frames_go_before_videos(tree: Tree) -> None:
     tree.write_lists()
     write_frames(tree.root)
     (tree.root / "frames/diving-out/002/img_00001.jpg").unlink()
-    tables = tree.load(frames_dir=str(tree.root / "frames"))
+    tables = tree.load(frames_dir=str(tree.root / "frames"), videos_dir="nowhere")
     table = tables.annotations.set_index("sample_id")
     assert set(table["start_frame"]) == {0}
     assert set(table["end_frame"]) == {103}

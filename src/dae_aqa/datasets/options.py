@@ -48,6 +48,11 @@ class HeldDatasetOptions(DatasetOptions):
         """The user's folder of images."""
         return self.frames_dir
 
+    @property
+    def held_key(self) -> str:
+        """The key that names what is read: frames go before videos."""
+        return "videos_dir" if self.frames_dir is None else "frames_dir"
+
 
 def held_somehow(options: HeldDatasetOptions) -> Iterator[str]:
     """Yield what is wrong where the section, which has a key `videos_dir`, names nothing held."""

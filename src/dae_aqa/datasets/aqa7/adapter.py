@@ -34,7 +34,7 @@ def load(options: Aqa7Options, videos_dir: Path, *, allow_missing: bool) -> Data
         AnnotationError: a folder is missing, or lists are missing or damaged.
         DownloadError: videos are missing or cannot be read, and may not be. All are named.
     """
-    require_folders(options, "annotations_dir", "videos_dir", "frames_dir", dataset="aqa7")
+    require_folders(options, "annotations_dir", options.held_key, dataset="aqa7")
     rows, hundredths = read_lists(user_path(options.annotations_dir))
     logger.info(
         "AQA-7: the lists hold %s", "hundredths of points" if hundredths else "scores in points"

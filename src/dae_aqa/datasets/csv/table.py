@@ -99,9 +99,7 @@ def check_rows(rows: Sequence[Row], options: CsvOptions) -> tuple[pd.DataFrame, 
     Raises:
         AnnotationError: as in `load`.
     """
-    require_folders(
-        options, "videos_dir" if options.frames_dir is None else "frames_dir", dataset="csv"
-    )
+    require_folders(options, options.held_key, dataset="csv")
     numbering = options.frame_numbering
     videos = (
         _probe_videos(rows, folder=user_path(options.videos_dir or ""), numbering=numbering)

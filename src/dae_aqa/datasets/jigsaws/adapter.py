@@ -37,7 +37,7 @@ def load(options: JigsawsOptions, videos_dir: Path, *, allow_missing: bool) -> D
         AnnotationError: a folder is missing, or ratings or folds are missing or damaged.
         DownloadError: videos are missing or cannot be read, and may not be. All are named.
     """
-    require_folders(options, "annotations_dir", "videos_dir", "frames_dir", dataset="jigsaws")
+    require_folders(options, "annotations_dir", options.held_key, dataset="jigsaws")
     ratings = _ratings(user_path(options.annotations_dir), options=options)
     names = {trial: f"{trial}_{options.camera}" for trial in sorted(ratings.elements)}
     held = _held(list(names.values()), options, videos_dir, allow_missing)
