@@ -16,7 +16,24 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 RESULTS_DIR = REPO_ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(REPO_ROOT / "src"))
 
-from dae_aqa.packs.store import SampleMeta  # noqa: E402  (found by the line above)
+from dae_aqa.extraction.options import ExtractOptions  # noqa: E402  (found by the line above)
+from dae_aqa.packs.store import SampleMeta  # noqa: E402
+
+EXTRACT_OPTIONS = ExtractOptions(
+    num_frames=40,
+    margin_frames=6,
+    window="end",
+    numbering="decoded",
+    width=455,
+    height=256,
+    resize_filter="area",
+    image_format="jpeg",
+    jpeg_quality=90,
+    early_end="repeat_last",
+    damaged="error",
+    hwaccel=None,
+    num_workers=2,
+)
 
 _PACKAGES = (
     "torch",

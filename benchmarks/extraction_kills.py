@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from _common import REPO_ROOT, markdown_table, write_result
+from _common import EXTRACT_OPTIONS, REPO_ROOT, markdown_table, write_result
 
 sys.path.insert(0, str(REPO_ROOT))
 
@@ -29,23 +29,8 @@ from tests.numbered_videos import MAKERS
 
 from dae_aqa.errors import OutputError
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples
-from dae_aqa.extraction.options import ExtractOptions
 
-OPTIONS = ExtractOptions(
-    num_frames=40,
-    margin_frames=6,
-    window="end",
-    numbering="decoded",
-    width=455,
-    height=256,
-    resize_filter="area",
-    image_format="jpeg",
-    jpeg_quality=90,
-    early_end="repeat_last",
-    damaged="error",
-    hwaccel=None,
-    num_workers=2,
-)
+OPTIONS = EXTRACT_OPTIONS
 VIDEO_FRAMES = 600
 
 

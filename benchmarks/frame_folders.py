@@ -26,28 +26,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from _common import write_result
+from _common import EXTRACT_OPTIONS, write_result
 from dae_aqa.datasets.frames import list_frames, look_into
 from dae_aqa.extraction.extract import ExtractionReport, extract_samples
-from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.files.whole import written_whole
 
 NUM_FRAMES = 103
-OPTIONS = ExtractOptions(
-    num_frames=NUM_FRAMES,
-    margin_frames=0,
-    window="end",
-    numbering="decoded",
-    width=455,
-    height=256,
-    resize_filter="area",
-    image_format="jpeg",
-    jpeg_quality=90,
-    early_end="error",
-    damaged="error",
-    hwaccel=None,
-    num_workers=2,
-)
+OPTIONS = EXTRACT_OPTIONS.replaced(num_frames=NUM_FRAMES, margin_frames=0, early_end="error")
 
 
 def pictures(count: int) -> list[bytes]:

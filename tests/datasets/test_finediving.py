@@ -154,7 +154,7 @@ def test_all_faults_are_named_at_once(copy: Copy) -> None:
     copy.splits = {"train": [("01", 1), ("09", 9)], "test": [("01", 1)]}
     message = copy.refusal()
     for told in (
-        "train_split.pkl: ('09', 9) is no dive of",
+        "train_split.pkl: ('09', 9) is not a dive of",
         "test_split.pkl: ('01', 1) is listed twice",
         "('Women3m_final_r3', 0) is in neither split",
         "lacks ('Women3m_final_r3', 0)",

@@ -26,7 +26,8 @@ CODE = (
     "tables",
     "training",
 )
-# where a run is recorded, and how its data is loaded: a training may go on with others
+# Where a run is recorded, how its data is loaded, and how many trainings share the CPU threads that
+# `num_threads: 0` means, which differ from machine to machine: a training may go on with others.
 WITHOUT_EFFECT = (
     *("num_workers", "train.clips.cache", "train.parts_at_once"),
     *("train.experiment", "train.tracking"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 
 import pandas as pd
 
@@ -30,16 +29,17 @@ def seen_with(weights: Seen | None, splits: pd.DataFrame, *, performances_of: st
 
 
 def leak_tags(
-    seen: Seen | None, tested: Collection[str], *, performances_of: str, source: str
+    seen: Seen | None, splits: pd.DataFrame, *, performances_of: str, source: str
 ) -> dict[str, str]:
     """Return the tag of a run whose test samples were seen before, and warn; {} where none was.
 
     Args:
         seen: what was seen before.
-        tested: sample_ids of the test split.
+        splits: rows of the split table.
         performances_of: the dataset whose names they are, or ''.
         source: what has seen them, for the message.
     """
+    tested = splits.loc[splits["split"] == "test", "sample_id"]
     leaked = [] if seen is None else seen.among(tested, performances_of=performances_of)
     if not leaked:
         return {}

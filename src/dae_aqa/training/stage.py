@@ -227,18 +227,15 @@ def _train_part(
             if processes.is_first
             else NullTracker()
         )
-        rows = training.splits
-        tested = rows.loc[rows["split"] == "test", "sample_id"].tolist()
         with tracker:
             weights_seen = _seen_by_weights(options)
-            tracker.set_tags(
-                leak_tags(
-                    weights_seen,
-                    tested,
-                    performances_of=performances_of,
-                    source="train.backbone_weights",
-                )
+            leaks = leak_tags(
+                weights_seen,
+                training.splits,
+                performances_of=performances_of,
+                source="train.backbone_weights",
             )
+            tracker.set_tags(leaks)
             trained, result = train_model(
                 options,
                 scoring_rule=scoring_rule,
@@ -251,7 +248,7 @@ def _train_part(
             )
             if not processes.is_first:
                 return result.history
-            seen = seen_with(weights_seen, rows, performances_of=performances_of)
+            seen = seen_with(weights_seen, training.splits, performances_of=performances_of)
             trained = replace(trained, seen=seen)
             trained.save(model_path)
             curves = work_dir / FINISHED_HISTORY
@@ -325,15 +322,19 @@ def import_and_track(
     with open_run(params, resume_key=None) as parent:
         write_history(history, history_path)
         for part, trained in models.items():
-            rows = rows_of_part(splits, part)
-            tested = rows.loc[rows["split"] == "test", "sample_id"].tolist()
-            parent.set_tags(
-                leak_tags(trained.seen, tested, performances_of=performances_of, source=checkpoint)
-            )
             trained.save(model_file(models_dir, part))
+            leaks = leak_tags(
+                trained.seen,
+                rows_of_part(splits, part),
+                performances_of=performances_of,
+                source=checkpoint,
+            )
             if has_own_models:
                 with open_run(params, resume_key=None, part=part, parent=parent) as tracker:
+                    tracker.set_tags(leaks)
                     record(tracker, part)
+            else:
+                parent.set_tags(leaks)
         if not has_own_models:
             record(parent, parts[0])
     logger.info(

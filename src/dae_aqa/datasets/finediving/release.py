@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
+from dae_aqa.datasets.split_lists import splits_of
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.dataset import Note
 from dae_aqa.wording import problem_list, shown
@@ -172,20 +173,8 @@ def _splits(
     contents: Mapping[str, Any], fine: Mapping[Key, Any], faults: list[str]
 ) -> dict[Key, str]:
     """Return the split of each dive; what is wrong with the lists is added to `faults`."""
-    splits: dict[Key, str] = {}
-    for split, name in SPLITS.items():
-        keys = contents[name]
-        if not isinstance(keys, list):
-            faults.append(f"{name}: expected a list of dives, got {shown(keys)}")
-            continue
-        for listed in keys:
-            key = tuple(listed) if isinstance(listed, list) else listed
-            if _fault_of_key(key) or key not in fine:
-                faults.append(f"{name}: {shown(key)} is no dive of {FINE}")
-            elif key in splits:
-                faults.append(f"{name}: {key} is listed twice; splits may not overlap")
-            else:
-                splits[key] = split
+    lists = {split: (name, contents[name]) for split, name in SPLITS.items()}
+    splits = splits_of(lists, fine, dictionary=FINE, fault_of_key=_fault_of_key, faults=faults)
     faults += [f"{key} is in neither split" for key in sorted(fine.keys() - splits.keys())]
     return splits
 

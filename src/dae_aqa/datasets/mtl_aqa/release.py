@@ -27,6 +27,7 @@ from dae_aqa.datasets.mtl_aqa.layout import (
 from dae_aqa.datasets.mtl_aqa.marks import marks_of_dictionary, read_marks
 from dae_aqa.datasets.rule_check import rule_notes
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
+from dae_aqa.datasets.split_lists import splits_of
 from dae_aqa.errors import AnnotationError
 from dae_aqa.tables.annotations import check_annotations, format_judge_scores
 from dae_aqa.tables.dataset import Note
@@ -281,20 +282,14 @@ def read_split_lists(files: Mapping[str, Path], dives: Mapping[Key, object]) -> 
         AnnotationError: a file is missing or no list, or lists name an unknown dive or one twice.
             All faults are named.
     """
-    splits: dict[Key, str] = {}
-    faults = []
-    for name, path in files.items():
-        keys = load_plain_pickle(path)
-        if not isinstance(keys, list):
-            raise AnnotationError(f"{path}: expected a list of sample keys, got {shown(keys)}.")
-        for listed in keys:
-            key = tuple(listed) if isinstance(listed, list) else listed
-            if _key_fault(key) or key not in dives:
-                faults.append(f"{path}: {shown(key)} is not a dive of the dictionary")
-            elif key in splits:
-                faults.append(f"{path}: {key} is listed twice; splits may not overlap")
-            else:
-                splits[key] = name
+    faults: list[str] = []
+    splits = splits_of(
+        {name: (str(path), load_plain_pickle(path)) for name, path in files.items()},
+        dives,
+        dictionary="the dictionary",
+        fault_of_key=_key_fault,
+        faults=faults,
+    )
     if faults:
         raise AnnotationError(problem_list(faults))
     return splits
