@@ -1,5 +1,7 @@
 """Metrics of uncertainty against closed forms, numerical integration and calibrated forecasts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -7,6 +9,7 @@ from scipy import integrate, stats
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics import calibration
 from dae_aqa.metrics.accuracy import MetricUndefinedError
+from dae_aqa.metrics.mixture import Mixture
 
 Forecast = dict[str, np.ndarray]
 
@@ -18,10 +21,16 @@ def forecast(*, samples: int, sigma_factor: float = 1.0, seed: int = 0) -> Forec
     return {"mu": mu, "sigma": sigma * sigma_factor, "target": rng.normal(mu, sigma)}
 
 
+def as_forecast(case: Forecast) -> dict[str, Any]:
+    """The same as the metrics of whole distributions take it."""
+    gaussian = Mixture.gaussian(mu=case["mu"], sigma=case["sigma"])
+    return {"forecast": gaussian, "target": case["target"]}
+
+
 def test_nll_equals_scipys_log_density():
     case = forecast(samples=50)
     expected = -stats.norm.logpdf(case["target"], case["mu"], case["sigma"]).mean()
-    assert calibration.gaussian_nll(**case) == pytest.approx(expected, rel=1e-12)
+    assert calibration.nll(**as_forecast(case)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_crps_equals_its_definition_as_an_integral():
@@ -41,18 +50,18 @@ def test_crps_equals_its_definition_as_an_integral():
         )
 
     expected = np.mean([one(*row) for row in zip(*case.values(), strict=True)])
-    assert calibration.crps(**case) == pytest.approx(expected, rel=1e-6)
+    assert calibration.crps(**as_forecast(case)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_crps_of_an_almost_certain_forecast_is_the_absolute_error():
     case = {"mu": [3.0, 5.0], "sigma": [1e-9, 1e-9], "target": [4.0, 2.0]}
-    assert calibration.crps(**case) == pytest.approx(2.0)
+    assert calibration.crps(**as_forecast(case)) == pytest.approx(2.0)
 
 
 def test_constant_sigma_nll_is_the_least_over_all_constant_sigmas():
     case = forecast(samples=80)
     least = min(
-        calibration.gaussian_nll(mu=case["mu"], sigma=np.full(80, sigma), target=case["target"])
+        calibration.nll(**as_forecast({**case, "sigma": np.full(80, sigma)}))
         for sigma in np.linspace(2, 15, 2001)
     )
     best = calibration.constant_sigma_nll(mu=case["mu"], target=case["target"])
@@ -68,8 +77,8 @@ def test_constant_sigma_nll_of_exact_predictions_is_undefined():
 def test_coverage_counts_the_scores_within_the_interval():
     # 90 %: 1.645 sigma; 50 %: 0.674 sigma
     case = {"mu": [0.0] * 4, "sigma": [2.0] * 4, "target": [0.0, 1.34, 3.28, -3.30]}
-    assert calibration.coverage(**case, level=0.5) == 0.5
-    assert calibration.coverage(**case, level=0.9) == 0.75
+    assert calibration.coverage(**as_forecast(case), level=0.5) == 0.5
+    assert calibration.coverage(**as_forecast(case), level=0.9) == 0.75
 
 
 @pytest.mark.parametrize(
@@ -78,21 +87,25 @@ def test_coverage_counts_the_scores_within_the_interval():
 )
 def test_coverage_of_a_large_sample_is_the_theoretical_one(factor, expected):
     case = forecast(samples=40_000, sigma_factor=factor)
-    assert calibration.coverage(**case, level=0.9) == pytest.approx(expected, abs=0.006)
+    assert calibration.coverage(**as_forecast(case), level=0.9) == pytest.approx(
+        expected, abs=0.006
+    )
 
 
 def test_a_calibrated_forecast_has_uniform_pit_and_no_calibration_error():
     case = forecast(samples=20_000)
-    assert stats.kstest(calibration.pit(**case), "uniform").pvalue > 0.01
-    assert calibration.calibration_error(**case) < 0.01
-    assert calibration.calibration_error(**{**case, "sigma": case["sigma"] / 4}) > 0.2
+    assert stats.kstest(calibration.pit(**as_forecast(case)), "uniform").pvalue > 0.01
+    assert calibration.calibration_error(**as_forecast(case)) < 0.01
+    assert calibration.calibration_error(**as_forecast({**case, "sigma": case["sigma"] / 4})) > 0.2
 
 
 def test_reliability_curve_agrees_with_coverage():
     case = forecast(samples=97, sigma_factor=0.7)
-    nominal, observed = calibration.reliability_curve(**case)
+    nominal, observed = calibration.reliability_curve(**as_forecast(case))
     assert nominal.tolist() == pytest.approx([0.05 * i for i in range(1, 20)])
-    assert observed.tolist() == [calibration.coverage(**case, level=level) for level in nominal]
+    assert observed.tolist() == [
+        calibration.coverage(**as_forecast(case), level=level) for level in nominal
+    ]
 
 
 def test_noise_interval_of_the_coverage_is_the_exact_binomial_one():
@@ -148,17 +161,19 @@ def test_sharpness_is_the_mean_sigma():
 @pytest.mark.parametrize("bad", [0.0, -1.0])
 def test_a_sigma_that_is_not_positive_is_an_error(bad):
     with pytest.raises(EvaluationError, match=r"sigma must be positive .* at position 1"):
-        calibration.gaussian_nll(mu=[0.0, 0.0], sigma=[1.0, bad], target=[0.0, 0.0])
+        Mixture.gaussian(mu=[0.0, 0.0], sigma=[1.0, bad])
 
 
 def test_a_score_on_the_border_lies_within():
     border = 2.0 * stats.norm.ppf(0.95)
     case = {"mu": [0.0, 0.0], "sigma": [2.0, 2.0], "target": [border, -border]}
-    assert calibration.coverage(**case, level=0.9) == 1.0
+    assert calibration.coverage(**as_forecast(case), level=0.9) == 1.0
 
 
 def test_pit_is_the_probability_of_a_lower_score():
-    values = calibration.pit(mu=[10.0, 10.0], sigma=[2.0, 4.0], target=[12.0, 6.0])
+    values = calibration.pit(
+        forecast=Mixture.gaussian(mu=[10.0, 10.0], sigma=[2.0, 4.0]), target=[12.0, 6.0]
+    )
     assert values.tolist() == pytest.approx([0.841345, 0.158655], abs=1e-6)
 
 

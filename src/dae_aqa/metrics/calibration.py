@@ -1,9 +1,9 @@
 """Metrics of a predicted uncertainty: pure functions on NumPy arrays.
 
-`mu`, `sigma` and `target` are 1-D, finite, of one length (one entry per sample, in any order) and
-in points of the score scale: mean and standard deviation (> 0) of a Gaussian forecast, and the
-score that the judges gave. The order of the samples changes no value. A function that has no value
-for the samples raises `MetricUndefinedError`.
+`forecast` is what a model says of N samples, a `Mixture`, and `target` (N,) what the judges gave, in
+points of the score scale. Functions that look at no more than the error and the spread take `mu`
+and `sigma` (> 0), (N,) likewise. The order of the samples changes no value. A function that has no
+value for the samples raises `MetricUndefinedError`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ from scipy import stats
 
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.accuracy import FloatArray, check_columns, check_level, require, rmse
+from dae_aqa.metrics.mixture import Mixture
 
 _NUM_REJECTION_BINS = 10  # Source: RICA2, the quantile bins of its calibration figure and table
 
 
-def gaussian_nll(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
+def nll(*, forecast: Mixture, target: npt.ArrayLike) -> float:
     """Return the mean negative log-likelihood of the scores, in nats per sample; lower is better.
 
-    Source: log density of the normal distribution; as a scoring rule, Gneiting and Raftery (2007),
-    section 4.1.
+    Source: as a scoring rule, Gneiting and Raftery (2007), section 4.1.
     """
-    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
-    z = (target - mu) / sigma
-    return float(np.mean(0.5 * math.log(2 * math.pi) + np.log(sigma) + 0.5 * z**2))
+    return float(np.mean(-forecast.log_density(target)))
 
 
 def constant_sigma_nll(*, mu: npt.ArrayLike, target: npt.ArrayLike) -> float:
@@ -47,19 +45,13 @@ def constant_sigma_nll(*, mu: npt.ArrayLike, target: npt.ArrayLike) -> float:
     return 0.5 * math.log(2 * math.pi * math.e) + math.log(best_sigma)
 
 
-def coverage(
-    *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike, level: float
-) -> float:
-    """Return the share of scores within the central interval that should hold the share `level`."""
-    check_level(level)
-    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
-    return float(np.mean(np.abs(target - mu) <= interval_half_width(level=level) * sigma))
+def coverage(*, forecast: Mixture, target: npt.ArrayLike, level: float) -> float:
+    """Return the share of scores within the central interval that should hold the share `level`.
 
-
-def interval_half_width(*, level: float) -> float:
-    """Return the half width of the central normal interval of `level`, in sigmas (0.9: 1.645)."""
+    The interval leaves out as much probability below as above.
+    """
     check_level(level)
-    return float(stats.norm.ppf(0.5 + level / 2))
+    return float(np.mean(_central_level(forecast, target) <= level))
 
 
 def coverage_noise_interval(*, level: float, num_samples: int) -> tuple[float, float]:
@@ -72,44 +64,34 @@ def coverage_noise_interval(*, level: float, num_samples: int) -> tuple[float, f
     return float(low), float(high)
 
 
-def calibration_error(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
+def calibration_error(*, forecast: Mixture, target: npt.ArrayLike) -> float:
     """Return the mean of |observed - nominal| coverage over the levels 0.05, 0.10, …, 0.95.
 
     Source: after Kuleshov, Fenner and Ermon (ICML 2018), section 3.5, with the absolute difference
     and on central intervals, the ones that `coverage` reports.
     """
-    nominal, observed = reliability_curve(mu=mu, sigma=sigma, target=target)
+    nominal, observed = reliability_curve(forecast=forecast, target=target)
     return float(np.mean(np.abs(observed - nominal)))
 
 
-def reliability_curve(
-    *, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike
-) -> tuple[FloatArray, FloatArray]:
+def reliability_curve(*, forecast: Mixture, target: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return nominal levels (19,) from 0.05 to 0.95 and the coverage (19,) observed at each."""
-    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
     nominal = np.arange(1, 20) / 20
-    z = np.abs(target - mu) / sigma
-    return nominal, np.mean(z[None, :] <= stats.norm.ppf(0.5 + nominal / 2)[:, None], axis=1)
+    needed = _central_level(forecast, target)
+    return nominal, np.mean(needed[None, :] <= nominal[:, None], axis=1)
 
 
-def pit(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
+def pit(*, forecast: Mixture, target: npt.ArrayLike) -> FloatArray:
     """Return the probability integral transform (N,), in [0, 1]: uniform where calibrated.
 
     Source: Dawid (1984); Gneiting, Balabdaoui and Raftery (2007), section 3.1.
     """
-    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
-    return np.asarray(stats.norm.cdf((target - mu) / sigma), dtype=np.float64)
+    return forecast.cdf(target)
 
 
-def crps(*, mu: npt.ArrayLike, sigma: npt.ArrayLike, target: npt.ArrayLike) -> float:
-    """Return the mean continuous ranked probability score, in points; lower is better.
-
-    Source: Gneiting and Raftery (JASA 2007), equation 21, with the sign turned.
-    """
-    mu, sigma, target = _checked(mu=mu, sigma=sigma, target=target)
-    z = (target - mu) / sigma
-    density, cumulative = stats.norm.pdf(z), stats.norm.cdf(z)
-    return float(np.mean(sigma * (z * (2 * cumulative - 1) + 2 * density - 1 / math.sqrt(math.pi))))
+def crps(*, forecast: Mixture, target: npt.ArrayLike) -> float:
+    """Return the mean continuous ranked probability score, in points; lower is better."""
+    return float(np.mean(forecast.crps(target)))
 
 
 def sharpness(*, sigma: npt.ArrayLike) -> float:
@@ -172,6 +154,11 @@ def rejection_curve(
     group_error = np.bincount(group, weights=error) / np.bincount(group)
     kept = np.arange(1, len(group) + 1)
     return kept / len(group), np.cumsum(group_error[np.sort(group)]) / kept
+
+
+def _central_level(forecast: Mixture, target: npt.ArrayLike) -> FloatArray:
+    """Return the level (N,) of the central interval at whose end the score lies."""
+    return np.abs(2 * forecast.cdf(target) - 1)
 
 
 def _checked(

@@ -16,9 +16,11 @@ import pandas as pd
 
 from dae_aqa.metrics import accuracy, calibration
 from dae_aqa.metrics.accuracy import MetricUndefinedError
+from dae_aqa.metrics.forecast import forecast_of
 from dae_aqa.metrics.sample_size import MIN_AVERAGED, MIN_COVERED, MIN_RANKED, too_few
 from dae_aqa.metrics.summary import Metrics
 from dae_aqa.tables.parts import Part
+from dae_aqa.tables.predictions import MIXTURE_COLUMN, joined_mixture, numbers_of
 
 # what is told of each part and averaged over parts; rho first
 _AVERAGED = ("spearman", "rl2_x100", "mae", "nll")
@@ -43,7 +45,7 @@ def pooled(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return one row per sample, without the column `part`.
 
     A sample that several models predict, since folds were drawn repeatedly, gets the mean and the
-    standard deviation of the mixture of their Gaussians.
+    standard deviation of the mixture of their forecasts, and that mixture where they are mixtures.
 
     Source: the law of total variance: sigma² = mean(sigma_i²) + var(mu_i).
     """
@@ -53,7 +55,9 @@ def pooled(predictions: pd.DataFrame) -> pd.DataFrame:
     if not table["sample_id"].duplicated().any():
         return table.sort_values("sample_id", ignore_index=True)
     by_sample = table.groupby("sample_id")
-    means = by_sample.mean()
+    means = by_sample[numbers_of(table)].mean()
+    if MIXTURE_COLUMN in table.columns:
+        means[MIXTURE_COLUMN] = by_sample[MIXTURE_COLUMN].agg(joined_mixture)
     for sigma in [name for name in table.columns if name.startswith("sigma")]:
         variance = (table[sigma] ** 2).groupby(table["sample_id"]).mean()
         if not sigma.startswith("sigma_judges"):  # how judges scatter is no matter of the models
@@ -116,7 +120,7 @@ def _of_part(rows: pd.DataFrame, *, fewest_ranked: int) -> Metrics:
     """Return the figures of one part's test samples."""
     num = len(rows)
     point = {"predicted": rows["mu"], "target": rows["final_score"]}
-    gaussian = {"mu": rows["mu"], "sigma": rows["sigma"], "target": rows["final_score"]}
+    forecast = {"forecast": forecast_of(rows), "target": rows["final_score"]}
     low, high = float(rows["final_score"].min()), float(rows["final_score"].max())
 
     def relative_l2() -> float:
@@ -130,9 +134,9 @@ def _of_part(rows: pd.DataFrame, *, fewest_ranked: int) -> Metrics:
         ),
         "rl2_x100": (relative_l2, too_few(num, fewest_ranked, "the range of the test scores")),
         "mae": (partial(accuracy.mae, **point), ""),
-        "nll": (partial(calibration.gaussian_nll, **gaussian), ""),
+        "nll": (partial(calibration.nll, **forecast), ""),
         "coverage_90": (
-            partial(calibration.coverage, level=0.9, **gaussian),
+            partial(calibration.coverage, level=0.9, **forecast),
             too_few(num, MIN_COVERED, "the share of scores within an interval"),
         ),
     }

@@ -20,6 +20,7 @@ from dae_aqa.errors import EvaluationError
 from dae_aqa.files.whole import written_whole
 from dae_aqa.metrics import accuracy, calibration
 from dae_aqa.metrics.accuracy import MetricUndefinedError
+from dae_aqa.metrics.forecast import forecast_of
 from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED, too_few
 from dae_aqa.tables.predictions import has_judges_sigma
 
@@ -128,8 +129,8 @@ def _point(table: pd.DataFrame, suffix: str) -> dict[str, pd.Series]:
     return {"predicted": table[f"mu{suffix}"], "target": table[_SCALES[suffix]]}
 
 
-def _gaussian(table: pd.DataFrame, suffix: str) -> dict[str, pd.Series]:
-    """Return the forecasts and the scores of one scale, as the metrics of uncertainty take them."""
+def _spread(table: pd.DataFrame, suffix: str) -> dict[str, pd.Series]:
+    """Return mean, sigma and score of one scale, as the metrics of sigma alone take them."""
     forecast = {name: table[f"{name}{suffix}"] for name in ("mu", "sigma")}
     return {**forecast, "target": table[_SCALES[suffix]]}
 
@@ -159,19 +160,22 @@ def _add_accuracy(figures: _Figures, table: pd.DataFrame, *, num_bootstrap: int,
 
 
 def _add_uncertainty(figures: _Figures, table: pd.DataFrame) -> None:
-    final, execution = _gaussian(table, ""), _gaussian(table, "_execution")
-    figures.add("nll", partial(calibration.gaussian_nll, **final))
-    figures.add("nll_execution", partial(calibration.gaussian_nll, **execution))
-    for percent in (50, 90):
-        coverage = partial(calibration.coverage, level=percent / 100, **final)
-        figures.add(f"coverage_{percent}", coverage, needs=_COVERAGE)
+    final, target = forecast_of(table), table["final_score"]
+    execution = forecast_of(table, scale="execution")
+    figures.add("nll", partial(calibration.nll, forecast=final, target=target))
     figures.add(
-        "calibration_error", partial(calibration.calibration_error, **final), needs=_COVERAGE
+        "nll_execution",
+        partial(calibration.nll, forecast=execution, target=table["execution_score"]),
     )
-    figures.add("crps", partial(calibration.crps, **final))
+    for percent in (50, 90):
+        coverage = partial(calibration.coverage, forecast=final, target=target, level=percent / 100)
+        figures.add(f"coverage_{percent}", coverage, needs=_COVERAGE)
+    error = partial(calibration.calibration_error, forecast=final, target=target)
+    figures.add("calibration_error", error, needs=_COVERAGE)
+    figures.add("crps", partial(calibration.crps, forecast=final, target=target))
     figures.add("sharpness", partial(calibration.sharpness, sigma=table["sigma"]))
-    for suffix, forecast in (("", final), ("_execution", execution)):
-        tau = partial(calibration.rejection_tau, **forecast)
+    for suffix in _SCALES:
+        tau = partial(calibration.rejection_tau, **_spread(table, suffix))
         figures.add(f"rejection_tau{suffix}", tau, needs=_BINS)
     for suffix, score in _SCALES.items():
         constant = partial(

@@ -29,7 +29,8 @@ def accuracy_figures(inputs: ReportInputs, samples: pd.DataFrame) -> list[Report
 def _predicted_against_judged(samples: pd.DataFrame) -> ReportFigure:
     figure, axes = drawing.new_figure()
     score, mu = samples["final_score"].to_numpy(), samples["mu"].to_numpy()
-    half, outside = samples["half_width"].to_numpy(), samples["outside"].to_numpy()
+    below, above = (mu - samples["low"]).clip(lower=0), (samples["high"] - mu).clip(lower=0)
+    outside = samples["outside"].to_numpy()
     low, high = min(score.min(), mu.min()), max(score.max(), mu.max())
     margin = 0.05 * (high - low) or 1.0
     limits = (low - margin, high + margin)
@@ -38,7 +39,7 @@ def _predicted_against_judged(samples: pd.DataFrame) -> ReportFigure:
         axes.errorbar(
             score[mask],
             mu[mask],
-            yerr=half[mask],
+            yerr=(below[mask], above[mask]),
             fmt="none",
             ecolor=color,
             elinewidth=0.9,

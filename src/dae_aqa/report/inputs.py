@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dae_aqa.errors import EvaluationError
-from dae_aqa.metrics.calibration import interval_half_width
+from dae_aqa.metrics.forecast import forecast_of
 from dae_aqa.metrics.parts import PartMetrics
 from dae_aqa.metrics.summary import JsonValue
 from dae_aqa.report.references import Reference
@@ -133,8 +133,8 @@ class ReportInputs:
 
         Added columns: `action_class`, `judge_scores`, `video_id`, `start_frame`, `end_frame`;
         `part` where it is known; `error` (mu - final_score: positive where overrated),
-        `abs_error`, `surprise` (|error| / sigma), `half_width` of the 90 % interval, and `outside`:
-        whether the judged score lies outside of it.
+        `abs_error`, `surprise` (|error| / sigma), `low` and `high` of the 90 % interval, its
+        `half_width`, and `outside`: whether the judged score lies outside of it.
 
         Raises:
             EvaluationError: a sample has no annotation.
@@ -155,6 +155,8 @@ class ReportInputs:
         table["error"] = table["mu"] - table["final_score"]
         table["abs_error"] = table["error"].abs()
         table["surprise"] = table["abs_error"] / table["sigma"]
-        table["half_width"] = interval_half_width(level=LEVEL) * table["sigma"]
-        table["outside"] = table["abs_error"] > table["half_width"]
+        forecast, tail = forecast_of(table), (1 - LEVEL) / 2
+        table["low"], table["high"] = forecast.quantile(tail), forecast.quantile(1 - tail)
+        table["half_width"] = (table["high"] - table["low"]) / 2
+        table["outside"] = ~table["final_score"].between(table["low"], table["high"])
         return table

@@ -106,9 +106,8 @@ def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
         for by in ("abs_error", "surprise")
     )
     is_worst = surprising["sample_id"].isin(worst["sample_id"])
-    left, right = (samples["mu"] + side * samples["half_width"] for side in (-1, 1))
-    score = samples["final_score"]
-    scale = float(min(score.min(), left.min())), float(max(score.max(), right.max()))
+    told = samples[["final_score", "mu", "low", "high"]]
+    scale = float(told.min(axis=None)), float(told.max(axis=None))
     return {
         "scale": scale,
         "worst": [_card(inputs, row, scale) for row in _records(worst)],
@@ -121,12 +120,11 @@ def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
 def _card(inputs: ReportInputs, row: _Row, scale: tuple[float, float]) -> _Row:
     """Return the card of one performance, with its places in percent of `scale`, (low, high)."""
     low, high = scale
-    mu, half = row["mu"], row["half_width"]
     places = {
         "judged_at": row["final_score"],
-        "predicted_at": mu,
-        "band_from": mu - half,
-        "band_to": mu + half,
+        "predicted_at": row["mu"],
+        "band_from": row["low"],
+        "band_to": row["high"],
     }
     span = (high - low) or 1.0
     return {

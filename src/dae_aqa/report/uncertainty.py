@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from scipy import stats
 
 from dae_aqa.metrics import calibration
 from dae_aqa.metrics.accuracy import MetricUndefinedError
+from dae_aqa.metrics.forecast import forecast_of
+from dae_aqa.metrics.mixture import Mixture
 from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import ALERT, INK, PREDICTION, REFERENCE
@@ -79,13 +82,21 @@ class CoverageRow:
         return "as it should" if can_tell else "too few to tell"
 
 
+class _Forecast(TypedDict):
+    """What the metrics of calibration take."""
+
+    forecast: Mixture
+    target: pd.Series
+
+
 def coverage_rows(samples: pd.DataFrame) -> list[CoverageRow]:
     """Return what the intervals of each of `_COVERAGE_LEVELS` hold."""
-    rows, num, mean_sigma = [], len(samples), samples["sigma"].mean()
+    rows, num, forecast = [], len(samples), forecast_of(samples)
     for level in _COVERAGE_LEVELS:
         observed = calibration.coverage(**_forecast(samples), level=level)
         low, high = calibration.coverage_noise_interval(level=level, num_samples=num)
-        half = calibration.interval_half_width(level=level) * mean_sigma
+        tail = (1 - level) / 2
+        half = (forecast.quantile(1 - tail) - forecast.quantile(tail)).mean() / 2
         rows.append(
             CoverageRow(
                 level=level, observed=observed, num=num, low=low, high=high, half_width=half
@@ -94,8 +105,8 @@ def coverage_rows(samples: pd.DataFrame) -> list[CoverageRow]:
     return rows
 
 
-def _forecast(samples: pd.DataFrame) -> dict[str, pd.Series]:
-    return {"mu": samples["mu"], "sigma": samples["sigma"], "target": samples["final_score"]}
+def _forecast(samples: pd.DataFrame) -> _Forecast:
+    return {"forecast": forecast_of(samples), "target": samples["final_score"]}
 
 
 def _reliability(samples: pd.DataFrame) -> ReportFigure:
@@ -166,7 +177,9 @@ def _pit_finding(counts: npt.NDArray[np.intp], num_outside: int) -> str:
 
 
 def _error_by_sigma(inputs: ReportInputs, samples: pd.DataFrame) -> ReportFigure:
-    sigma, error = calibration.uncertainty_bins(**_forecast(samples))
+    sigma, error = calibration.uncertainty_bins(
+        mu=samples["mu"], sigma=samples["sigma"], target=samples["final_score"]
+    )
     figure, axes = drawing.new_figure()
     positions = np.arange(1, len(sigma) + 1)
     axes.bar(positions, error, width=0.72, color=PREDICTION, alpha=0.85, label="mean |error|")

@@ -3,8 +3,9 @@
 One row per test sample, sorted by `sample_id`. Where the dataset has several parts, the column
 `part` says whose model it is, a sample occurs once in each part that tests it, and the rows are
 sorted by part first. The columns of `COLUMNS` come in that order, then
-those of `JUDGES_COLUMNS` where the model tells them, and those of `TRUTH_COLUMNS` where the dataset
-knows them. All scores are in points.
+those of `JUDGES_COLUMNS` where the model tells them, `MIXTURE_COLUMN` where it says more than mean
+and standard deviation, and those of `TRUTH_COLUMNS` where the dataset knows them. All scores are in
+points.
 
 The execution columns are always there: in a sport without difficulty, `difficulty` is 1.0 and they
 equal the final ones, so that no reader has to branch. The table is built from forecasts of the
@@ -18,6 +19,7 @@ as written, so `read_predictions(path)` reproduces them to the last digit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +46,15 @@ JUDGES_COLUMNS = (
     "sigma_judges",  # the part of sigma that comes from judges who scatter among themselves
     "sigma_judges_execution",  # the same of the execution score
 )
+# where a forecast is no Gaussian: the components of its mixture, each weight:mean:sigma, execution
+# scale, with a space between two
+MIXTURE_COLUMN = "mixture_execution"
 TRUTH_COLUMNS = (
     "true_sigma",  # standard deviation of the final score given the performance
     "true_sigma_execution",  # the same of the execution score
 )
+_MIXTURE_DIGITS = 6  # of the up to 160 components of a sample
+_MAX_WEIGHT_ERROR = 1e-3  # of their sum, after rounding
 _SIGNIFICANT_DIGITS = 9  # Source: IEEE 754-2019, 5.12.2: 9 decimal digits identify a binary32
 _PAIRS = (
     ("final_score", "execution_score"),
@@ -66,6 +73,7 @@ def build_predictions(
     mu_execution: _FloatColumn,
     sigma_execution: _FloatColumn,
     sigma_judges_execution: _FloatColumn | None = None,
+    mixture_execution: npt.NDArray[np.float64] | None = None,
     true_sigma_execution: _FloatColumn | None = None,
     part: str = "",
 ) -> pd.DataFrame:
@@ -76,6 +84,8 @@ def build_predictions(
         mu_execution: predicted means (N,), execution scale.
         sigma_execution: predicted standard deviations (N,), > 0, execution scale.
         sigma_judges_execution: the judges' part of it (N,), > 0, where the model tells it apart.
+        mixture_execution: (N, 3, K), weight, mean and sigma of the K components of each forecast,
+            execution scale, where they are no Gaussians.
         true_sigma_execution: the truth (N,), > 0, where the dataset knows it.
         part: the part that tests the samples; '' where there is but one.
 
@@ -107,6 +117,8 @@ def build_predictions(
                 "value per sample of the table."
             )
         table |= {name: column * difficulty, f"{name}_execution": column}
+    if mixture_execution is not None:
+        table[MIXTURE_COLUMN] = [_mixture_text(each) for each in mixture_execution]
     return check_predictions(pd.DataFrame(table), source="predictions")
 
 
@@ -114,15 +126,16 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
     """Return `predictions` sorted, with ordered columns and numbers rounded as they are written.
 
     Args:
-        predictions: table with the columns of `COLUMNS` and, where known, of `JUDGES_COLUMNS` and
-            of `TRUTH_COLUMNS`.
+        predictions: table with the columns of `COLUMNS` and, where known, of `JUDGES_COLUMNS`,
+            `MIXTURE_COLUMN` and of `TRUTH_COLUMNS`.
         source: where the table comes from, for messages.
 
     Raises:
         EvaluationError: columns are missing or unknown, the table is empty, or rows are bad; all
             bad rows are named.
     """
-    known = (COLUMNS[0], PART_COLUMN, *COLUMNS[1:], *JUDGES_COLUMNS, *TRUTH_COLUMNS)
+    optional = (*JUDGES_COLUMNS, MIXTURE_COLUMN, *TRUTH_COLUMNS)
+    known = (COLUMNS[0], PART_COLUMN, *COLUMNS[1:], *optional)
     missing = [name for name in COLUMNS if name not in predictions.columns]
     unknown = [str(name) for name in predictions.columns if name not in known]
     for pair in (JUDGES_COLUMNS, TRUTH_COLUMNS):
@@ -139,9 +152,9 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
             f"{source}: the predictions table has no rows; is the test split empty?"
         )
     table = predictions.loc[:, [name for name in known if name in predictions.columns]].copy()
-    for name in texts_of(table):
+    for name in _texts_of(table):
         table[name] = table[name].fillna("").astype(str)
-    table = table.sort_values(texts_of(table)[::-1], key=_place, kind="stable", ignore_index=True)
+    table = table.sort_values(names_of(table)[::-1], key=_place, kind="stable", ignore_index=True)
     for name in numbers_of(table):
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
         table[name] = [float(_format(number)) for number in numbers]
@@ -154,6 +167,35 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
 def has_judges_sigma(predictions: pd.DataFrame) -> bool:
     """Return whether the model tells the judges' part of sigma apart."""
     return set(JUDGES_COLUMNS) <= set(predictions.columns)
+
+
+def mixture_of(text: str) -> npt.NDArray[np.float64]:
+    """Return weight, mean and sigma (3, K) of a text in `MIXTURE_COLUMN`.
+
+    Example: '0.75:20:1.5 0.25:24:1' gives [[0.75, 0.25], [20, 24], [1.5, 1]].
+
+    Raises:
+        ValueError: the text is no such list.
+    """
+    components = [[float(number) for number in each.split(":")] for each in text.split()]
+    if not components or any(len(each) != 3 for each in components):
+        raise ValueError(f"{text[:40]!r} is no list of weight:mean:sigma")
+    return np.array(components).T
+
+
+def joined_mixture(texts: Sequence[str]) -> str:
+    """Return the mixture of several forecasts of one sample, all of one weight, as a text."""
+    weight, mean, sigma = np.concatenate([mixture_of(text) for text in texts], axis=1)
+    return _mixture_text(np.stack([weight / len(texts), mean, sigma]))
+
+
+def _mixture_text(components: npt.NDArray[np.float64]) -> str:
+    """Return components (3, K) as `MIXTURE_COLUMN` holds them, without those of weight 0."""
+    return " ".join(
+        ":".join(f"{number:.{_MIXTURE_DIGITS}g}" for number in each)
+        for each in components.T
+        if each[0] > 0
+    )
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -181,14 +223,20 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
         text.to_csv(part, index=False, lineterminator="\n")
 
 
-def texts_of(predictions: pd.DataFrame) -> list[str]:
-    """Return the columns that are no numbers, which together name a row."""
-    return [name for name in predictions.columns if name in ("sample_id", PART_COLUMN)]
+def names_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns that together name a row."""
+    return [name for name in ("sample_id", PART_COLUMN) if name in predictions.columns]
 
 
 def numbers_of(predictions: pd.DataFrame) -> list[str]:
     """Return the columns that are numbers."""
-    return [name for name in predictions.columns if name not in ("sample_id", PART_COLUMN)]
+    texts = _texts_of(predictions)
+    return [name for name in predictions.columns if name not in texts]
+
+
+def _texts_of(predictions: pd.DataFrame) -> list[str]:
+    shape = [MIXTURE_COLUMN] if MIXTURE_COLUMN in predictions.columns else []
+    return names_of(predictions) + shape
 
 
 def _has_parts(table: pd.DataFrame) -> bool:
@@ -200,6 +248,15 @@ def _is_part(name: str) -> bool:
         return Part.parse(name).name != ""
     except ValueError:
         return False
+
+
+def _is_mixture(text: str) -> bool:
+    try:
+        weight, mean, sigma = mixture_of(text)
+    except ValueError:
+        return False
+    is_weight = bool((weight > 0).all()) and abs(float(weight.sum()) - 1) < _MAX_WEIGHT_ERROR
+    return is_weight and bool(np.isfinite(mean).all()) and bool((sigma > 0).all())
 
 
 def _place(column: pd.Series) -> pd.Series:
@@ -217,9 +274,11 @@ def _row_problems(table: pd.DataFrame) -> list[str]:
     """Return one line per fault, in row order."""
     checks: list[tuple[pd.Series, str]] = [
         (table["sample_id"] == "", "sample_id is empty"),
-        (table.duplicated(texts_of(table), keep=False), "sample_id is not unique"),
+        (table.duplicated(names_of(table), keep=False), "sample_id is not unique"),
         *([(~table[PART_COLUMN].map(_is_part), "no name of a part")] if _has_parts(table) else []),
     ]
+    if MIXTURE_COLUMN in table.columns:
+        checks.append((~table[MIXTURE_COLUMN].map(_is_mixture), f"{MIXTURE_COLUMN} is no mixture"))
     for name in numbers_of(table):
         finite = pd.Series(np.isfinite(table[name].to_numpy(np.float64)))
         checks.append((~finite, f"{name} must be a finite number"))
