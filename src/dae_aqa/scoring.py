@@ -97,17 +97,32 @@ def counted_marks(marks: Any) -> Any:
 
 @dataclass(frozen=True)
 class ScoringRule:
-    """A rule and the numbers of marks that it takes (empty: any number from one up)."""
+    """A rule, and what is known of the marks that it takes.
+
+    Attributes:
+        execution: marks (..., J) -> execution score (...).
+        num_judges: numbers of marks that it takes; empty: any number from one up.
+        marks: (least, greatest, step) of a mark; None where the rule leaves that open.
+    """
 
     execution: Callable[[Any], Any]
     num_judges: tuple[int, ...]
+    marks: tuple[float, float, float] | None = None
 
+
+_DIVING_MARKS = (0.0, 10.0, 0.5)  # Source: World Aquatics diving rules
 
 SCORING_RULES: dict[str, ScoringRule] = {
-    "diving": ScoringRule(execution=diving, num_judges=(5, 7)),
-    "synchronised_diving_9": ScoringRule(execution=synchronised_diving_nine, num_judges=(9,)),
-    "synchronised_diving_11": ScoringRule(execution=synchronised_diving_eleven, num_judges=(11,)),
-    "counted_marks": ScoringRule(execution=counted_marks, num_judges=(3, 5, 7)),
+    "diving": ScoringRule(execution=diving, num_judges=(5, 7), marks=_DIVING_MARKS),
+    "synchronised_diving_9": ScoringRule(
+        execution=synchronised_diving_nine, num_judges=(9,), marks=_DIVING_MARKS
+    ),
+    "synchronised_diving_11": ScoringRule(
+        execution=synchronised_diving_eleven, num_judges=(11,), marks=_DIVING_MARKS
+    ),
+    "counted_marks": ScoringRule(
+        execution=counted_marks, num_judges=(3, 5, 7), marks=_DIVING_MARKS
+    ),
     "sum_of_elements": ScoringRule(execution=sum_of_elements, num_judges=()),
 }
 RuleName = Annotated[str, one_of(SCORING_RULES)]

@@ -217,7 +217,7 @@ def test_a_saved_model_predicts_the_same(
     name: str, small_model: Build, dives: Targets, tmp_path: Path
 ) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     model(torch.randn(4, 1, 3, 8, 32, 32))  # moves the batch norms' statistics
     model.eval()
     clips = torch.randn(2, 1, 3, 8, 32, 32)

@@ -53,7 +53,7 @@ def test_ten_clips_and_the_head_are_the_references(
     expected = reference["video_clips"]
     np.testing.assert_allclose(features[0], expected, rtol=1e-4, atol=1e-6 * expected.max())
     assert output.log_variance is not None
-    np.testing.assert_allclose(output.mu, reference["dae_mu"], rtol=1e-4)
+    np.testing.assert_allclose(output.values, reference["dae_mu"], rtol=1e-4)
     np.testing.assert_allclose(output.log_variance, reference["dae_logvar"], rtol=1e-4)
     prediction = model.predict(output, torch.tensor([3.0]))
     assert prediction.mu.item() == pytest.approx(3.0 * reference["dae_mu"].item(), rel=1e-4)
@@ -77,7 +77,7 @@ def test_every_loss_reaches_every_parameter(
     name: str, loss: str, small_model: Build, dives: Targets
 ) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     options = loss_options(loss, alpha=0.6, beta=0.4)
     output = model(torch.rand(6, 2, model.backbone.feature_dim))
     value = model.loss(output, dives, options=options, warmup=False)
@@ -93,20 +93,20 @@ def test_warmup_is_the_mse_of_the_standardised_mean(
     name: str, small_model: Build, dives: Targets
 ) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     output = model(torch.rand(6, 1, model.backbone.feature_dim))
     value = model.loss(output, dives, options=NLL, warmup=True)
     target = model.head.target(dives).double()
     standardised = (target - target.mean()) / target.std()
     assert value.item() == pytest.approx(
-        ((output.mu.double() - standardised) ** 2).mean().item(), rel=1e-5
+        ((output.values.double() - standardised) ** 2).mean().item(), rel=1e-5
     )
 
 
 @pytest.mark.parametrize("name", ["dae", "dae_mt"])
 def test_predictions_speak_in_score_points(name: str, small_model: Build, dives: Targets) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     target = model.head.target(dives).double().squeeze(1)
     output = HeadOutput(torch.full((6, 1), 0.5), torch.full((6, 1), -1.0))
     prediction = model.predict(output, dives.difficulty)
@@ -178,7 +178,7 @@ def test_many_samples_make_their_likelihood_greatest(small_model: Build, dives: 
 
 def test_sigma_scale_keeps_every_mu(small_model: Build, dives: Targets) -> None:
     model = small_model("dae_mt")
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     output = model(torch.rand(6, 1, model.backbone.feature_dim))
     before = model.predict(output, dives.difficulty)
     factor = model.fit_sigma_scale(before, dives)
@@ -269,7 +269,7 @@ def test_sigma_stays_within_five_e_folds_of_the_scale(
     small_model: Build, dives: Targets, log_variance: float, factor: float
 ) -> None:
     model = small_model("dae")
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     output = HeadOutput(torch.zeros(6, 1), torch.full((6, 1), log_variance))
     sigma = model.predict(output, dives.difficulty).sigma
     np.testing.assert_allclose(sigma, dives.final_score.std() * factor, rtol=1e-5)
@@ -306,10 +306,10 @@ def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: T
     judges = small_model("dae_judges")
     without = dataclasses.replace(dives, judge_scores=None)
     with pytest.raises(ModelError, match="learns from 7 judge scores per sample, got none"):
-        judges.fit_target_scale(without)
+        judges.head.fit_to(without, standardize=True)
     same = dives.take(torch.tensor([0, 0, 0]))
     with pytest.raises(ModelError, match="at least two different scores"):
-        small_model("dae").fit_target_scale(same)
+        small_model("dae").head.fit_to(same, standardize=True)
     output = HeadOutput(torch.zeros(2, 1), torch.zeros(2, 1))
     with pytest.raises(ModelError, match=r"difficulty must be .* got 0\.0 in row 1"):
         small_model("dae_mt").predict(output, torch.tensor([3.0, 0.0]))
@@ -363,7 +363,7 @@ def test_the_head_is_two_hidden_layers_by_hand(small_model: Build) -> None:
     with torch.no_grad():
         output = model(features)
     assert output.log_variance is not None
-    for found, layer in ((output.mu, "fc2_mean"), (output.log_variance, "fc2_logvar")):
+    for found, layer in ((output.values, "fc2_mean"), (output.log_variance, "fc2_logvar")):
         expected = hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -379,5 +379,5 @@ def test_scores_leave_in_full_precision_where_less_is_computed_with(small_model:
 def test_predictions_carry_no_gradient(small_model: Build, dives: Targets) -> None:
     model = small_model("dae")
     output = model(torch.rand(6, 1, 256))
-    assert output.mu.requires_grad
+    assert output.values.requires_grad
     assert not model.predict(output, dives.difficulty).mu.requires_grad

@@ -71,5 +71,6 @@ def select_samples(
         judge_scores=marks,
         scoring_rule=scoring_rule,
         sample_ids=sample_ids,
+        action_class=rows["action_class"].fillna("").tolist(),
     )
     return ScoredSamples(sample_ids=sample_ids, targets=targets)

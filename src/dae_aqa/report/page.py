@@ -107,7 +107,7 @@ def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
     )
     is_worst = surprising["sample_id"].isin(worst["sample_id"])
     told = samples[["final_score", "mu", "low", "high"]]
-    scale = float(told.min(axis=None)), float(told.max(axis=None))
+    scale = float(told.to_numpy().min()), float(told.to_numpy().max())
     return {
         "scale": scale,
         "worst": [_card(inputs, row, scale) for row in _records(worst)],

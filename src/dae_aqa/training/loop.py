@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,18 @@ from dae_aqa.errors import TrainingError
 from dae_aqa.inference.device import device_advice, memory_figures
 from dae_aqa.inference.feeds import Feed
 from dae_aqa.inference.options import Precision
-from dae_aqa.inference.predict import autocast, chunks, predict
+from dae_aqa.inference.predict import autocast, chunks, exemplar_features, predict
 from dae_aqa.inference.processes import ALONE, Processes, without_sync
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.metrics.accuracy import MetricUndefinedError, spearman
+from dae_aqa.metrics.calibration import nll
 from dae_aqa.metrics.sample_size import MIN_RANKED
+from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.running.progress import Progress
+from dae_aqa.training.averaging import WeightAverage
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.options import OptimizerName, Schedule, TrainingOptions
@@ -59,6 +63,7 @@ class FitOptions:
     schedule: Schedule
     warmup_epochs: float
     clip_grad_norm: float | None
+    average_weights: float
     accumulate_steps: int
     precision: Precision
     early_stopping_patience: int | None
@@ -154,7 +159,11 @@ def fit(
     optimizer = _optimizer_of(trained, options)
     # by default it works on CUDA alone and is silently off elsewhere
     scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
-    stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
+    stateful: dict[str, Any] = {"model": trained, "optimizer": optimizer, "scaler": scaler}
+    average = None
+    if options.average_weights:
+        average = WeightAverage(trained, decay=options.average_weights)
+        stateful["average"] = average
     kept = _resume(work_dir, stateful, processes)
     network = processes.parallel(model)
     first, last = len(kept.history), options.num_epochs
@@ -174,17 +183,20 @@ def fit(
                 warmup=epoch < choice.num_warmup_epochs,
                 optimizer=optimizer,
                 scaler=scaler,
+                average=average,
                 processes=processes,
             )
             train_seconds = time.perf_counter() - started
-            processes.share_buffers(model)
-            figures = {
-                "epoch": float(epoch),
-                "lr": optimizer.param_groups[0]["lr"],
-                "train_loss": train_loss,
-                **_validate(model, val, options, processes),
-            }
-            kept.add(figures, choice=choice, trained=trained)
+            with nullcontext() if average is None else average.in_place():
+                processes.share_buffers(model)
+                _hold_exemplars(model, train, options, processes)
+                figures = {
+                    "epoch": float(epoch),
+                    "lr": optimizer.param_groups[0]["lr"],
+                    "train_loss": train_loss,
+                    **_validate(model, val, options, processes),
+                }
+                kept.add(figures, choice=choice, trained=trained)
             speed = _speed(train, started=started, train_seconds=train_seconds, device=device)
             if processes.is_first:
                 on_epoch(epoch, figures | speed)
@@ -218,6 +230,7 @@ def _train_epoch(
     warmup: bool,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    average: WeightAverage | None,
     processes: Processes,
 ) -> float:
     """Take one step per batch; return the mean loss per sample over all processes.
@@ -231,12 +244,18 @@ def _train_epoch(
         warmup: train the means alone, by their squared error.
         optimizer: over the trained parameters.
         scaler: of the loss, for fp16.
+        average: of the weights, which follows each step.
         processes: those that train together.
     """
     torch.manual_seed(_epoch_seed(options.seed, epoch, rank=processes.rank))
     model.train()
     steps = _plan(len(train.samples), epoch=epoch, options=options, processes=processes)
-    batches = train.feed.batches([piece.rows for step in steps for piece in step], epoch=epoch)
+    fed = [
+        _with_exemplars(model, piece.rows, epoch=epoch, options=options)
+        for step in steps
+        for piece in step
+    ]
+    batches = train.feed.batches(fed, epoch=epoch)
     watch = _LossWatch(train.samples, epoch=epoch)
     for number, pieces in enumerate(steps):
         factor = lr_factor(
@@ -261,7 +280,38 @@ def _train_epoch(
             nn.utils.clip_grad_norm_(model.trained_part.parameters(), options.clip_grad_norm)
         scaler.step(optimizer)
         scaler.update()
+        if average is not None:
+            average.update()
     return sum(processes.gather(watch.total())) / len(train.samples)
+
+
+def _with_exemplars(
+    model: ScoreModel, rows: list[int], *, epoch: int, options: FitOptions
+) -> list[int]:
+    """Return the samples that go through the network for `rows`: with an exemplar for each, or not.
+
+    A method that pairs as released draws the exemplars anew in every epoch.
+    """
+    head = model.head
+    if not isinstance(head, ExemplarHead) or head.exemplars.pairs == "batch":
+        return rows
+    return rows + head.partners(rows, rng=np.random.default_rng([options.seed, epoch, *rows]))
+
+
+def _hold_exemplars(
+    model: ScoreModel, train: FedSamples, options: FitOptions, processes: Processes
+) -> None:
+    """Let a head that compares keep the training samples as the backbone sees them now."""
+    if isinstance(model.head, ExemplarHead):
+        features = exemplar_features(
+            model,
+            train.feed,
+            num_samples=len(train.samples),
+            batch_size=options.test_batch_size,
+            precision=options.precision,
+            processes=processes,
+        )
+        model.head.hold(features)
 
 
 @dataclass(frozen=True)
@@ -361,11 +411,10 @@ def _validate(
 ) -> Figures:
     """Return the figures of the validation samples."""
     prediction, targets = _predict(model, val, options, processes), val.samples.targets
-    residual = targets.final_score.double() - prediction.mu
-    nll = 0.5 * (residual / prediction.sigma) ** 2 + prediction.sigma.log()
+    score = targets.final_score.double()
     return {
-        "val_mae": residual.abs().mean().item(),
-        "val_nll": nll.mean().item() + 0.5 * math.log(2 * math.pi),
+        "val_mae": (score - prediction.mu).abs().mean().item(),
+        "val_nll": nll(forecast=prediction.forecast(), target=score.numpy()),
         "val_spearman": _rho(prediction.mu, targets.final_score),
         "val_spearman_execution": _rho(prediction.mu_execution, targets.execution_score),
     }

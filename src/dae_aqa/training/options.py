@@ -12,12 +12,17 @@ from dae_aqa.clips.options import ClipOptions
 from dae_aqa.inference.options import Device, Precision
 from dae_aqa.models.options import (
     BACKBONES,
+    METHODS,
     BackboneName,
     BatchNormMode,
+    BinOptions,
+    Decoding,
     Dropout,
+    ExemplarOptions,
     Finetune,
     LossOptions,
     ModelName,
+    NeckName,
 )
 from dae_aqa.options import (
     CountInt,
@@ -52,6 +57,10 @@ class TrainSection(Options):
 
     clips: ClipOptions
     loss: LossOptions
+    neck: NeckName
+    decoding: Decoding
+    bins: BinOptions
+    exemplars: ExemplarOptions
     backbone_weights: UserPath | None
     pretrained: bool
     finetune: Finetune
@@ -61,6 +70,7 @@ class TrainSection(Options):
     schedule: Schedule
     warmup_epochs: NonNegativeFloat
     clip_grad_norm: PositiveFloat | None
+    average_weights: Annotated[float, Field(ge=0, lt=1)]
     accumulate_steps: PositiveInt
     precision: Precision
     channels_last: bool
@@ -145,5 +155,7 @@ class TrainingOptions(Options):
 
     @property
     def num_warmup_epochs(self) -> int:
-        """Epochs of the MSE warm-up, which trains the means alone."""
+        """Epochs of the MSE warm-up, which trains the means alone; 0 where sigma is not learned."""
+        if not METHODS[self.model].learns_sigma:
+            return 0
         return math.ceil(self.train.loss.mse_warmup_fraction * self.num_epochs)
