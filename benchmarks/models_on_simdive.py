@@ -127,7 +127,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
             on_epoch=lambda epoch, figures: None,
         )
         test = select_samples(
-            annotations, splits, split="test", scoring_rule="diving", with_judges=False
+            annotations, splits, split=("test",), scoring_rule="diving", with_judges=False
         )
         prediction = predict(
             trained.model,

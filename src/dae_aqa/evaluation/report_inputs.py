@@ -73,6 +73,7 @@ def report_inputs(
         num_worst=evaluate.num_worst,
         num_train=tables.num_train,
         num_val=tables.num_val,
+        protocol=options.protocol,
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dae_aqa.clips.layout import ClipLayout
@@ -92,11 +93,19 @@ def evaluate_and_report(
         seed=options.seed,
         baselines=_baselines(whole, dataset=dataset, tables=tables),
     )
-    metrics = {"num_train": tables.num_train, "num_val": tables.num_val, **figures}
+    metrics: Metrics = {
+        "protocol": options.protocol,
+        "num_train": tables.num_train,
+        "num_val": tables.num_val,
+        **figures,
+        **_as_published(tables),
+    }
     part_metrics = evaluate_parts(
         predictions, sizes=tables.sizes, is_published=tables.has_published_parts
     )
-    write_predictions(predictions, reports_dir / "predictions.csv")
+    write_predictions(
+        predictions.assign(protocol=options.protocol), reports_dir / "predictions.csv"
+    )
     of_parts = {} if part_metrics is None else asdict(part_metrics)
     write_metrics({**metrics, **of_parts}, reports_dir / "metrics.json")
     inputs = report_inputs(
@@ -178,7 +187,7 @@ def _predict_part(
     samples = select_samples(
         tables.annotations,
         rows_of_part(tables.splits, part),
-        split="test",
+        split=("test",),
         scoring_rule=None,  # the marks of judges are not looked at
         with_judges=False,
     )
@@ -191,13 +200,14 @@ def _predict_part(
         precision=options.train.precision,
         show_progress=not part,  # of many short ones, the log says which
     )
-    judges = prediction.sigma_judges_execution
+    judges, mixture = prediction.sigma_judges_execution, prediction.mixture_execution
     truth = None if tables.truth.empty else _rows_of(tables.truth, samples.sample_ids)
     predictions = build_predictions(
         samples=_rows_of(tables.annotations, samples.sample_ids),
         mu_execution=prediction.mu_execution.numpy(),
         sigma_execution=prediction.sigma_execution.numpy(),
         sigma_judges_execution=None if judges is None else judges.numpy(),
+        mixture_execution=None if mixture is None else mixture.numpy(),
         # a simulator knows the true sigma of each sample
         true_sigma_execution=None if truth is None else truth["true_sigma_execution"].to_numpy(),
         part=part,
@@ -211,6 +221,23 @@ def _num_leaked(part: _Predicted, dataset: Dataset) -> int:
         return 0
     tested = part.predictions["sample_id"]
     return len(part.seen.among(tested, performances_of=dataset.options.PERFORMANCES_OF))
+
+
+def _as_published(tables: EvaluationTables) -> Metrics:
+    """Return the figures as papers take them: rho and R-l2, each of its own best epoch on test.
+
+    Of several parts there are none, like of the protocol `honest`.
+    """
+    history = tables.history
+    if tables.protocol == "honest" or history.empty or "part" in history.columns:
+        return {}
+    best: Metrics = {}
+    for key, is_better in (("spearman", np.nanargmax), ("rl2_x100", np.nanargmin)):
+        values = history[f"val_{key}"].to_numpy(np.float64)
+        if np.isfinite(values).any():
+            row = int(is_better(values))
+            best |= {f"best_{key}": float(values[row]), f"best_{key}_epoch": row}
+    return best
 
 
 def _baselines(

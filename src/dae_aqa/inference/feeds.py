@@ -103,7 +103,7 @@ class FeatureFeed:
             that a model sees of them.
     """
 
-    def __init__(self, features: Tensor, *, device: torch.device, averaged: bool) -> None:
+    def __init__(self, features: Tensor, *, device: torch.device, averaged: bool = True) -> None:
         self.wait_seconds = 0.0
         features = features.to(device)
         self._features = features.mean(dim=1, keepdim=True) if averaged else features

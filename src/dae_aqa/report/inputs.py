@@ -64,6 +64,7 @@ class ReportInputs:
         num_worst: samples shown with film strips among the worst and among the most surprising.
         num_train: samples that the model was trained on.
         num_val: samples that chose its epoch and scaled its sigma.
+        protocol: `honest`, or `as_published` where these are the test samples.
     """
 
     dataset: str
@@ -87,6 +88,7 @@ class ReportInputs:
     num_worst: int
     num_train: int
     num_val: int
+    protocol: str = "honest"
 
     @property
     def kept_epoch(self) -> KeptEpoch | None:
@@ -117,6 +119,7 @@ class ReportInputs:
             "dataset": self.dataset,
             "model": self.model,
             "backbone": self.backbone,
+            "protocol": self.protocol,
             "num epochs": str(self.learning_curves["epoch"].nunique()),
         }
         if self.kept_epoch is not None:

@@ -28,7 +28,7 @@ from dae_aqa.inference.options import Precision
 from dae_aqa.inference.predict import autocast, chunks, exemplar_features, predict
 from dae_aqa.inference.processes import ALONE, Processes, without_sync
 from dae_aqa.inference.samples import ScoredSamples
-from dae_aqa.metrics.accuracy import MetricUndefinedError, spearman
+from dae_aqa.metrics.accuracy import MetricUndefinedError, relative_l2, spearman
 from dae_aqa.metrics.calibration import nll
 from dae_aqa.metrics.sample_size import MIN_RANKED
 from dae_aqa.models.heads.exemplars import ExemplarHead
@@ -73,6 +73,8 @@ class FitOptions:
     def of(cls, options: TrainingOptions) -> FitOptions:
         """Return those of a training with these options."""
         known = dict(options) | dict(options.train)
+        if options.protocol == "as_published":  # no sample is left that sigma could be scaled by
+            known["calibrate_sigma"] = False
         return cls(**{each.name: known[each.name] for each in fields(cls)})
 
 
@@ -90,8 +92,8 @@ class FitResult:
 
     Attributes:
         model: with the weights of the best epoch, sigma calibrated where asked for.
-        history: one row per epoch: epoch, lr, train_loss, val_mae, val_nll, val_spearman,
-            val_spearman_execution (NaN where predictions are constant or samples too few).
+        history: one row per epoch, `training.history.COLUMNS`; rho is NaN where predictions are
+            constant or samples too few.
         best_epoch: counted from 0.
         chosen_by: how that epoch was chosen, in words.
     """
@@ -146,7 +148,7 @@ def fit(
         options: how to train.
         choice: how the epoch is chosen whose weights are kept.
         train: training samples, augmented.
-        val: validation samples, which choose the epoch.
+        val: samples that choose the epoch.
         work_dir: holds the checkpoints of this training and of no other.
         on_epoch: called after each epoch with its number and figures, before its checkpoint, in
             process 0.
@@ -207,7 +209,7 @@ def fit(
     trained.load_state_dict(kept.best_state)
     if options.calibrate_sigma:
         _calibrate_sigma(model, val, options, processes)
-    history = pd.DataFrame(kept.history)
+    history = pd.DataFrame(kept.history).assign(protocol=choice.protocol)
     return FitResult(model, history, kept.best_epoch, choice.in_words(history))
 
 
@@ -414,6 +416,7 @@ def _validate(
     score = targets.final_score.double()
     return {
         "val_mae": (score - prediction.mu).abs().mean().item(),
+        "val_rl2_x100": _relative_l2(prediction.mu, score),
         "val_nll": nll(forecast=prediction.forecast(), target=score.numpy()),
         "val_spearman": _rho(prediction.mu, targets.final_score),
         "val_spearman_execution": _rho(prediction.mu_execution, targets.execution_score),
@@ -435,6 +438,15 @@ def _rho(predicted: Tensor, target: Tensor) -> float:
         return spearman(predicted=predicted.numpy(), target=target.numpy())
     except MetricUndefinedError:  # all predictions equal, as can happen in the first epochs
         return math.nan
+
+
+def _relative_l2(predicted: Tensor, target: Tensor) -> float:
+    low, high = target.min().item(), target.max().item()
+    if not high > low:
+        return math.nan
+    return 100 * relative_l2(
+        predicted=predicted.numpy(), target=target.numpy(), score_range=(low, high)
+    )
 
 
 def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:

@@ -40,6 +40,14 @@ from dae_aqa.options import (
 OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "cosine"]
 SelectBy = Literal["spearman", "loss"]
+# honest: validation samples choose the epoch, and the test samples are looked at once.
+# as_published: all training samples train, and the test samples choose the epoch.
+Protocol = Literal["honest", "as_published"]
+# by protocol, the splits that train, and those that choose the epoch
+SPLITS_OF: dict[Protocol, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "honest": (("train",), ("val",)),
+    "as_published": (("train", "val"), ("test",)),
+}
 
 
 def _memory_is_saved_one_way(train: TrainSection) -> Iterator[str]:
@@ -130,6 +138,7 @@ class TrainingOptions(Options):
         num_workers: loader processes; 0 loads in the training process.
         temporal_aug: the window moves by up to half as many frames, either way.
         seed: of everything that is random.
+        protocol: which samples train, and which choose the epoch.
         device: where the network computes.
         train: the section `train`.
     """
@@ -150,6 +159,7 @@ class TrainingOptions(Options):
     num_workers: Annotated[int, Field(ge=0, le=256)]
     temporal_aug: CountInt
     seed: Seed
+    protocol: Protocol
     device: Device
     train: TrainSection
 

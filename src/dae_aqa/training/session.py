@@ -28,9 +28,13 @@ from dae_aqa.running.places import user_path
 from dae_aqa.scoring import SCORING_RULES
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.loop import EpochCallback, FedSamples, FitOptions, FitResult, fit
-from dae_aqa.training.options import TrainingOptions
+from dae_aqa.training.options import SPLITS_OF, TrainingOptions
 
 logger = logging.getLogger(__name__)
+AS_PUBLISHED_WARNING = (
+    "protocol as_published: the test samples choose the epoch, so figures on them say too much. It "
+    "is there to check published figures by; compare with none of the protocol honest."
+)
 
 
 def train_model(
@@ -50,7 +54,7 @@ def train_model(
         options: how to train.
         scoring_rule: the dataset's rule for the marks of judges; None where it has none.
         annotations: annotations table.
-        splits: split table; 'test' is not looked at.
+        splits: split table; 'test' is not looked at, unless the protocol is as_published.
         inputs: where clips or features come from.
         work_dir: checkpoints of this training; it goes on from them.
         on_epoch: called after each epoch with its number and figures, in process 0.
@@ -72,14 +76,17 @@ def train_model(
             scoring_rule=scoring_rule,
             with_judges=METHODS[options.model].needs_judges,
         )
-        for split in ("train", "val")
+        for split in SPLITS_OF[options.protocol]
     )
     logger.info(
-        "training %s on %s: %d samples, %d for validation",
+        "training %s on %s: %d samples, %d choose the epoch (protocol %s)",
         options.model,
         device,
         *map(len, (train, val)),
+        options.protocol,
     )
+    if options.protocol == "as_published":
+        logger.warning(AS_PUBLISHED_WARNING)
     trained = new_model(options, train, scoring_rule=scoring_rule, device=device)
     clips = options.train.clips
     augmenter = Augmenter(
