@@ -14,6 +14,7 @@ import pandas as pd
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
+from dae_aqa.evaluation.notes import ExemplarCounts
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.record import record_evaluation
 from dae_aqa.evaluation.report_inputs import report_inputs
@@ -119,6 +120,7 @@ def evaluate_and_report(
         part_metrics=part_metrics,
         layout=parts[0].layout,
         num_leaked=sum(_num_leaked(part, dataset) for part in parts),
+        exemplars=[part.exemplars for part in parts if part.exemplars is not None],
         frames_dir=frames_dir,
     )
     write_report(inputs, output=reports_dir / "index.html")
@@ -165,11 +167,20 @@ def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
 
 @dataclass(frozen=True)
 class _Predicted:
-    """One part's predictions table, the layout of its model's clips, and what that has seen."""
+    """One part's predictions table, and what is told of the model that made it.
+
+    Attributes:
+        predictions: of the part's test samples.
+        layout: of the model's clips.
+        seen: what the model has seen.
+        exemplars: how many exemplars are alike each test sample, and how many should vote; None
+            where the model compares with none.
+    """
 
     predictions: pd.DataFrame
     layout: ClipLayout
     seen: Seen | None
+    exemplars: ExemplarCounts | None
 
 
 def _predict_part(
@@ -191,6 +202,7 @@ def _predict_part(
         scoring_rule=None,  # the marks of judges are not looked at
         with_judges=False,
     )
+    trained.check_exemplars(samples)
     inputs = inputs_of(options, frames_dir=frames_dir, features_dir=features_dir)
     prediction = predict(
         trained.model,
@@ -212,7 +224,12 @@ def _predict_part(
         true_sigma_execution=None if truth is None else truth["true_sigma_execution"].to_numpy(),
         part=part,
     )
-    return _Predicted(predictions, layout=trained.layout, seen=trained.seen)
+    return _Predicted(
+        predictions,
+        layout=trained.layout,
+        seen=trained.seen,
+        exemplars=ExemplarCounts.of(trained.model.head, samples),
+    )
 
 
 def _num_leaked(part: _Predicted, dataset: Dataset) -> int:

@@ -63,6 +63,7 @@ class FitOptions:
     schedule: Schedule
     warmup_epochs: float
     clip_grad_norm: float | None
+    backbone_lr_factor: float
     average_weights: float
     accumulate_steps: int
     precision: Precision
@@ -158,7 +159,7 @@ def fit(
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
     trained, device = model.trained_part, next(model.parameters()).device
-    optimizer = _optimizer_of(trained, options)
+    optimizer = _optimizer_of(model, options)
     # by default it works on CUDA alone and is silently off elsewhere
     scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
     stateful: dict[str, Any] = {"model": trained, "optimizer": optimizer, "scaler": scaler}
@@ -213,9 +214,17 @@ def fit(
     return FitResult(model, history, kept.best_epoch, choice.in_words(history))
 
 
-def _optimizer_of(trained: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
+def _optimizer_of(model: ScoreModel, options: FitOptions) -> torch.optim.Optimizer:
+    """Return the optimizer of what is trained; the backbone may learn at a rate of its own."""
+    trained = model.trained_part
+    backbone = list(model.backbone.parameters())
+    is_backbone = {id(parameter) for parameter in backbone}
+    others = [each for each in trained.parameters() if id(each) not in is_backbone]
+    groups = [(list(trained.parameters()), 1.0)]
+    if options.backbone_lr_factor != 1.0:
+        groups = [(backbone, options.backbone_lr_factor), (others, 1.0)]
     return make_optimizer(
-        trained.parameters(),
+        groups,
         name=options.optimizer,
         lr=options.lr,
         weight_decay=options.weight_decay,

@@ -78,6 +78,7 @@ class TrainSection(Options):
     schedule: Schedule
     warmup_epochs: NonNegativeFloat
     clip_grad_norm: PositiveFloat | None
+    backbone_lr_factor: PositiveFloat
     average_weights: Annotated[float, Field(ge=0, lt=1)]
     accumulate_steps: PositiveInt
     precision: Precision
