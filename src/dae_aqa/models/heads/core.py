@@ -124,9 +124,7 @@ def tree_loss(log_prob: Tensor, position: Tensor, differences: Tensor, edges: Te
     """
     leaf, place = leaf_labels(differences, edges)
     squares = (position.gather(1, leaf[:, None]).squeeze(1) - place.to(position)).square()
-    counts = torch.zeros(log_prob.shape[1], device=squares.device).index_add(
-        0, leaf, torch.ones_like(squares)
-    )
+    counts = squares.new_zeros(log_prob.shape[1]).index_add(0, leaf, torch.ones_like(squares))
     return F.nll_loss(log_prob, leaf) + (squares / counts[leaf]).sum()
 
 
@@ -146,8 +144,10 @@ class TreeHead(ExemplarHead):
 
     edges: Tensor
 
-    def __init__(self, feature_dim: int, *, exemplars: Exemplars, decoding: Decoding) -> None:
-        super().__init__(feature_dim, exemplars=exemplars)
+    def __init__(
+        self, feature_dim: int, *, exemplars: Exemplars, decoding: Decoding, dropout: float
+    ) -> None:
+        super().__init__(feature_dim, exemplars=exemplars, dropout=dropout)
         self.net = RegressionTree(2 * feature_dim + 1)
         self.decoding = decoding
         self.register_buffer("edges", torch.zeros(NUM_LEAVES + 1, dtype=torch.float64))
@@ -214,4 +214,6 @@ class TreeHead(ExemplarHead):
 def build_head(feature_dim: int, spec: ModelSpec) -> Head:
     """Return the head for features of length `feature_dim`."""
     assert spec.exemplars is not None  # by the rules of ModelSpec
-    return TreeHead(feature_dim, exemplars=spec.exemplars, decoding=spec.decoding)
+    return TreeHead(
+        feature_dim, exemplars=spec.exemplars, decoding=spec.decoding, dropout=spec.dropout
+    )

@@ -31,8 +31,9 @@ class GaussianPairHead(ExemplarHead):
     target_std: Tensor
 
     def __init__(self, feature_dim: int, *, exemplars: Exemplars, dropout: float) -> None:
-        super().__init__(feature_dim, exemplars=exemplars)
-        self.net = GaussianMlp(2 * feature_dim + 1, num_means=1, num_variances=1, dropout=dropout)
+        super().__init__(feature_dim, exemplars=exemplars, dropout=dropout)
+        # features are dropped before they are compared
+        self.net = GaussianMlp(2 * feature_dim + 1, num_means=1, num_variances=1, dropout=0.0)
         self.register_buffer("target_mean", torch.zeros(()))
         self.register_buffer("target_std", torch.ones(()))
 

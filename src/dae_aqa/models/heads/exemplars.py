@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dae_aqa.errors import ModelError
 from dae_aqa.models.heads.base import Head, HeadOutput, checked_difficulty, from_mixture, full
@@ -40,9 +41,10 @@ class ExemplarHead(Head):
     difficulty: Tensor
     action_class: Tensor
 
-    def __init__(self, feature_dim: int, *, exemplars: Exemplars) -> None:
+    def __init__(self, feature_dim: int, *, exemplars: Exemplars, dropout: float) -> None:
         super().__init__()
         self.exemplars = exemplars
+        self.dropout = dropout
         num = len(exemplars.sample_ids)
         self.register_buffer("features", torch.zeros(num, feature_dim))
         self.register_buffer("scores", torch.zeros(num))
@@ -89,7 +91,7 @@ class ExemplarHead(Head):
 
     def forward(self, features: Tensor) -> HeadOutput:
         """Return the features (N, D) themselves: they are compared when it is known with what."""
-        return HeadOutput(full(features))
+        return HeadOutput(F.dropout(full(features), self.dropout, training=self.training))
 
     def fit_to(self, targets: Targets, *, standardize: bool) -> None:
         """Take over what is known of the exemplars: all training samples, in their order.
