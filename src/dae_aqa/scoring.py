@@ -97,18 +97,39 @@ def counted_marks(marks: Any) -> Any:
 
 @dataclass(frozen=True)
 class ScoringRule:
-    """A rule and the numbers of marks that it takes (empty: any number from one up)."""
+    """A rule and what its marks are.
+
+    Attributes:
+        execution: takes marks (..., J) and returns execution scores (...).
+        num_judges: the numbers of marks that it takes; empty: any number from one up.
+        no_panel: why its marks do not show how alike judges rank; '' where each mark is one judge's
+            of the whole performance.
+    """
 
     execution: Callable[[Any], Any]
     num_judges: tuple[int, ...]
+    no_panel: str = ""
 
 
+_TWO_THINGS = "some judges mark execution and others synchronisation"
 SCORING_RULES: dict[str, ScoringRule] = {
     "diving": ScoringRule(execution=diving, num_judges=(5, 7)),
-    "synchronised_diving_9": ScoringRule(execution=synchronised_diving_nine, num_judges=(9,)),
-    "synchronised_diving_11": ScoringRule(execution=synchronised_diving_eleven, num_judges=(11,)),
-    "counted_marks": ScoringRule(execution=counted_marks, num_judges=(3, 5, 7)),
-    "sum_of_elements": ScoringRule(execution=sum_of_elements, num_judges=()),
+    "synchronised_diving_9": ScoringRule(
+        execution=synchronised_diving_nine, num_judges=(9,), no_panel=_TWO_THINGS
+    ),
+    "synchronised_diving_11": ScoringRule(
+        execution=synchronised_diving_eleven, num_judges=(11,), no_panel=_TWO_THINGS
+    ),
+    "counted_marks": ScoringRule(
+        execution=counted_marks,
+        num_judges=(3, 5, 7),
+        no_panel="the marks are those that count, without the judges who differed most",
+    ),
+    "sum_of_elements": ScoringRule(
+        execution=sum_of_elements,
+        num_judges=(),
+        no_panel="the marks rate different elements, they are not several judges' of the same",
+    ),
 }
 RuleName = Annotated[str, one_of(SCORING_RULES)]
 
