@@ -115,15 +115,15 @@ def summary(figures: Sequence[FigureComparison]) -> str:
     """Return how often which verdict was given, in a sentence."""
     counts = {verdict: sum(found.verdict == verdict for found in figures) for verdict in VERDICTS}
     parts = [
-        f"B is better by {counts['second']}",
-        f"A by {counts['first']}",
-        f"{counts['neither']} cannot be told apart",
+        f"B is better in {counts['second']}",
+        f"A in {counts['first']}",
+        f"{counts['neither']} cannot tell them apart",
     ]
     if counts["different"]:
         parts.append(f"{counts['different']} differs without either being better")
     if counts["undefined"]:
-        parts.append(f"{counts['undefined']} undefined")
-    return f"Of {len(figures)} figures: {', '.join(parts)}."
+        parts.append(f"{counts['undefined']} cannot be computed")
+    return f"Of {len(figures)} figures, {', '.join(parts)}."
 
 
 def write_comparison(inputs: ComparisonInputs, *, output: Path) -> None:
