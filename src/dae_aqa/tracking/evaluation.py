@@ -79,11 +79,11 @@ def fetch_evaluation(run_id: str, folder: Path, *, root: Path) -> bool:
     Raises:
         TrackingError: the store cannot be read, or the run holds no evaluation.
     """
-    from mlflow.exceptions import MlflowException
-
     store = open_existing_store(root=root)
     if store is None:
         return False
+    from mlflow.exceptions import MlflowException
+
     with explained(store.uri):
         try:
             run = store.client.get_run(run_id)
