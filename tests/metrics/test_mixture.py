@@ -1,5 +1,7 @@
 """Mixtures of Gaussians against numerical integration, SciPy and closed forms."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +12,8 @@ from scipy import integrate, stats
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.forecast import forecast_of
 from dae_aqa.metrics.mixture import Mixture
+
+Function = Callable[[float], float]
 
 
 def mixture(*, samples: int = 5, components: int = 4, seed: int = 0) -> Mixture:
@@ -24,12 +28,20 @@ def density(forecast: Mixture, row: int, score: float) -> float:
     return float((forecast.weights[row] * parts).sum())
 
 
+def moment(forecast: Mixture, row: int, power: int, score: float) -> float:
+    return score**power * density(forecast, row, score)
+
+
 def below(forecast: Mixture, row: int, score: float) -> float:
     parts = stats.norm.cdf(score, forecast.means[row], forecast.sigmas[row])
     return float((forecast.weights[row] * parts).sum())
 
 
-def integral(function, low: float, high: float) -> float:
+def squared(function: Function, *, minus: float = 0.0) -> Function:
+    return lambda score: (function(score) - minus) ** 2
+
+
+def integral(function: Function, low: float, high: float) -> float:
     points = np.linspace(low, high, 41)
     pieces = [integrate.quad(function, *ends, epsabs=1e-12) for ends in pairwise(points)]
     return sum(piece[0] for piece in pieces)
@@ -39,22 +51,23 @@ def test_density_mean_and_sigma_are_those_of_the_integral() -> None:
     forecast = mixture()
     score = np.linspace(25, 55, 5)
     for row in range(5):
-        own = lambda x, row=row: density(forecast, row, x)  # noqa: E731
-        assert integral(own, -60, 140) == pytest.approx(1, abs=1e-9)
-        mean = integral(lambda x: x * own(x), -60, 140)
-        variance = integral(lambda x: (x - mean) ** 2 * own(x), -60, 140)
-        assert forecast.mean[row] == pytest.approx(mean, rel=1e-6)
-        assert forecast.sigma[row] == pytest.approx(variance**0.5, rel=1e-6)
-        assert forecast.log_density(score)[row] == pytest.approx(np.log(own(score[row])), rel=1e-6)
-        assert forecast.cdf(score)[row] == pytest.approx(integral(own, -60, score[row]), abs=1e-6)
+        moments = [integral(partial(moment, forecast, row, power), -60, 140) for power in range(3)]
+        assert moments[0] == pytest.approx(1, abs=1e-9)
+        assert forecast.mean[row] == pytest.approx(moments[1], rel=1e-6)
+        assert forecast.sigma[row] ** 2 == pytest.approx(moments[2] - moments[1] ** 2, rel=1e-6)
+        known = np.log(density(forecast, row, score[row]))
+        assert forecast.log_density(score)[row] == pytest.approx(known, rel=1e-6)
+        chance = integral(partial(density, forecast, row), -60, score[row])
+        assert forecast.cdf(score)[row] == pytest.approx(chance, abs=1e-6)
 
 
 def test_crps_is_its_definition_as_an_integral() -> None:
     forecast, score = mixture(), np.array([30.0, 42.0, 15.0, 70.0, 55.5])
     for row in range(5):
-        square = lambda x, row=row: below(forecast, row, x) ** 2  # noqa: E731
-        rest = lambda x, row=row: (1 - below(forecast, row, x)) ** 2  # noqa: E731
-        expected = integral(square, -60, score[row]) + integral(rest, score[row], 140)
+        chance = partial(below, forecast, row)
+        expected = integral(squared(chance), -60, score[row]) + integral(
+            squared(chance, minus=1.0), score[row], 140
+        )
         assert forecast.crps(score)[row] == pytest.approx(expected, rel=1e-6)
 
 

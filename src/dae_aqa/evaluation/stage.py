@@ -25,6 +25,7 @@ from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import select_samples
 from dae_aqa.inference.trained_model import Seen, TrainedModel, model_file
 from dae_aqa.metrics.accuracy import spearman
+from dae_aqa.metrics.human_ceiling import ceiling_metrics
 from dae_aqa.metrics.parts import PartMetrics, evaluate_parts, pooled
 from dae_aqa.metrics.summary import Metrics, evaluate_predictions, write_metrics
 from dae_aqa.options import flatten
@@ -94,11 +95,18 @@ def evaluate_and_report(
         seed=options.seed,
         baselines=_baselines(whole, dataset=dataset, tables=tables),
     )
+    ceiling = ceiling_metrics(
+        _rows_of(tables.annotations, whole["sample_id"].tolist()),
+        rule=params["datasets"][params["dataset"]]["scoring_rule"],
+        num_resamples=evaluate.num_bootstrap,
+        seed=options.seed,
+    )
     metrics: Metrics = {
         "protocol": options.protocol,
         "num_train": tables.num_train,
         "num_val": tables.num_val,
         **figures,
+        **ceiling,
         **_as_published(tables),
     }
     part_metrics = evaluate_parts(

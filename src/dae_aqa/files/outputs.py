@@ -140,9 +140,12 @@ def restore(stage: str, *, root: Path) -> None:
 def recorded_hashes() -> dict[str, dict[Path, str]]:
     """Return the hash of each output of each stage in the working directory's `dvc.lock`."""
     lock = Path("dvc.lock")
-    if not lock.exists():
-        return {}
-    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return hashes_in_lock(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+
+
+def hashes_in_lock(text: str) -> dict[str, dict[Path, str]]:
+    """Return the hash of each output of each stage in the text of a `dvc.lock`."""
+    stages = (yaml.safe_load(text) or {}).get("stages", {})
     return {
         name: {Path(out["path"]): out["md5"] for out in stage.get("outs", []) if "md5" in out}
         for name, stage in stages.items()
@@ -163,6 +166,11 @@ def cache_folder(root: Path) -> Path:
         if named:
             folder = path.parent / Path(named).expanduser()
     return folder / "files" / "md5"
+
+
+def cached_file(md5: str, *, root: Path) -> Path:
+    """Return where DVC's cache keeps the content with this hash, whether or not it is there."""
+    return _cached(cache_folder(root), md5)
 
 
 def _user_settings() -> Path:

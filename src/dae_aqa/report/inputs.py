@@ -113,6 +113,11 @@ class ReportInputs:
         low, high = self.number(f"{key}_ci95_low"), self.number(f"{key}_ci95_high")
         return None if low is None or high is None else (low, high)
 
+    def ceiling_interval(self, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of the human ceiling `key`, or None where there is none."""
+        low, high = self.number(f"{key}_low"), self.number(f"{key}_high")
+        return None if low is None or high is None else (low, high)
+
     def provenance(self) -> dict[str, str]:
         """Return what made the model, by the words of the page, in the order to show."""
         facts = {

@@ -49,21 +49,11 @@ def render_report(inputs: ReportInputs) -> str:
         EvaluationError: see `write_report`.
     """
     samples = inputs.samples()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = signed
-    return environment.get_template("template.html.j2").render(
+    return render_page(
+        "template.html.j2",
         inputs=inputs,
         num_test=len(samples),
         few=few_samples(inputs),
-        style=_own_markup("report.css"),
-        script=_own_markup("report.js"),
-        svg=Markup,
         answers=answer_all(inputs, samples),
         accuracy=accuracy_figures(inputs, samples),
         errors=error_figures(inputs, samples),
@@ -84,6 +74,29 @@ def render_report(inputs: ReportInputs) -> str:
         part_figures=part_figures(inputs),
         has_parts="part" in samples.columns,
         params={key: _text(value) for key, value in flatten(inputs.params).items()},
+    )
+
+
+def render_page(template: str, **values: object) -> str:
+    """Return a template of this folder as HTML, with the style and the script of all pages.
+
+    Args:
+        template: its file name.
+        values: what it says, by name; each is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = signed
+    return environment.get_template(template).render(
+        style=_own_markup("report.css"),
+        script=_own_markup("report.js"),
+        svg=Markup,
+        **values,
     )
 
 
