@@ -195,7 +195,7 @@ def fit(
                 _hold_exemplars(model, train, options, processes)
                 figures = {
                     "epoch": float(epoch),
-                    "lr": optimizer.param_groups[0]["lr"],
+                    "lr": optimizer.param_groups[-1]["lr"],
                     "train_loss": train_loss,
                     **_validate(model, val, options, processes),
                 }

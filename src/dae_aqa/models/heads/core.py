@@ -76,7 +76,7 @@ def leaf_edges(differences: Tensor, *, theta: float, num_leaves: int = NUM_LEAVE
     Source: the released code of CoRe, which takes the value at `int(share * (P - 1))`.
     """
     if len(differences) == 0:
-        raise ModelError("core has no pair of training samples to compare; see train.exemplars.by.")
+        raise ModelError("core has no pair of training samples to compare. Add samples.")
     half = num_leaves // 2
     ordered = differences.double().sort().values
     places = [int(leaf / half * (len(ordered) - 1)) for leaf in range(1, half)]
@@ -158,10 +158,15 @@ class TreeHead(ExemplarHead):
         return self.edges[-1]
 
     def fit_to(self, targets: Targets, *, standardize: bool) -> None:
-        """Set the leaves by all pairs of training samples; theta is the range of their scores."""
+        """Set the leaves by the pairs of training samples that are alike, or by all if none are.
+
+        Theta is the range of their scores.
+        """
         super().fit_to(targets, standardize=standardize)
         score = targets.execution_score.double().cpu()
-        first, second = self._is_alike(targets).cpu().triu(1).nonzero(as_tuple=True)
+        alike = self._is_alike(targets).cpu().triu(1)
+        pairs = alike if bool(alike.any()) else torch.ones_like(alike).triu(1)
+        first, second = pairs.nonzero(as_tuple=True)
         theta = float(score.max() - score.min())
         if not theta > 0:
             raise ModelError(
