@@ -8,6 +8,8 @@ returns 0 instead.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -15,6 +17,7 @@ from scipy import stats
 from dae_aqa.errors import EvaluationError
 
 FloatArray = npt.NDArray[np.float64]
+Draws = npt.NDArray[np.int64]  # (R, N): which samples each of R resamples holds
 
 _RESAMPLES_PER_CHUNK = 512  # keeps the memory of a bootstrap flat, whatever its size
 _MAX_UNDEFINED_SHARE = 0.05  # of resamples that are constant, before the interval means nothing
@@ -37,7 +40,7 @@ def spearman(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
     require(num >= 2, f"a rank correlation needs at least 2 samples, got {num}")
     require(bool(np.ptp(predicted) > 0), "all predictions are equal, so they rank nothing")
     require(bool(np.ptp(target) > 0), "all scores are equal, so there is nothing to rank")
-    return float(_rank_correlations(predicted[None, :], target[None, :])[0])
+    return float(rank_correlations(predicted[None, :], target[None, :])[0])
 
 
 def spearman_interval(
@@ -66,22 +69,19 @@ def spearman_interval(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
     check_level(level)
-    if num_resamples < 1:
-        raise EvaluationError(f"num_resamples must be at least 1, got {num_resamples}.")
     spearman(predicted=predicted, target=target)
     predicted, target = check_columns(predicted=predicted, target=target)
     order = np.lexsort((target, predicted))
-    rhos = _resampled_rhos(predicted[order], target[order], num_resamples=num_resamples, seed=seed)
-    defined = rhos[np.isfinite(rhos)]
-    require(
-        len(defined) >= (1 - _MAX_UNDEFINED_SHARE) * num_resamples,
-        f"{num_resamples - len(defined)} of {num_resamples} bootstrap resamples are constant: "
-        f"{len(order)} samples are too few or too much alike for an interval",
+    predicted, target = predicted[order], target[order]
+    rhos = [
+        rank_correlations(predicted[draws], target[draws])
+        for draws in bootstrap_draws(len(order), num_resamples=num_resamples, seed=seed)
+    ]
+    low, high = percentile_interval(
+        np.concatenate(rhos), level=level, num_samples=len(order), undefined="constant"
     )
-    tail = (1 - level) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
     require(high > low, "every resample has the same rho, so they show no interval")
-    return float(low), float(high)
+    return low, high
 
 
 def relative_l2(
@@ -156,22 +156,48 @@ def require(condition: bool, reason: str) -> None:
         raise MetricUndefinedError(reason)
 
 
-def _resampled_rhos(
-    predicted: FloatArray, target: FloatArray, *, num_resamples: int, seed: int
-) -> FloatArray:
-    """Return rho of each bootstrap resample, (R,); NaN where a resample is constant."""
+def bootstrap_draws(num_samples: int, *, num_resamples: int, seed: int) -> Iterator[Draws]:
+    """Yield resamples of `num_samples` samples with replacement, a chunk (R, N) at a time.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 6.
+    """
+    if num_resamples < 1:
+        raise EvaluationError(f"num_resamples must be at least 1, got {num_resamples}.")
     rng = np.random.default_rng(seed)
-    num = len(target)
-    chunks = []
     for start in range(0, num_resamples, _RESAMPLES_PER_CHUNK):
         rows = min(_RESAMPLES_PER_CHUNK, num_resamples - start)
-        draw = rng.integers(num, size=(rows, num))  # (R, N)
-        chunks.append(_rank_correlations(predicted[draw], target[draw]))
-    return np.concatenate(chunks)
+        yield rng.integers(num_samples, size=(rows, num_samples))
 
 
-def _rank_correlations(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return Pearson's correlation of the ranks of each row, (R, N) -> (R,); NaN where constant."""
+def percentile_interval(
+    values: FloatArray, *, level: float, num_samples: int, undefined: str
+) -> tuple[float, float]:
+    """Return the central interval (low, high) of a figure's values over bootstrap resamples.
+
+    Args:
+        values: of each resample (R,); NaN where it is undefined.
+        level: share of the values inside.
+        num_samples: of each resample, for messages.
+        undefined: what a resample without a value is, for messages.
+
+    Raises:
+        MetricUndefinedError: more than 5 % of the resamples have no value.
+
+    Source: Efron and Tibshirani (1993), chapter 13.
+    """
+    defined = values[np.isfinite(values)]
+    require(
+        len(defined) >= (1 - _MAX_UNDEFINED_SHARE) * len(values),
+        f"{len(values) - len(defined)} of {len(values)} bootstrap resamples are {undefined}: "
+        f"{num_samples} samples are too few or too much alike for an interval",
+    )
+    tail = (1 - level) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def rank_correlations(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return Spearman's rho of each row, (R, N) -> (R,); NaN where one side is constant."""
     ranks_x = stats.rankdata(x, axis=1)
     ranks_y = stats.rankdata(y, axis=1)
     ranks_x -= ranks_x.mean(axis=1, keepdims=True)
