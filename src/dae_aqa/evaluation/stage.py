@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,6 +14,7 @@ import pandas as pd
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
+from dae_aqa.evaluation.costs import model_costs
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.record import record_evaluation
 from dae_aqa.evaluation.report_inputs import report_inputs
@@ -81,7 +83,9 @@ def evaluate_and_report(
         frames_dir=frames_dir,
         features_dir=features_dir,
     )
+    started = time.perf_counter()
     parts = [predict_part(part, path) for part, path in paths.items()]
+    score_seconds = time.perf_counter() - started
     predictions = check_predictions(
         pd.concat([part.predictions for part in parts], ignore_index=True), source="predictions"
     )
@@ -92,7 +96,8 @@ def evaluate_and_report(
         seed=options.seed,
         baselines=_baselines(whole, dataset=dataset, tables=tables),
     )
-    metrics = {"num_train": tables.num_train, "num_val": tables.num_val, **figures}
+    sizes = {"num_train": tables.num_train, "num_val": tables.num_val}
+    metrics = {**sizes, **figures, **parts[0].costs}
     part_metrics = evaluate_parts(
         predictions, sizes=tables.sizes, is_published=tables.has_published_parts
     )
@@ -120,6 +125,7 @@ def evaluate_and_report(
             part_metrics,
             kept_epochs=inputs.kept_epochs,
             paths=paths,
+            score_seconds=score_seconds,
             reports_dir=reports_dir,
         )
     for path in paths.values():
@@ -156,10 +162,11 @@ def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
 
 @dataclass(frozen=True)
 class _Predicted:
-    """One part's predictions table, the layout of its model's clips, and what that has seen."""
+    """One part's predictions table, its model's clips and costs, and what that has seen."""
 
     predictions: pd.DataFrame
     layout: ClipLayout
+    costs: Mapping[str, float]
     seen: Seen | None
 
 
@@ -202,7 +209,9 @@ def _predict_part(
         true_sigma_execution=None if truth is None else truth["true_sigma_execution"].to_numpy(),
         part=part,
     )
-    return _Predicted(predictions, layout=trained.layout, seen=trained.seen)
+    return _Predicted(
+        predictions, layout=trained.layout, costs=model_costs(trained), seen=trained.seen
+    )
 
 
 def _num_leaked(part: _Predicted, dataset: Dataset) -> int:
