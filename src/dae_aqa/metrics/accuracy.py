@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from dae_aqa.errors import EvaluationError
 
@@ -40,7 +39,7 @@ def spearman(*, predicted: npt.ArrayLike, target: npt.ArrayLike) -> float:
     require(num >= 2, f"a rank correlation needs at least 2 samples, got {num}")
     require(bool(np.ptp(predicted) > 0), "all predictions are equal, so they rank nothing")
     require(bool(np.ptp(target) > 0), "all scores are equal, so there is nothing to rank")
-    return float(rank_correlations(predicted[None, :], target[None, :])[0])
+    return float(resampled_rhos(predicted, target, np.arange(num)[None])[0])
 
 
 def spearman_interval(
@@ -74,7 +73,7 @@ def spearman_interval(
     order = np.lexsort((target, predicted))
     predicted, target = predicted[order], target[order]
     rhos = [
-        rank_correlations(predicted[draws], target[draws])
+        resampled_rhos(predicted, target, draws)
         for draws in bootstrap_draws(len(order), num_resamples=num_resamples, seed=seed)
     ]
     low, high = percentile_interval(
@@ -196,13 +195,32 @@ def percentile_interval(
     return float(low), float(high)
 
 
-def rank_correlations(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return Spearman's rho of each row, (R, N) -> (R,); NaN where one side is constant."""
-    ranks_x = stats.rankdata(x, axis=1)
-    ranks_y = stats.rankdata(y, axis=1)
-    ranks_x -= ranks_x.mean(axis=1, keepdims=True)
-    ranks_y -= ranks_y.mean(axis=1, keepdims=True)
-    norm = np.sqrt((ranks_x**2).sum(axis=1) * (ranks_y**2).sum(axis=1))
+def resampled_rhos(x: FloatArray, y: FloatArray, draws: Draws) -> FloatArray:
+    """Return Spearman's rho (R,) of each resample; NaN where one side is constant.
+
+    Ranks follow from how often each sample was drawn, so that no resample has to be sorted.
+
+    Args:
+        x: any ranking of the samples (N,).
+        y: their scores (N,).
+        draws: which samples each resample holds (R, M).
+    """
+    num_resamples, num_drawn = draws.shape
+    rows = np.arange(num_resamples)[:, None] * len(x)
+    counts = np.bincount((draws + rows).ravel(), minlength=num_resamples * len(x))
+    counts = counts.reshape(num_resamples, len(x))  # (R, N)
+    ranks_x, ranks_y = (_ranks(values, counts) - (num_drawn + 1) / 2 for values in (x, y))
+    norm = np.sqrt((counts * ranks_x**2).sum(axis=1) * (counts * ranks_y**2).sum(axis=1))
     with np.errstate(invalid="ignore"):
-        rho = (ranks_x * ranks_y).sum(axis=1) / norm
+        rho = (counts * ranks_x * ranks_y).sum(axis=1) / norm
     return np.asarray(np.clip(rho, -1.0, 1.0), dtype=np.float64)
+
+
+def _ranks(values: FloatArray, counts: npt.NDArray[np.int64]) -> FloatArray:
+    """Return the average rank (R, N) of each value (N,) where it occurs `counts` (R, N) times."""
+    _, group = np.unique(values, return_inverse=True)  # equal values share a rank
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.add.reduceat(counts[:, order], starts, axis=1)  # (R, G)
+    ranks = sizes.cumsum(axis=1) - (sizes - 1) / 2  # the mean of the places of a group
+    return np.asarray(ranks[:, group])

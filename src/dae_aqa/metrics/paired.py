@@ -26,7 +26,7 @@ from dae_aqa.metrics.accuracy import (
     bootstrap_draws,
     check_level,
     percentile_interval,
-    rank_correlations,
+    resampled_rhos,
     spearman,
 )
 from dae_aqa.tables.predictions import texts_of
@@ -68,7 +68,7 @@ class Ranking:
     def resampler(self, predictions: pd.DataFrame) -> Resampler:
         """Return what takes draws (R, N) to rho (R,); NaN where a resample is constant."""
         x, y = (predictions[name].to_numpy(np.float64) for name in (self.predicted, self.target))
-        return lambda draws: rank_correlations(x[draws], y[draws])
+        return lambda draws: resampled_rhos(x, y, draws)
 
 
 @dataclass(frozen=True)
