@@ -29,7 +29,7 @@ from dae_aqa.metrics.accuracy import (
     resampled_rhos,
     spearman,
 )
-from dae_aqa.tables.predictions import texts_of
+from dae_aqa.tables.predictions import names_of
 from dae_aqa.wording import first_few
 
 Figure = Callable[[pd.DataFrame], float]
@@ -167,8 +167,8 @@ def same_samples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFram
         EvaluationError: one holds samples that the other does not, or another score or difficulty
             of a sample; they are counted and named.
     """
-    keys = texts_of(first)
-    if keys != texts_of(second):
+    keys = names_of(first)
+    if keys != names_of(second):
         raise EvaluationError(
             "one of the two tables has the column `part` and the other has not: pool their parts "
             "first (`dae_aqa.metrics.parts.pooled`)."

@@ -61,8 +61,8 @@ def render_report(inputs: ReportInputs) -> str:
         inputs=inputs,
         num_test=len(samples),
         few=few_samples(inputs),
-        style=_own_markup("report.css"),
-        script=_own_markup("report.js"),
+        style=own_markup("report.css"),
+        script=own_markup("report.js"),
         svg=Markup,
         answers=answer_all(inputs, samples),
         accuracy=accuracy_figures(inputs, samples),
@@ -87,7 +87,8 @@ def render_report(inputs: ReportInputs) -> str:
     )
 
 
-def _own_markup(name: str) -> Markup:
+def own_markup(name: str) -> Markup:
+    """Return the style or the script of the page, to stand inline in it."""
     return Markup((_FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704 - our own
 
 
