@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+
+from dae_aqa.errors import OutputError
 
 # of an experiment or a stage that surrounds this process; what is called belongs to none
 _SURROUNDING = ("DVC_ROOT", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE")
+_PAUSES_SECONDS = (1.0, 5.0, 15.0)  # it refuses at times while a worker writes
 
 
 def run_dvc(*arguments: str, root: Path) -> int:
@@ -16,18 +21,44 @@ def run_dvc(*arguments: str, root: Path) -> int:
     return subprocess.run(_command(arguments), cwd=root, env=_environment()).returncode
 
 
-def start_dvc(*arguments: str, root: Path) -> subprocess.Popen[str]:
-    """Start `dvc` in `root` out of reach of Ctrl-C; its output goes to the returned process."""
-    return subprocess.Popen(
-        _command(arguments),
-        cwd=root,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def try_dvc(*arguments: str, root: Path) -> tuple[int, str]:
+    """Run `dvc` in `root` aside; return its exit code and its output.
+
+    Ctrl-C does not reach it, and waits until it is over: it may hold the workspace's own changes.
+    """
+    # no pipe: workers that `dvc queue start` leaves behind would keep it open
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            _command(arguments),
+            cwd=root,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
+
+
+def call_dvc(*arguments: str, root: Path) -> str:
+    """Return the output of `dvc`, tried again where it fails; see `try_dvc`.
+
+    Raises:
+        OutputError: it fails again and again.
+    """
+    for pause in (*_PAUSES_SECONDS, None):
+        code, output = try_dvc(*arguments, root=root)
+        if code == 0:
+            return output
+        if pause is not None:
+            time.sleep(pause)
+    raise OutputError(f"`dvc {' '.join(arguments)}` failed:\n{output.strip()}")
 
 
 def _command(arguments: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dae_aqa.cli.dvc import start_dvc
+from dae_aqa.cli.dvc import call_dvc
 from dae_aqa.errors import OutputError
 from dae_aqa.files.outputs import cache_folder, cached_file, hashes_in
 from dae_aqa.files.whole import written_whole
@@ -24,7 +24,6 @@ from dae_aqa.files.whole import written_whole
 State = Literal["Queued", "Running", "Failed", "Success"]
 _TASK = re.compile(r"^([0-9a-f]{7,})\s+(\S+)\s.*\b(Queued|Running|Failed|Success)\s*$")
 _WORKERS = re.compile(r"^Worker status: (\d+) active, (\d+) idle")
-_PAUSES_SECONDS = (1.0, 5.0, 15.0)  # DVC refuses at times while a worker writes
 _PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NOT_PLAIN = ("true", "false", "null", "nan", "inf", "yes", "no", "on", "off")
 _LEAVES_SECONDS = 60.0  # what `dvc exp run --queue` may take
@@ -43,34 +42,6 @@ class Queue:
     states: Mapping[str, State]
     tasks: Mapping[str, str]
     num_workers: int
-
-
-def call_dvc(*arguments: str, root: Path) -> str:
-    """Return the output of `dvc`, tried again where it fails.
-
-    Ctrl-C meanwhile waits until the call is over: it may hold the workspace's own changes.
-
-    Raises:
-        OutputError: it fails again and again.
-    """
-    for pause in (*_PAUSES_SECONDS, None):
-        code, output = try_dvc(*arguments, root=root)
-        if code == 0:
-            return output
-        if pause is not None:
-            time.sleep(pause)
-    raise OutputError(f"`dvc {' '.join(arguments)}` failed:\n{output.strip()}")
-
-
-def try_dvc(*arguments: str, root: Path) -> tuple[int, str]:
-    """Return exit code and output of `dvc`; Ctrl-C meanwhile waits until it is over."""
-    process = start_dvc(*arguments, root=root)
-    try:
-        output, _ = process.communicate()
-    except KeyboardInterrupt:
-        process.communicate()
-        raise
-    return process.returncode, output
 
 
 def git(*arguments: str, root: Path) -> str:

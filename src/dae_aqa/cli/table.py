@@ -18,9 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dae_aqa.cli.dvc import run_dvc
+from dae_aqa.cli.dvc import call_dvc, run_dvc, try_dvc
 from dae_aqa.cli.experiments import (
-    call_dvc,
     enqueue,
     finished_experiments,
     git,
@@ -29,7 +28,6 @@ from dae_aqa.cli.experiments import (
     restore_workspace,
     result_files,
     running_tasks,
-    try_dvc,
     untracked,
 )
 from dae_aqa.cli.table_file import TABLE_FILE, CellPlan, read_table_file
@@ -160,7 +158,7 @@ class _Run:
                 self.failed[name] = f"its worker vanished {_MAX_LOST} times"
             else:
                 continue
-            logger.error("%s failed: %s", name, self.failed[name])
+            logger.error("%s failed; the others go on", name)
 
     def _enqueue(self, names: Sequence[str], *, seen: Collection[str]) -> None:
         if not names:
