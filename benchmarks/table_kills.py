@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import os
 import random
 import re
@@ -100,10 +101,8 @@ def disturbed(project: TableProject, *, num_kills: int, rng: random.Random) -> l
     command = project.start_table()
     for _ in range(num_kills):
         seconds = rng.uniform(*WAIT_SECONDS)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             command.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
         target = rng.choice(TARGETS)
         was_running = command.poll() is None
         num = kill(project, command, target)
