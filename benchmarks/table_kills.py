@@ -47,6 +47,9 @@ class TableProject(DvcProject):
         self._jobs = jobs
         table = {"seeds": [0, 1], "every_row": {"num_epochs": NUM_EPOCHS}, "rows": ROWS}
         (folder / "table.yaml").write_text(yaml.safe_dump(table, sort_keys=False))
+        # it grows while DVC takes the workspace's changes aside
+        (folder / ".git/info/exclude").write_text("/output.log\n")
+        self.call("git", "rm", "--quiet", "--cached", "output.log")
         (folder / "reports/.gitignore").write_text("/*.csv\n/*.json\n/*.html\n/*.md\n")
         self.commit()
 

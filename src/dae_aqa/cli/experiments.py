@@ -11,7 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from dae_aqa.cli.dvc import call_dvc
 from dae_aqa.errors import OutputError
 from dae_aqa.files.outputs import cache_folder, cached_file, hashes_in
-from dae_aqa.files.whole import written_whole
+from dae_aqa.files.whole import remove, written_whole
 
 State = Literal["Queued", "Running", "Failed", "Success"]
 _TASK = re.compile(r"^([0-9a-f]{7,})\s+(\S+)\s.*\b(Queued|Running|Failed|Success)\s*$")
@@ -135,6 +135,25 @@ def running_tasks() -> list[str]:
         except psutil.Error:
             continue
     return tasks
+
+
+def remove_abandoned_copies(*, root: Path) -> None:
+    """Remove the copies of the repository that DVC leaves behind where a worker is killed.
+
+    Nothing is removed while an experiment of the queue runs, whoever's it is.
+    """
+    import psutil
+
+    if "Running" in queue_status(root=root).states.values():
+        return
+    copies = [path for path in (root / ".dvc/tmp/exps").glob("tmp*") if path.is_dir()]
+    used = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            used.add(Path(process.cwd()))
+    for copy in copies:
+        if not any(path.is_relative_to(copy) for path in used):
+            remove(copy)
 
 
 def result_files(commit: str, *, root: Path) -> dict[Path, Path]:

@@ -25,6 +25,7 @@ from dae_aqa.cli.experiments import (
     git,
     guarded_workspace,
     queue_status,
+    remove_abandoned_copies,
     restore_workspace,
     result_files,
     running_tasks,
@@ -48,7 +49,7 @@ _FRAMES_STAGE = "extract_frames"
 _READ_BY_DATA_STAGES = ("dataset", "datasets", "download", "extract_frames")
 _NO_MATTER = ("src/dae_aqa/report",)  # changes no figure of a cell
 _NOT_CODE = ("__pycache__", "recipes")
-_SECONDS_BETWEEN_LOOKS = 2.0
+_SECONDS_BETWEEN_LOOKS = 4.0
 _MAX_LOST = 3  # times that a cell's worker may vanish in one call
 _NUM_LOG_LINES = 200
 
@@ -65,30 +66,38 @@ def make_table(*, root: Path, jobs: int) -> int:
     Raises:
         DaeAqaError: table.yaml or params.yaml is not valid, or DVC or Git refuses.
     """
-    note = cache_dir("table") / "workspace.json"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with FileLock(cache_dir("table") / "lock", timeout=0):
-            restore_workspace(note, root=root, say=logger.warning)
-            check_project(root=root)
-            cells = read_table_file(TABLE_FILE, root=root)
-            check_outputs(*REPORTS)
-            _refuse_untracked_code(root)
-            _make_frames(cells, root=root)
-            names = _names(cells, root=root)
-            run = _Run(cells=names, jobs=jobs, root=root, note=note)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            try:
-                run.to_the_end()
-            except KeyboardInterrupt:
-                run.stop()
-                logger.warning("Stopped; call it again to go on where it was.")
-                return 130
-            return _write(run, cells=cells, root=root)
+            return _run_and_write(root=root, jobs=jobs)
+    except KeyboardInterrupt:
+        logger.warning("Stopped; call it again to go on where it was.")
+        return 130
     except Timeout as error:
         raise OutputError(
             f"another `dae-aqa table` runs in this repository ({error.lock_file} is held). Wait "
             "for it, or stop it with Ctrl-C."
         ) from error
+
+
+def _run_and_write(*, root: Path, jobs: int) -> int:
+    note = cache_dir("table") / "workspace.json"
+    restore_workspace(note, root=root, say=logger.warning)
+    own = check_project(root=root)
+    cells = read_table_file(TABLE_FILE, root=root)
+    check_outputs(*REPORTS)
+    _refuse_untracked_code(root)
+    sharing = [cell for cell in cells if _data_params(cell.params) == _data_params(own)]
+    if sharing:
+        _make_frames(root=root)
+    run = _Run(cells=_names(cells, sharing=sharing, root=root), jobs=jobs, root=root, note=note)
+    try:
+        run.to_the_end()
+    except KeyboardInterrupt:
+        run.stop()
+        raise
+    remove_abandoned_copies(root=root)
+    return _write(run, cells=cells, root=root)
 
 
 @dataclass
@@ -104,6 +113,7 @@ class _Run:
         failed: those that have not, and why.
         mine: those that this call has queued or found in the queue.
         lost: how often the worker of a cell has vanished.
+        cut_off: those whose worker has vanished, until they are queued again.
     """
 
     cells: Mapping[str, CellPlan]
@@ -114,6 +124,7 @@ class _Run:
     failed: dict[str, str] = field(default_factory=dict)
     mine: set[str] = field(default_factory=set)
     lost: dict[str, int] = field(default_factory=dict)
+    cut_off: set[str] = field(default_factory=set)
     _said: str = ""
 
     def to_the_end(self) -> None:
@@ -140,22 +151,18 @@ class _Run:
     def stop(self) -> None:
         """Take this table's cells out of the queue, and end those that run."""
         queue = queue_status(root=self.root)
-        ours = {state: [] for state in ("Queued", "Running")}  # type: dict[str, list[str]]
-        for name in self.cells:
-            if queue.states.get(name) in ours:
-                ours[queue.states[name]].append(name)
-        if ours["Queued"]:
-            try_dvc("queue", "remove", *ours["Queued"], root=self.root)
-        if ours["Running"]:
-            try_dvc("queue", "kill", *ours["Running"], root=self.root)
+        for state, action in (("Queued", "remove"), ("Running", "kill")):
+            names = [name for name in self.cells if queue.states.get(name) == state]
+            if names:
+                try_dvc("queue", action, *names, root=self.root)
 
     def _judge(self, over: Sequence[str]) -> None:
         """Note as failed what was in the queue, is there no more and has no result."""
         for name in over:
-            if name in self.mine and not self.lost.get(name):
-                self.failed[name] = _reason(name, root=self.root)
-            elif self.lost.get(name, 0) >= _MAX_LOST:
+            if name in self.cut_off and self.lost[name] >= _MAX_LOST:
                 self.failed[name] = f"its worker vanished {_MAX_LOST} times"
+            elif name in self.mine and name not in self.cut_off:
+                self.failed[name] = _reason(name, root=self.root)
             else:
                 continue
             logger.error("%s failed; the others go on", name)
@@ -170,6 +177,7 @@ class _Run:
         for name in names:
             with guarded_workspace(self.note, root=self.root):
                 enqueue(name, self.cells[name].changes, root=self.root)
+            self.cut_off.discard(name)
 
     def _free_lost(self, running: Sequence[str], tasks: Mapping[str, str]) -> None:
         """Tell DVC of cells that no worker runs any more, which it would call running for ever."""
@@ -179,9 +187,8 @@ class _Run:
                 continue
             # DVC refuses where a worker still prepares the cell, or collects its results
             code, _ = try_dvc("queue", "kill", name, root=self.root)
-            if code == 0 and name in finished_experiments(root=self.root):
-                continue
-            if code == 0:
+            if code == 0 and name not in self.cut_off:
+                self.cut_off.add(name)
                 self.lost[name] = self.lost.get(name, 0) + 1
                 logger.warning("%s: its worker is gone; it is queued again", name)
 
@@ -215,34 +222,32 @@ def _refuse_untracked_code(root: Path) -> None:
         )
 
 
-def _make_frames(cells: Sequence[CellPlan], *, root: Path) -> None:
+def _make_frames(*, root: Path) -> None:
     """Make the frames in the workspace, once for all cells that use them."""
-    own = check_project(root=root)
-    if any(_data_params(cell.params) == _data_params(own) for cell in cells):
-        logger.info("frames, which all cells share: dvc repro %s", _FRAMES_STAGE)
-        code = run_dvc("repro", "--quiet", _FRAMES_STAGE, root=root)
-        if code != 0:
-            raise OutputError(
-                f"`dvc repro {_FRAMES_STAGE}` failed (exit code {code}), so that no cell can be "
-                "run; see its message above."
-            )
+    logger.info("frames, which all cells share: dvc repro %s", _FRAMES_STAGE)
+    code = run_dvc("repro", "--quiet", _FRAMES_STAGE, root=root)
+    if code != 0:
+        raise OutputError(
+            f"`dvc repro {_FRAMES_STAGE}` failed (exit code {code}), so that no cell can be run; "
+            "see its message above."
+        )
 
 
 def _data_params(params: Params) -> dict[str, object]:
     return {key: params.used[key] for key in _READ_BY_DATA_STAGES}
 
 
-def _names(cells: Sequence[CellPlan], *, root: Path) -> dict[str, CellPlan]:
-    """Return the cells by the names of their experiments."""
+def _names(
+    cells: Sequence[CellPlan], *, sharing: Sequence[CellPlan], root: Path
+) -> dict[str, CellPlan]:
+    """Return the cells by the names of their experiments; `sharing` use the workspace's data."""
     code = _code_digest(root)
-    own = check_project(root=root)
     data = {str(path): md5 for path, md5 in recorded_hashes().get("download", {}).items()}
-    names = {}
-    for cell in cells:
-        shares_data = _data_params(cell.params) == _data_params(own)
-        made_from = value_sha256([code, data if shares_data else None])
-        names[cell.experiment(made_from=made_from)] = cell
-    return names
+    of_workspace, of_their_own = (value_sha256([code, each]) for each in (data, None))
+    return {
+        cell.experiment(made_from=of_workspace if cell in sharing else of_their_own): cell
+        for cell in cells
+    }
 
 
 def _code_digest(root: Path) -> str:
