@@ -69,7 +69,7 @@ def test_a_cell_that_fails_is_named_and_a_misspelt_one_stops_all(project):
     path = project.path / "table.yaml"
     path.write_text(f"{TABLE}  broken: {{train.backbone_weights: nowhere.pth}}\n")
     output = project.run(*COMMAND, ok=False)
-    assert re.search(r"failed: table-broken-s1-\w+: train failed.* nowhere.pth: no such", output)
+    assert re.search(r"failed: table-broken-s1-\w+: train failed. \S*/nowhere.pth: no such", output)
     assert "(log: `dvc queue logs table-broken-s1-" in output
     assert "4 of 6 cells" in output
     path.write_text(f"{TABLE}  misspelt: {{model: dea}}\n")

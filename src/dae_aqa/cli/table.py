@@ -32,7 +32,7 @@ from dae_aqa.cli.experiments import (
     untracked,
 )
 from dae_aqa.cli.table_file import TABLE_FILE, CellPlan, read_table_file
-from dae_aqa.comparison.cells import Cell
+from dae_aqa.method_table.cells import Cell
 from dae_aqa.errors import OutputError, ParamsError, TrackingError
 from dae_aqa.files.hashing import file_sha256, value_sha256
 from dae_aqa.files.outputs import recorded_hashes, stage_outputs
@@ -271,9 +271,9 @@ def _code_digest(root: Path) -> str:
 
 def _write(run: _Run, *, cells: Sequence[CellPlan], root: Path) -> int:
     """Write the table of what is finished; return the exit code."""
-    from dae_aqa.comparison.page import render_table
-    from dae_aqa.comparison.rows import blocks_of, ceilings_of
-    from dae_aqa.comparison.texts import csv_table, markdown
+    from dae_aqa.method_table.page import render_table
+    from dae_aqa.method_table.rows import blocks_of, ceilings_of
+    from dae_aqa.method_table.texts import csv_table, markdown
     from dae_aqa.datasets import DATASETS
 
     finished = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dae_aqa.comparison.rows import Block, Ceiling, MeanAndSpread, Row
+from dae_aqa.method_table.rows import Block, Ceiling, MeanAndSpread, Row
 from dae_aqa.running.progress import duration
 
 NOTHING = "–"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.comparison.made_up import cell
+from tests.method_table.made_up import cell
 
-from dae_aqa.comparison.rows import MeanAndSpread, blocks_of, ceilings_of, published_of
+from dae_aqa.method_table.rows import MeanAndSpread, blocks_of, ceilings_of, published_of
 from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.errors import EvaluationError

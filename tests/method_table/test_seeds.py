@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from tests.comparison.made_up import predictions
+from tests.method_table.made_up import predictions
 
-from dae_aqa.comparison.seeds import LEVEL, NUM_RESAMPLES, difference_over_seeds
+from dae_aqa.method_table.seeds import LEVEL, NUM_RESAMPLES, difference_over_seeds
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.paired import Ranking, paired_difference
 

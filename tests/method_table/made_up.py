@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dae_aqa.comparison.cells import Cell
-from dae_aqa.comparison.rows import FIGURES
+from dae_aqa.method_table.cells import Cell
+from dae_aqa.method_table.rows import FIGURES
 from dae_aqa.tables.predictions import build_predictions
 
 NUM = 60

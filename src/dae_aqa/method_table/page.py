@@ -8,8 +8,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from dae_aqa.comparison.rows import Block, Ceiling
-from dae_aqa.comparison.texts import HEADINGS, NOTES, WARNING, ceiling_line, line_of
+from dae_aqa.method_table.rows import Block, Ceiling
+from dae_aqa.method_table.texts import HEADINGS, NOTES, WARNING, ceiling_line, line_of
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import GUIDE, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure

@@ -7,11 +7,11 @@ import re
 
 import pandas as pd
 import pytest
-from tests.comparison.made_up import cell
+from tests.method_table.made_up import cell
 
-from dae_aqa.comparison.page import render_table
-from dae_aqa.comparison.rows import blocks_of, ceilings_of
-from dae_aqa.comparison.texts import HEADINGS, WARNING, csv_table, markdown
+from dae_aqa.method_table.page import render_table
+from dae_aqa.method_table.rows import blocks_of, ceilings_of
+from dae_aqa.method_table.texts import HEADINGS, WARNING, csv_table, markdown
 from dae_aqa.datasets.base import PublishedResult
 
 PUBLISHED = [PublishedResult(label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang")]
