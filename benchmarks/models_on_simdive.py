@@ -127,7 +127,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
             on_epoch=lambda epoch, figures: None,
         )
         test = select_samples(
-            annotations, splits, split="test", scoring_rule="diving", with_judges=False
+            annotations, splits, split=("test",), scoring_rule="diving", with_judges=False
         )
         prediction = predict(
             trained.model,
@@ -138,12 +138,13 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
             show_progress=False,
         )
     truth = truth.set_index("sample_id").loc[test.sample_ids]
-    judges = prediction.sigma_judges_execution
+    judges, mixture = prediction.sigma_judges_execution, prediction.mixture_execution
     predictions = build_predictions(
         samples=annotations.set_index("sample_id").loc[test.sample_ids].reset_index(),
         mu_execution=prediction.mu_execution.numpy(),
         sigma_execution=prediction.sigma_execution.numpy(),
         sigma_judges_execution=None if judges is None else judges.numpy(),
+        mixture_execution=None if mixture is None else mixture.numpy(),
         true_sigma_execution=truth["true_sigma_execution"].to_numpy(),
     )
     metrics = evaluate_predictions(predictions, num_bootstrap=100, seed=0)

@@ -41,6 +41,7 @@ def main() -> None:
             excluded=pd.read_csv(DATA / "excluded.csv", dtype=str),
             missing_videos=pd.read_csv(DATA / "missing_videos.csv", dtype=str),
             history=pd.read_csv(HISTORY),
+            protocol=params.protocol,
         ),
         frames_dir=FRAMES_DIR,
         models_dir=MODELS_DIR,

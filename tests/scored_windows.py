@@ -59,6 +59,6 @@ def expected_scores(
         features = torch.stack([trained.model.backbone(clip) for clip in inputs])  # (N, 2, D)
         output = trained.model.head.net(features.mean(dim=1))
     factor = np.asarray(difficulty)
-    mu = (MEAN + STD * output.mu[:, 0].numpy()) * factor
+    mu = (MEAN + STD * output.values[:, 0].numpy()) * factor
     sigma = STD * SIGMA_SCALE * np.exp(0.5 * output.log_variance[:, 0].numpy()) * factor
     return mu, sigma

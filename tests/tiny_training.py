@@ -104,7 +104,10 @@ def make_tiny_data(folder: Path, *, num_frames: int = NUM_FRAMES) -> TinyData:
             "sample_id": names,
             "final_score": [100.0 * BRIGHTNESS[name] for name in names],
             "difficulty": [2.0 + 0.1 * row for row in range(len(names))],
-            "judge_scores": "",
+            "judge_scores": [
+                ";".join([f"{round(20 * BRIGHTNESS[name]) / 2}"] * 7) for name in names
+            ],
+            "action_class": ["bright" if BRIGHTNESS[name] > 0.5 else "dark" for name in names],
         }
     )
     splits = pd.DataFrame(

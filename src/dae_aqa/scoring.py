@@ -97,18 +97,49 @@ def counted_marks(marks: Any) -> Any:
 
 @dataclass(frozen=True)
 class ScoringRule:
-    """A rule and the numbers of marks that it takes (empty: any number from one up)."""
+    """A rule, and what is known of the marks that it takes.
+
+    Attributes:
+        execution: takes marks (..., J) and returns execution scores (...).
+        num_judges: the numbers of marks that it takes; empty: any number from one up.
+        marks: (least, greatest, step) of a mark; None where the rule leaves that open.
+        no_panel: why its marks do not show how alike judges rank; '' where each mark is one judge's
+            of the whole performance.
+    """
 
     execution: Callable[[Any], Any]
     num_judges: tuple[int, ...]
+    marks: tuple[float, float, float] | None = None
+    no_panel: str = ""
 
 
+_DIVING_MARKS = (0.0, 10.0, 0.5)  # Source: World Aquatics diving rules
+_TWO_THINGS = "some judges mark execution and others synchronisation"
 SCORING_RULES: dict[str, ScoringRule] = {
-    "diving": ScoringRule(execution=diving, num_judges=(5, 7)),
-    "synchronised_diving_9": ScoringRule(execution=synchronised_diving_nine, num_judges=(9,)),
-    "synchronised_diving_11": ScoringRule(execution=synchronised_diving_eleven, num_judges=(11,)),
-    "counted_marks": ScoringRule(execution=counted_marks, num_judges=(3, 5, 7)),
-    "sum_of_elements": ScoringRule(execution=sum_of_elements, num_judges=()),
+    "diving": ScoringRule(execution=diving, num_judges=(5, 7), marks=_DIVING_MARKS),
+    "synchronised_diving_9": ScoringRule(
+        execution=synchronised_diving_nine,
+        num_judges=(9,),
+        marks=_DIVING_MARKS,
+        no_panel=_TWO_THINGS,
+    ),
+    "synchronised_diving_11": ScoringRule(
+        execution=synchronised_diving_eleven,
+        num_judges=(11,),
+        marks=_DIVING_MARKS,
+        no_panel=_TWO_THINGS,
+    ),
+    "counted_marks": ScoringRule(
+        execution=counted_marks,
+        num_judges=(3, 5, 7),
+        marks=_DIVING_MARKS,
+        no_panel="the marks are those that count, without the judges who differed most",
+    ),
+    "sum_of_elements": ScoringRule(
+        execution=sum_of_elements,
+        num_judges=(),
+        no_panel="the marks rate different elements, they are not several judges' of the same",
+    ),
 }
 RuleName = Annotated[str, one_of(SCORING_RULES)]
 

@@ -110,7 +110,8 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     said = capsys.readouterr().out
     assert all(
-        command in said for command in ("recipe", "params", "ui", "features", "refresh", "doctor")
+        command in said
+        for command in ("recipe", "params", "ui", "compare", "features", "refresh", "doctor")
     )
 
 

@@ -76,7 +76,10 @@ def tables_of(
             "sample_id": names,
             "final_score": difficulty * rng.uniform(10, 28, NUM_TEST),
             "difficulty": difficulty,
-            "judge_scores": "",
+            "judge_scores": [
+                ";".join(f"{mark:g}" for mark in row)
+                for row in rng.integers(8, 19, (NUM_TEST, 5)) / 2
+            ],
         }
     )
     places = {"video_id": "01", "start_frame": 0, "end_frame": 10}
@@ -269,4 +272,17 @@ def test_the_page_compares_with_the_references_of_the_dataset(evaluated: Evaluat
         "All faults": metrics["baseline_all_faults"],
         "True quality: the ceiling": metrics["baseline_ceiling"],
         f"{best.capitalize()} alone": faults[best],
+        "One judge against the other 4": metrics["ceiling_one_judge"],
+        "2 judges against the other 3": metrics["ceiling_half_panel"],
     }
+
+
+def test_the_human_ceiling_is_that_of_the_test_samples(evaluated: Evaluated):
+    rows = evaluated.annotations.loc[evaluated.predictions.index]
+    marks = np.array([text.split(";") for text in rows["judge_scores"]], dtype=float)
+    rhos = []
+    for judge in range(5):
+        others = np.sort(np.delete(marks, judge, axis=1), axis=1)[:, 1:3].mean(axis=1)
+        sides = (side * rows["difficulty"] for side in (marks[:, judge], others))
+        rhos.append(stats.spearmanr(*sides).statistic)
+    assert evaluated.metrics["ceiling_one_judge"] == pytest.approx(np.mean(rhos), abs=1e-12)

@@ -52,6 +52,23 @@ def test_published_results_come_last_with_their_source():
     assert (last.scale, last.source) == ("final", "A paper (2020)")
 
 
+def test_the_judges_stand_between_what_is_computed_and_what_is_published():
+    metrics = {"ceiling_num_judges": 7, "ceiling_one_judge": 0.97, "ceiling_half_panel": None}
+    metrics |= {"ceiling_one_judge_low": 0.96, "ceiling_one_judge_high": 0.98}
+    metrics |= {"baseline_difficulty_only": 0.7}
+    paper = PublishedResult(label="Theirs", rho=0.8, scale="final", source="A paper (2020)")
+    kinds = [item.kind for item in references_of(replace(BARE, published=(paper,)), metrics)]
+    assert kinds == ["to beat", "judges", "published"]
+    judge = references_of(BARE, metrics)[1]
+    assert judge == Reference(
+        label="One judge against the other 6",
+        rho=0.97,
+        scale="final",
+        kind="judges",
+        interval=(0.96, 0.98),
+    )
+
+
 def test_every_baseline_of_simdive_has_its_words():
     rng = np.random.default_rng(0)
     names = [f"s{n}" for n in range(30)]

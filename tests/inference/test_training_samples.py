@@ -44,15 +44,19 @@ def tables(**changed: object) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_bad_samples_are_named(changed: dict[str, object], message: str):
     annotations, splits = tables(**changed)
     with pytest.raises(DaeAqaError, match=message):
-        select_samples(annotations, splits, split="test", scoring_rule="diving", with_judges=True)
+        select_samples(
+            annotations, splits, split=("test",), scoring_rule="diving", with_judges=True
+        )
 
 
 def test_samples_that_are_not_there_are_named():
     annotations, splits = tables()
     with pytest.raises(SplitError, match="no sample in 'val'"):
-        select_samples(annotations, splits, split="val", scoring_rule=None, with_judges=False)
+        select_samples(annotations, splits, split=("val",), scoring_rule=None, with_judges=False)
     with pytest.raises(SplitError, match="no annotation: three"):
-        select_samples(annotations[:2], splits, split="test", scoring_rule=None, with_judges=False)
+        select_samples(
+            annotations[:2], splits, split=("test",), scoring_rule=None, with_judges=False
+        )
 
 
 @pytest.mark.usefixtures("own_torch_settings")
@@ -76,7 +80,7 @@ def test_samples_carry_their_own_scores_in_the_order_of_the_split_table():
     annotations, _ = tables(final_score=51.0, difficulty=1.5)
     splits = pd.DataFrame({"sample_id": ["two", "three", "one"], "split": ["val", "test", "val"]})
     known = select_samples(
-        annotations, splits, split="val", scoring_rule="diving", with_judges=True
+        annotations, splits, split=("val",), scoring_rule="diving", with_judges=True
     )
     assert known.sample_ids == ["two", "one"]
     assert known.targets.final_score.tolist() == [51.0, 72.0]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.method_table.made_up import cell
 
-from dae_aqa.method_table.rows import MeanAndSpread, blocks_of, ceilings_of, published_of
 from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.errors import EvaluationError
+from dae_aqa.method_table.rows import MeanAndSpread, blocks_of, ceilings_of, published_of
 
 
 def test_mean_and_deviation_over_seeds():

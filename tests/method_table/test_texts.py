@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from tests.method_table.made_up import cell
 
+from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.method_table.page import render_table
 from dae_aqa.method_table.rows import blocks_of, ceilings_of
 from dae_aqa.method_table.texts import HEADINGS, WARNING, csv_table, markdown
-from dae_aqa.datasets.base import PublishedResult
 
 PUBLISHED = [PublishedResult(label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang")]
 WORDS = {"title": "2 methods on simdive", "unfinished": ["table-x-s0: no file (log: `dvc …`)"]}

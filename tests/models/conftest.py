@@ -8,7 +8,16 @@ import torch
 
 from dae_aqa.models.build import build_model
 from dae_aqa.models.model import ScoreModel
+from dae_aqa.models.options import METHODS, Bins, Exemplars
 from dae_aqa.models.targets import Targets, make_targets
+
+BINS = {
+    "usdl": Bins(num=101, low=0.0, high=104.5, std=5.0),
+    "musdl": Bins(num=21, low=0.0, high=10.0, std=5.0),
+}
+EXEMPLARS = Exemplars(
+    by="difficulty", num_voters=2, pairs="batch", sample_ids=[f"dive-{row}" for row in range(6)]
+)
 
 
 @pytest.fixture
@@ -28,19 +37,22 @@ def dives() -> Targets:
 
 
 @pytest.fixture
-def small_model() -> Callable[[str], ScoreModel]:
+def small_model() -> Callable[..., ScoreModel]:
     """Build a model by name on the small backbone, with fixed fresh weights."""
 
-    def build(model: str) -> ScoreModel:
+    def build(model: str, *, dropout: float = 0.0) -> ScoreModel:
         torch.manual_seed(0)
+        facts = METHODS[model]
         return build_model(
             model=model,
+            bins=BINS[model] if facts.has_bins else None,
+            exemplars=EXEMPLARS if facts.has_exemplars else None,
             backbone="small3d",
             backbone_weights=None,
             pretrained=False,
             scoring_rule="diving",
             num_judges=7,
-            dropout=0.0,
+            dropout=dropout,
         )
 
     return build

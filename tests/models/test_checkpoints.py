@@ -21,10 +21,10 @@ from dae_aqa.models.build import (
     save_model,
 )
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.options import I3dLayout
+from dae_aqa.models.options import METHODS, I3dLayout
 from dae_aqa.models.targets import Targets
 
-Build = Callable[[str], ScoreModel]
+Build = Callable[..., ScoreModel]
 
 
 class _Payload:
@@ -212,12 +212,12 @@ def test_released_checkpoints_need_both_parts(tmp_path: Path) -> None:
         load_released_checkpoint(path, model="dae")
 
 
-@pytest.mark.parametrize("name", ["mlp", "dae", "dae_mt", "dae_judges"])
+@pytest.mark.parametrize("name", list(METHODS))
 def test_a_saved_model_predicts_the_same(
     name: str, small_model: Build, dives: Targets, tmp_path: Path
 ) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     model(torch.randn(4, 1, 3, 8, 32, 32))  # moves the batch norms' statistics
     model.eval()
     clips = torch.randn(2, 1, 3, 8, 32, 32)

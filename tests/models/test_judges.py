@@ -106,7 +106,7 @@ def test_what_judges_share_is_told_from_what_each_adds(loss: str) -> None:
     execution = head.rule.execution(marks)
     ones = torch.ones_like(execution)
     targets = Targets(execution, execution, ones, marks)
-    head.fit_target_scale(targets)
+    head.fit_to(targets, standardize=True)
     mu, log_variance = torch.zeros(5, requires_grad=True), torch.zeros(6, requires_grad=True)
     optimizer = torch.optim.Adam([mu, log_variance], lr=0.03)
     options = loss_options(loss)
@@ -145,7 +145,7 @@ def test_a_single_judge_has_no_panel() -> None:
     marks = torch.tensor([[3.0], [4.0], [6.0]])
     ones = torch.ones(3)
     targets = Targets(marks[:, 0], marks[:, 0], ones, marks)
-    head.fit_target_scale(targets)
+    head.fit_to(targets, standardize=True)
     output = head(ones[:, None])
     options = loss_options("nll", alpha=0.6, beta=0.4)
     loss = head.loss(output, targets, options=options, warmup=False)
@@ -166,7 +166,7 @@ def _four_raters() -> tuple[JudgesHead, torch.Tensor, Targets]:
     execution = marks.sum(dim=1)
     difficulty = torch.tensor([2.0, 3.0, 1.5])
     targets = Targets(execution * difficulty, execution, difficulty, marks)
-    head.fit_target_scale(targets)
+    head.fit_to(targets, standardize=True)
     return head, marks, targets
 
 
@@ -186,7 +186,7 @@ def test_prediction_in_closed_form() -> None:
     output = _output(3)
     head.sigma_scale.fill_(1.5)
     prediction = head.predict(output, targets.difficulty)
-    mu = 4 * centre + scale * output.mu.sum(dim=1).numpy()
+    mu = 4 * centre + scale * output.values.sum(dim=1).numpy()
     sigma = 1.5 * scale * (sum(OWN) + 16 * COMMON) ** 0.5
     difficulty = targets.difficulty.numpy()
     np.testing.assert_allclose(prediction.mu_execution, mu, rtol=1e-5)
@@ -211,11 +211,11 @@ def test_the_loss_in_closed_form(alpha: float, beta: float) -> None:
     own = np.array(OWN)
     variance = own * (1 - 2 / 4) + own.mean() / 4
     about = ((marks - marks.mean(dim=1, keepdim=True)) / scale).numpy()
-    guess = (output.mu - output.mu.mean(dim=1, keepdim=True)).numpy()
+    guess = (output.values - output.values.mean(dim=1, keepdim=True)).numpy()
     panel = (0.5 * (about - guess) ** 2 / variance + 0.5 * np.log(variance)).mean()
     # the execution, in units of its own scale
     unit = execution.std(ddof=1)
-    mu = 4 * marks.mean().item() + scale * output.mu.sum(dim=1).numpy()
+    mu = 4 * marks.mean().item() + scale * output.values.sum(dim=1).numpy()
     spread = scale * (own.sum() + 16 * COMMON) ** 0.5
     of_execution = alpha * (execution - mu) ** 2 / spread**2 + 2 * beta * np.log(spread / unit)
     assert loss.item() == pytest.approx(panel + of_execution.mean(), rel=0.02)
@@ -227,7 +227,7 @@ def test_the_warm_up_is_the_error_of_the_marks() -> None:
     options = loss_options("nll", alpha=2.0, beta=3.0)
     loss = head.loss(output, targets, options=options, warmup=True)
     standardised = (marks - marks.mean()) / marks.std()
-    assert loss.item() == pytest.approx((output.mu - standardised).square().mean().item())
+    assert loss.item() == pytest.approx((output.values - standardised).square().mean().item())
 
 
 def test_the_spread_of_one_mark_is_exact() -> None:

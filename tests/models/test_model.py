@@ -20,7 +20,7 @@ from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import METHODS, LossName
 from dae_aqa.models.targets import ScorePrediction, Targets, check_features, make_targets
 
-Build = Callable[[str], ScoreModel]
+Build = Callable[..., ScoreModel]
 NLL = loss_options("nll")
 
 
@@ -53,7 +53,7 @@ def test_ten_clips_and_the_head_are_the_references(
     expected = reference["video_clips"]
     np.testing.assert_allclose(features[0], expected, rtol=1e-4, atol=1e-6 * expected.max())
     assert output.log_variance is not None
-    np.testing.assert_allclose(output.mu, reference["dae_mu"], rtol=1e-4)
+    np.testing.assert_allclose(output.values, reference["dae_mu"], rtol=1e-4)
     np.testing.assert_allclose(output.log_variance, reference["dae_logvar"], rtol=1e-4)
     prediction = model.predict(output, torch.tensor([3.0]))
     assert prediction.mu.item() == pytest.approx(3.0 * reference["dae_mu"].item(), rel=1e-4)
@@ -67,8 +67,8 @@ def test_clips_are_pooled_and_samples_are_independent(name: str, small_model: Bu
         whole = model(clips)
         alone = model(clips[1:2])
         swapped = model(clips.flip(1))
-    torch.testing.assert_close(whole.mu[1:2], alone.mu, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(whole.mu, swapped.mu, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole.values[1:2], alone.values, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole.values, swapped.values, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -77,7 +77,7 @@ def test_every_loss_reaches_every_parameter(
     name: str, loss: str, small_model: Build, dives: Targets
 ) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     options = loss_options(loss, alpha=0.6, beta=0.4)
     output = model(torch.rand(6, 2, model.backbone.feature_dim))
     value = model.loss(output, dives, options=options, warmup=False)
@@ -88,25 +88,25 @@ def test_every_loss_reaches_every_parameter(
         assert bool((parameter.grad != 0).any()), key
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", ["mlp", "dae", "dae_mt", "dae_judges"])
 def test_warmup_is_the_mse_of_the_standardised_mean(
     name: str, small_model: Build, dives: Targets
 ) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     output = model(torch.rand(6, 1, model.backbone.feature_dim))
     value = model.loss(output, dives, options=NLL, warmup=True)
     target = model.head.target(dives).double()
     standardised = (target - target.mean()) / target.std()
     assert value.item() == pytest.approx(
-        ((output.mu.double() - standardised) ** 2).mean().item(), rel=1e-5
+        ((output.values.double() - standardised) ** 2).mean().item(), rel=1e-5
     )
 
 
 @pytest.mark.parametrize("name", ["dae", "dae_mt"])
 def test_predictions_speak_in_score_points(name: str, small_model: Build, dives: Targets) -> None:
     model = small_model(name)
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     target = model.head.target(dives).double().squeeze(1)
     output = HeadOutput(torch.full((6, 1), 0.5), torch.full((6, 1), -1.0))
     prediction = model.predict(output, dives.difficulty)
@@ -178,7 +178,7 @@ def test_many_samples_make_their_likelihood_greatest(small_model: Build, dives: 
 
 def test_sigma_scale_keeps_every_mu(small_model: Build, dives: Targets) -> None:
     model = small_model("dae_mt")
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     output = model(torch.rand(6, 1, model.backbone.feature_dim))
     before = model.predict(output, dives.difficulty)
     factor = model.fit_sigma_scale(before, dives)
@@ -196,7 +196,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_weights(small_mod
     assert not any(norm.training for norm in norms)
     assert model.head.training
     before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
-    model(torch.randn(2, 1, 3, 8, 32, 32)).mu.sum().backward()
+    model(torch.randn(2, 1, 3, 8, 32, 32)).values.sum().backward()
     after = [norm.running_mean for norm in norms if norm.running_mean is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(norm.weight.grad is not None for norm in norms)
@@ -210,7 +210,7 @@ def test_finetuning_the_head_leaves_the_backbone_alone(small_model: Build) -> No
     model.train()
     assert not any(module.training for module in model.backbone.modules())
     assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
-    model(torch.randn(2, 1, 3, 8, 32, 32)).mu.sum().backward()
+    model(torch.randn(2, 1, 3, 8, 32, 32)).values.sum().backward()
     assert all(parameter.grad is None for parameter in model.backbone.parameters())
     model.set_finetune("all")
     assert all(parameter.requires_grad for parameter in model.backbone.parameters())
@@ -236,9 +236,10 @@ def test_targets_by_hand() -> None:
     assert targets.difficulty.tolist() == [3.0, 3.5]
     assert targets.judge_scores is not None
     assert targets.judge_scores.tolist() == marks
-    assert {t.dtype for t in dataclasses.astuple(targets)} == {torch.float32}
-    second = targets.take(torch.tensor([1])).to("cpu")
-    assert [t.tolist() for t in dataclasses.astuple(second)] == [[70.0], [20.0], [3.5], [marks[1]]]
+    assert {t.dtype for t in dataclasses.astuple(targets)[:4]} == {torch.float32}
+    second = dataclasses.astuple(targets.take(torch.tensor([1])).to("cpu"))
+    assert [t.tolist() for t in second[:4]] == [[70.0], [20.0], [3.5], [marks[1]]]
+    assert targets.action_class is None
     assert _targets().judge_scores is None
 
 
@@ -269,7 +270,7 @@ def test_sigma_stays_within_five_e_folds_of_the_scale(
     small_model: Build, dives: Targets, log_variance: float, factor: float
 ) -> None:
     model = small_model("dae")
-    model.fit_target_scale(dives)
+    model.head.fit_to(dives, standardize=True)
     output = HeadOutput(torch.zeros(6, 1), torch.full((6, 1), log_variance))
     sigma = model.predict(output, dives.difficulty).sigma
     np.testing.assert_allclose(sigma, dives.final_score.std() * factor, rtol=1e-5)
@@ -294,7 +295,8 @@ def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: T
         build_model(model="lstm", scoring_rule=None, num_judges=None, dropout=0.0, **arguments)
     for rule, judges in ((None, 7), ("diving", None)):
         with pytest.raises(
-            ModelError, match=r"dae_judges needs judge scores.* models mlp, dae, dae_mt\."
+            ModelError,
+            match=r"dae_judges needs judge scores.* models mlp, dae, dae_mt, usdl, core",
         ):
             build_model(
                 model="dae_judges", scoring_rule=rule, num_judges=judges, dropout=0.0, **arguments
@@ -306,10 +308,10 @@ def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: T
     judges = small_model("dae_judges")
     without = dataclasses.replace(dives, judge_scores=None)
     with pytest.raises(ModelError, match="learns from 7 judge scores per sample, got none"):
-        judges.fit_target_scale(without)
+        judges.head.fit_to(without, standardize=True)
     same = dives.take(torch.tensor([0, 0, 0]))
     with pytest.raises(ModelError, match="at least two different scores"):
-        small_model("dae").fit_target_scale(same)
+        small_model("dae").head.fit_to(same, standardize=True)
     output = HeadOutput(torch.zeros(2, 1), torch.zeros(2, 1))
     with pytest.raises(ModelError, match=r"difficulty must be .* got 0\.0 in row 1"):
         small_model("dae_mt").predict(output, torch.tensor([3.0, 0.0]))
@@ -322,28 +324,20 @@ def test_models_that_cannot_be_built_or_fed_say_why(small_model: Build, dives: T
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_a_model_names_judges_only_where_it_learns_from_them(name: str, small_model: Build) -> None:
-    judges = ("diving", 7) if name == "dae_judges" else (None, None)
+    judges = ("diving", 7) if METHODS[name].needs_judges else (None, None)
     spec = small_model(name).spec  # of a dataset with a rule
     assert (spec.model, spec.backbone, spec.i3d_layout) == (name, "small3d", None)
     assert (spec.scoring_rule, spec.num_judges) == judges
 
 
 @pytest.mark.parametrize("name", list(METHODS))
-def test_dropout_acts_in_training_alone(name: str) -> None:
-    model = build_model(
-        model=name,
-        backbone="small3d",
-        backbone_weights=None,
-        pretrained=False,
-        scoring_rule="diving",
-        num_judges=7,
-        dropout=0.5,
-    )
+def test_dropout_acts_in_training_alone(name: str, small_model: Build) -> None:
+    model = small_model(name, dropout=0.5)
     features = torch.rand(1, 1, model.backbone.feature_dim)
     model.eval()
-    assert torch.equal(model(features).mu, model(features).mu)
+    assert torch.equal(model(features).values, model(features).values)
     model.train()
-    assert not torch.equal(model(features).mu, model(features).mu)
+    assert not torch.equal(model(features).values, model(features).values)
 
 
 def test_the_head_is_two_hidden_layers_by_hand(small_model: Build) -> None:
@@ -363,7 +357,7 @@ def test_the_head_is_two_hidden_layers_by_hand(small_model: Build) -> None:
     with torch.no_grad():
         output = model(features)
     assert output.log_variance is not None
-    for found, layer in ((output.mu, "fc2_mean"), (output.log_variance, "fc2_logvar")):
+    for found, layer in ((output.values, "fc2_mean"), (output.log_variance, "fc2_logvar")):
         expected = hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -379,5 +373,5 @@ def test_scores_leave_in_full_precision_where_less_is_computed_with(small_model:
 def test_predictions_carry_no_gradient(small_model: Build, dives: Targets) -> None:
     model = small_model("dae")
     output = model(torch.rand(6, 1, 256))
-    assert output.mu.requires_grad
+    assert output.values.requires_grad
     assert not model.predict(output, dives.difficulty).mu.requires_grad

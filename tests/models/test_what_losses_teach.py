@@ -36,7 +36,7 @@ def _learned(loss: str) -> dict[str, float]:
     features, targets, true_sigma = _samples()
     train, test = torch.arange(NUM_TRAIN), torch.arange(NUM_TRAIN, NUM_TRAIN + NUM_TEST)
     head = ExecutionHead(GaussianMlp(FEATURE_DIM, num_means=1, num_variances=1, dropout=0.0))
-    head.fit_target_scale(targets.take(train))
+    head.fit_to(targets.take(train), standardize=True)
     options = loss_options(loss)
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-2)
     generator = torch.Generator().manual_seed(0)

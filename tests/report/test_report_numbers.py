@@ -235,6 +235,7 @@ def test_the_ranking_stands_beside_its_references(inputs):
 PUBLISHED = Reference(label="DAE", rho=0.9, scale="final", kind="published", source="A paper")
 SIMPLE = Reference(label="Simple", rho=0.2, scale="final", kind="to beat")
 LIMIT = Reference(label="Truth", rho=0.97, scale="execution", kind="limit")
+JUDGES = Reference(label="One judge", rho=0.95, scale="final", kind="judges", interval=(0.93, 0.96))
 
 
 @pytest.mark.parametrize(
@@ -244,10 +245,12 @@ LIMIT = Reference(label="Truth", rho=0.97, scale="execution", kind="limit")
         ([PUBLISHED], {"Violet", "others published"}),
         ([SIMPLE, PUBLISHED], {"Grey", "Violet", "others published"}),
         ([SIMPLE, LIMIT], {"Grey", "Violet", "knows some of the truth", "execution scores"}),
+        ([JUDGES], {"Violet", "judges rank as each other"}),
     ],
 )
 def test_the_ranking_is_explained_by_what_is_drawn_alone(inputs, references, spoken_of):
     words = ("Grey", "Violet", "others published", "knows some of the truth", "execution scores")
+    words = (*words, "judges rank as each other")
     found, drawing = accuracy(replace(inputs, references=references), RANKING)
     assert {word for word in words if word in found.reading} == spoken_of
     assert "Round: this model, with its 95 % interval." in found.reading
@@ -256,6 +259,23 @@ def test_the_ranking_is_explained_by_what_is_drawn_alone(inputs, references, spo
         "Grey" in spoken_of,
         "Violet" in spoken_of,
     )
+
+
+def test_the_judges_agreement_is_drawn_with_its_interval_and_told(inputs, page):
+    assert "against the others" not in page
+    found, drawing = accuracy(replace(inputs, references=[JUDGES]), RANKING)
+    (line,) = (line for line in drawing.lines() if line.color == "reference" and len(line.x) > 1)
+    close(line.x, [0.93, 0.96], 0.002)
+    assert found.finding == "There is no baseline to compare with in this dataset."
+    answer = answer_all(replace(inputs, references=[SIMPLE, JUDGES]), inputs.samples())[0]
+    assert "; one judge ranks at 0.95." in answer.sentence
+    figures = {"ceiling_one_judge": 0.95, "ceiling_one_judge_low": 0.93}
+    figures |= {"ceiling_one_judge_high": 0.96, "ceiling_half_panel": None}
+    figures |= {"ceiling_half_panel_reason": "so"}
+    rows = metric_rows(replace(inputs, metrics={**inputs.metrics, **figures}))
+    asides = {row.key: (row.value, row.aside) for row in rows}
+    assert asides["ceiling_one_judge"] == ("0.950", "95 % interval 0.930 to 0.960")
+    assert asides["ceiling_half_panel"] == ("–", "undefined: so")
 
 
 def test_a_model_without_a_rank_correlation_is_not_explained(inputs):

@@ -13,10 +13,11 @@ import tiny_model
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from dae_aqa.errors import ModelError
+from dae_aqa.errors import ModelError, TrackingError
 from dae_aqa.files.hashing import file_sha256
 from dae_aqa.tracking import log_evaluation, start_training_run
-from dae_aqa.tracking.identity import MODEL_TAG
+from dae_aqa.tracking.evaluation import fetch_evaluation
+from dae_aqa.tracking.identity import MODEL_TAG, PARENT_TAG
 
 HERE = Path(__file__).parent
 # A process that reports each address it connects to, then runs the script that follows.
@@ -178,6 +179,36 @@ def test_model_trained_again_to_the_same_bytes_is_its_latest_run(root, runs_of):
     earlier, latest = runs_of(root)
     assert "test/mae" not in earlier.data.metrics
     assert latest.data.metrics["test/mae"] == 2.0
+
+
+def test_the_evaluation_of_a_run_is_fetched_by_its_id(root, runs_of, tmp_path_factory):
+    evaluated, _ = _log(root, weight=1.0), _log(root, weight=2.0)
+    artifacts = [root / "predictions.csv", root / "metrics.json"]
+    for path in artifacts:
+        path.write_text(path.name)
+    log_evaluation(
+        root=root,
+        experiment="e",
+        model_sha256=file_sha256(evaluated),
+        metrics={},
+        artifacts=artifacts,
+    )
+    one, two = (run.info.run_id for run in runs_of(root))
+    folder = tmp_path_factory.mktemp("fetched")
+    assert fetch_evaluation(one, folder, root=root)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        path.name: path.name for path in artifacts
+    }
+    message = rf"run {two}: no predictions.csv and no metrics.json .* run `dvc repro evaluate`"
+    with pytest.raises(TrackingError, match=message):
+        fetch_evaluation(two, folder, root=root)
+    MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db").set_tag(two, PARENT_TAG, one)
+    with pytest.raises(TrackingError, match=f"all parts lies in the run {one}"):
+        fetch_evaluation(two, folder, root=root)
+    assert not fetch_evaluation("0" * 32, folder, root=root)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert not fetch_evaluation(one, folder, root=elsewhere)
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_looking_for_a_run_builds_no_store(tmp_path):

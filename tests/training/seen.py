@@ -53,6 +53,7 @@ class Step:
 
     kind: type
     lr: float
+    lrs: list[float]
     weight_decay: float
     num_tensors: int
     grad_norm: float
@@ -170,13 +171,15 @@ def _pass(backbone: Backbone, clips: Tensor) -> Pass:
 
 
 def _step(optimizer: torch.optim.Optimizer) -> Step:
-    (group,) = optimizer.param_groups
-    squares = [p.grad.double().square().sum() for p in group["params"] if p.grad is not None]
+    groups = optimizer.param_groups
+    tensors = [tensor for group in groups for tensor in group["params"]]
+    squares = [p.grad.double().square().sum() for p in tensors if p.grad is not None]
     return Step(
         kind=type(optimizer),
-        lr=float(group["lr"]),
-        weight_decay=float(group["weight_decay"]),
-        num_tensors=len(group["params"]),
+        lr=float(groups[-1]["lr"]),
+        lrs=[float(group["lr"]) for group in groups],
+        weight_decay=float(groups[-1]["weight_decay"]),
+        num_tensors=len(tensors),
         grad_norm=float(torch.stack(squares).sum().sqrt()),
     )
 

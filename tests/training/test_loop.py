@@ -70,7 +70,7 @@ def fit_head(small_options, tmp_path: Path) -> FitHead:
         work_dir.mkdir(exist_ok=True)
         samples, val = scored("t", num_train), scored("v", num_val)
         model = fresh_model()
-        model.fit_target_scale(samples.targets)
+        model.head.fit_to(samples.targets, standardize=True)
         options = small_options(changes)
         inputs = features(num_train) if train is None else train
         return fit(

@@ -155,6 +155,13 @@ CASES = [
         {NUM_HEAD_TENSORS},
     ),
     Case(
+        "train.backbone_lr_factor",
+        0.1,
+        lambda seen: {round(lr, 9) for step in seen.steps for lr in step.lrs},
+        {3e-3},
+        {3e-4, 3e-3},
+    ),
+    Case(
         "train.calibrate_sigma", True, lambda seen: float(seen.head.sigma_scale) == 1, True, False
     ),
     Case(
@@ -618,8 +625,16 @@ TESTED_ABOVE = {
     *("train.num_processes", "train.num_threads", "train.parts_at_once"),
     *("model", "backbone", "seed", "device", "num_workers", "temporal_aug"),
 }
+BINS = ("num", "low", "high", "std")
+EXEMPLARS = ("by", "num_voters", "pairs")
 TESTED_ELSEWHERE = {
     "train.select_by": "tests/training/test_validation.py",
+    "protocol": "tests/training/test_protocol.py",
+    "train.neck": "tests/training/test_methods.py",
+    "train.average_weights": "tests/training/test_methods.py",
+    "train.decoding": "tests/training/test_methods.py",
+    **{f"train.bins.{name}": "tests/training/test_methods.py" for name in BINS},
+    **{f"train.exemplars.{name}": "tests/training/test_methods.py" for name in EXEMPLARS},
     "train.early_stopping_patience": "tests/training/test_loop.py",
     "train.tracking": "tests/training/test_tracked_training.py",
     "train.experiment": "tests/tracking",

@@ -63,7 +63,7 @@ def fit_head(make_options: MakeOptions, work_dir: Path, **changes: object) -> Fi
         num_judges=None,
         dropout=0.0,
     )
-    model.fit_target_scale(train.targets)
+    model.head.fit_to(train.targets, standardize=True)
     work_dir.mkdir(exist_ok=True)
     return fit(
         model,

@@ -18,11 +18,13 @@ from typing import Any, Literal
 
 from dae_aqa.cli.dvc import call_dvc
 from dae_aqa.errors import OutputError
-from dae_aqa.files.outputs import cache_folder, cached_file, hashes_in
+from dae_aqa.files.outputs import cached_file, hashes_in_lock
 from dae_aqa.files.whole import remove, written_whole
 
 State = Literal["Queued", "Running", "Failed", "Success"]
 _TASK = re.compile(r"^([0-9a-f]{7,})\s+(\S+)\s.*\b(Queued|Running|Failed|Success)\s*$")
+# what else lies under refs/exps belongs to DVC's own work
+_EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(?P<name>.+)")
 _WORKERS = re.compile(r"^Worker status: (\d+) active, (\d+) idle")
 _PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NOT_PLAIN = ("true", "false", "null", "nan", "inf", "yes", "no", "on", "off")
@@ -57,15 +59,19 @@ def git(*arguments: str, root: Path) -> str:
 
 
 def finished_experiments(*, root: Path) -> dict[str, str]:
-    """Return by name the commit of each finished experiment, whatever commit it starts from."""
-    lines = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", root=root)
-    found = (line.split(" ", 1) for line in lines.splitlines())
-    # refs/exps/<2 digits>/<38 digits>/<name>; others belong to DVC's own work
-    return {
-        ref.split("/", 4)[4]: commit
-        for commit, ref in found
-        if re.fullmatch(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/\S+", ref)
-    }
+    """Return by name the commit of each finished experiment, whatever commit it starts from.
+
+    Of equal names it is the newest. Where there is no Git, there is none.
+    """
+    command = ["git", "for-each-ref", "--sort=committerdate"]
+    command += ["--format=%(objectname) %(refname)", "refs/exps"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    found = {}
+    for line in done.stdout.splitlines() if done.returncode == 0 else ():
+        commit, _, reference = line.partition(" ")
+        if experiment := _EXPERIMENT.fullmatch(reference):
+            found[experiment["name"]] = commit
+    return found
 
 
 def queue_status(*, root: Path) -> Queue:
@@ -162,14 +168,13 @@ def result_files(commit: str, *, root: Path) -> dict[Path, Path]:
     Raises:
         OutputError: DVC's cache does not hold it.
     """
-    cache = cache_folder(root)
     files: dict[Path, Path] = {}
-    for outputs in hashes_in(git("show", f"{commit}:dvc.lock", root=root)).values():
+    for outputs in hashes_in_lock(git("show", f"{commit}:dvc.lock", root=root)).values():
         for path, md5 in outputs.items():
-            content = cached_file(cache, md5)
+            content = cached_file(md5, root=root)
             if content.suffix == ".dir" and content.is_file():
                 for entry in json.loads(content.read_text(encoding="utf-8")):
-                    files[path / entry["relpath"]] = cached_file(cache, entry["md5"])
+                    files[path / entry["relpath"]] = cached_file(entry["md5"], root=root)
             else:
                 files[path] = content
     return files

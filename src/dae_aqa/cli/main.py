@@ -74,8 +74,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
 
+    _add_compare(commands)
     _add_features(commands)
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="compare two evaluations on the same test samples",
+        description="Say by which figures B is better than A beyond chance (paired bootstrap), and "
+        "which samples changed most: on the terminal, and as one HTML page. A and B are folders "
+        "with predictions.csv and metrics.json, git revisions, DVC experiments or ids of MLflow "
+        "runs.",
+    )
+    compare.add_argument("first", metavar="A", help="the one to compare with, e.g. HEAD")
+    compare.add_argument("second", metavar="B", help="the other, e.g. reports")
+    compare.add_argument(
+        "--out", type=Path, default=Path("reports/compare.html"), metavar="FILE", help="the page"
+    )
+    compare.add_argument(
+        "--across-protocols",
+        action="store_true",
+        help="compare even where the two chose their epochs by different protocols",
+    )
+    compare.add_argument(
+        "--resamples", type=_number(100), default=2000, metavar="N", help="of each interval (2000)"
+    )
+    compare.add_argument("--seed", type=_number(0), default=0, help="of the resampling (0)")
+    compare.add_argument(
+        "--samples", type=_number(0), default=10, metavar="N", help="samples to name (10)"
+    )
+    compare.set_defaults(run=_compare)
 
 
 def _add_features(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -179,6 +209,23 @@ def _table(chosen: argparse.Namespace) -> int:
 
     _require_pipeline(project_root())
     return make_table(root=project_root(), jobs=chosen.jobs)
+
+
+def _compare(chosen: argparse.Namespace) -> None:
+    from dae_aqa.cli.compare import compare
+
+    lines = compare(
+        chosen.first,
+        chosen.second,
+        root=project_root(),
+        output=chosen.out,
+        across_protocols=chosen.across_protocols,
+        num_resamples=chosen.resamples,
+        seed=chosen.seed,
+        num_samples=chosen.samples,
+    )
+    for line in lines:
+        print(line)
 
 
 def _doctor(_: argparse.Namespace) -> int:

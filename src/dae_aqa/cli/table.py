@@ -32,12 +32,12 @@ from dae_aqa.cli.experiments import (
     untracked,
 )
 from dae_aqa.cli.table_file import TABLE_FILE, CellPlan, read_table_file
-from dae_aqa.method_table.cells import Cell
 from dae_aqa.errors import OutputError, ParamsError, TrackingError
 from dae_aqa.files.hashing import file_sha256, value_sha256
 from dae_aqa.files.outputs import recorded_hashes, stage_outputs
 from dae_aqa.files.whole import written_whole
 from dae_aqa.files.yaml_file import parse_yaml, read_yaml
+from dae_aqa.method_table.cells import Cell
 from dae_aqa.options import flatten
 from dae_aqa.params import Params
 from dae_aqa.params.check import check_project
@@ -271,10 +271,10 @@ def _code_digest(root: Path) -> str:
 
 def _write(run: _Run, *, cells: Sequence[CellPlan], root: Path) -> int:
     """Write the table of what is finished; return the exit code."""
+    from dae_aqa.datasets import DATASETS
     from dae_aqa.method_table.page import render_table
     from dae_aqa.method_table.rows import blocks_of, ceilings_of
     from dae_aqa.method_table.texts import csv_table, markdown
-    from dae_aqa.datasets import DATASETS
 
     finished = [
         read_cell(run.cells[name], commit, root=root) for name, commit in run.finished.items()

@@ -93,7 +93,7 @@ def collate(samples: Sequence[SampleFrames]) -> FrameBatch:
 class SampleDataset(Dataset[SampleFrames]):
     """Reads packed samples; with `cache`, decodes each once and keeps its scaled frames in memory.
 
-    Items are asked for by `(epoch, index)`.
+    Items are asked for by `(epoch, index)`; without an epoch they are not augmented.
 
     Args:
         sample_ids: the samples, one packed file `<sample_id>.zip` each.
@@ -124,12 +124,12 @@ class SampleDataset(Dataset[SampleFrames]):
     def __len__(self) -> int:
         return len(self.sample_ids)
 
-    def __getitem__(self, key: tuple[int, int]) -> SampleFrames:
+    def __getitem__(self, key: tuple[int | None, int]) -> SampleFrames:
         # the epoch comes with the key, so that loader workers hold no state that could go stale
         epoch, index = key
         choice = (
             Augmentation.none(self.layout)
-            if self._augmenter is None
+            if self._augmenter is None or epoch is None
             else self._augmenter.draw(self.layout, epoch=epoch, index=index)
         )
         wanted = self.layout.frame_indices + choice.shift_frames

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.evaluation.tables import EvaluationTables
+from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.heads.base import Head
+from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.wording import first_few
 
 _IMPORTED = (
@@ -18,8 +22,38 @@ _LEAKED = (
 )
 
 
+@dataclass(frozen=True)
+class ExemplarCounts:
+    """How many exemplars a model has for each of its test samples.
+
+    Attributes:
+        by: what they have in common with it, see `models.options.ExemplarOptions`.
+        num_voters: how many should vote.
+        counts: how many there are, by test sample.
+    """
+
+    by: str
+    num_voters: int
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, head: Head, samples: ScoredSamples) -> ExemplarCounts | None:
+        """Return those of a head for test samples; None of a head that compares with none."""
+        if not isinstance(head, ExemplarHead):
+            return None
+        targets = samples.targets
+        counts = head.num_alike(targets.difficulty, action_class=targets.action_class)
+        by_sample = dict(zip(samples.sample_ids, counts, strict=True))
+        return cls(head.exemplars.by, head.exemplars.num_voters, by_sample)
+
+
 def note_sentences(
-    tables: EvaluationTables, *, checkpoint: str | None, layout: ClipLayout, num_leaked: int
+    tables: EvaluationTables,
+    *,
+    checkpoint: str | None,
+    layout: ClipLayout,
+    num_leaked: int,
+    exemplars: Sequence[ExemplarCounts] = (),
 ) -> Iterator[str]:
     """Yield a sentence per kind of note, none left out.
 
@@ -28,6 +62,7 @@ def note_sentences(
         checkpoint: what was imported; None where the model was trained here.
         layout: of the model's clips.
         num_leaked: test samples that had a part in training.
+        exemplars: of each part whose model compares with exemplars.
     """
     if num_leaked:
         yield _LEAKED.format(num_leaked)
@@ -46,11 +81,30 @@ def note_sentences(
         first = extracted.iloc[0]
         named = first["sample_id"] or first["video_id"]
         yield f"extraction: {len(extracted)} note(s), e.g. {named}: {first['note']}"
+    for each in exemplars:
+        yield from _of_exemplars(each)
     yield from _of_another_split(tables)
     yield from _of_scores_and_classes(tables)
     missing = tables.missing_videos["video_id"].tolist()
     if missing:
         yield f"{len(missing)} video(s) could not be had: {', '.join(missing)}."
+
+
+def _of_exemplars(exemplars: ExemplarCounts) -> Iterator[str]:
+    alike = f"exemplars of their {exemplars.by.replace('_', ' ')}"
+    few = [name for name, num in exemplars.counts.items() if 0 < num < exemplars.num_voters]
+    none = [name for name, num in exemplars.counts.items() if num == 0]
+    total = len(exemplars.counts)
+    if few:
+        yield (
+            f"{len(few)} of {total} test samples have fewer than {exemplars.num_voters} {alike}, "
+            f"e.g. {few[0]}: those alone vote."
+        )
+    if none:
+        yield (
+            f"{len(none)} of {total} test samples have no {alike}, e.g. {none[0]}: those of the "
+            "nearest difficulty vote."
+        )
 
 
 def _of_another_split(tables: EvaluationTables) -> Iterator[str]:

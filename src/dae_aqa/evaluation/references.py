@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dae_aqa.datasets import Dataset
 from dae_aqa.datasets.base import BaselineLabel
+from dae_aqa.metrics.human_ceiling import ceilings_of
 from dae_aqa.metrics.summary import Metrics, baselines_of
 from dae_aqa.report import Reference
 
@@ -12,7 +13,7 @@ _DIFFICULTY_ONLY = BaselineLabel(label="Difficulty alone", scale="final", kind="
 
 
 def references_of(dataset: Dataset, metrics: Metrics) -> list[Reference]:
-    """Return the baselines among the metrics, in the dataset's order, then what is published.
+    """Return the metrics' baselines, in the dataset's order, its judges, then what is published.
 
     Of the baselines of one group, the one that ranks best stands for all of them. A baseline that
     the dataset does not describe is one of the execution score that must be beaten.
@@ -37,10 +38,20 @@ def references_of(dataset: Dataset, metrics: Metrics) -> list[Reference]:
         )
         for name in best.values()
     ]
+    judges = [
+        Reference(
+            label=label,
+            rho=found.rho,
+            scale="final",
+            kind="judges",
+            interval=(found.low, found.high),
+        )
+        for label, found in ceilings_of(metrics).items()
+    ]
     published = [
         Reference(
             label=item.label, rho=item.rho, scale=item.scale, kind="published", source=item.source
         )
         for item in dataset.published
     ]
-    return computed + published
+    return computed + judges + published

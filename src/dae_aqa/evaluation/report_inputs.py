@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torchvision.io import encode_jpeg
 from dae_aqa.clips.decode import decode_frames
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
-from dae_aqa.evaluation.notes import note_sentences
+from dae_aqa.evaluation.notes import ExemplarCounts, note_sentences
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.references import references_of
 from dae_aqa.evaluation.tables import EvaluationTables
@@ -40,12 +40,13 @@ def report_inputs(
     part_metrics: PartMetrics | None,
     layout: ClipLayout,
     num_leaked: int,
+    exemplars: Sequence[ExemplarCounts],
     frames_dir: Path,
 ) -> ReportInputs:
     """Return all that the page says; see `evaluate_and_report` for what it is made of.
 
     `layout` is that of the clips of the first part's model; `num_leaked` test samples had a part in
-    training.
+    training; `exemplars` tells of each part whose model compares.
     """
     return ReportInputs(
         dataset=params["dataset"],
@@ -62,7 +63,11 @@ def report_inputs(
         excluded=tables.excluded,
         notes=list(
             note_sentences(
-                tables, checkpoint=evaluate.checkpoint, layout=layout, num_leaked=num_leaked
+                tables,
+                checkpoint=evaluate.checkpoint,
+                layout=layout,
+                num_leaked=num_leaked,
+                exemplars=exemplars,
             )
         ),
         learning_curves=tables.history,
@@ -73,6 +78,7 @@ def report_inputs(
         num_worst=evaluate.num_worst,
         num_train=tables.num_train,
         num_val=tables.num_val,
+        protocol=options.protocol,
     )
 
 

@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
 from dae_aqa.evaluation.costs import model_costs
+from dae_aqa.evaluation.notes import ExemplarCounts
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.record import record_evaluation
 from dae_aqa.evaluation.report_inputs import report_inputs
@@ -25,6 +27,7 @@ from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import select_samples
 from dae_aqa.inference.trained_model import Seen, TrainedModel, model_file
 from dae_aqa.metrics.accuracy import spearman
+from dae_aqa.metrics.human_ceiling import ceiling_metrics
 from dae_aqa.metrics.parts import PartMetrics, evaluate_parts, pooled
 from dae_aqa.metrics.summary import Metrics, evaluate_predictions, write_metrics
 from dae_aqa.options import flatten
@@ -96,12 +99,27 @@ def evaluate_and_report(
         seed=options.seed,
         baselines=_baselines(whole, dataset=dataset, tables=tables),
     )
-    sizes = {"num_train": tables.num_train, "num_val": tables.num_val}
-    metrics = {**sizes, **figures, **parts[0].costs}
+    ceiling = ceiling_metrics(
+        _rows_of(tables.annotations, whole["sample_id"].tolist()),
+        rule=params["datasets"][params["dataset"]]["scoring_rule"],
+        num_resamples=evaluate.num_bootstrap,
+        seed=options.seed,
+    )
+    metrics: Metrics = {
+        "protocol": options.protocol,
+        "num_train": tables.num_train,
+        "num_val": tables.num_val,
+        **figures,
+        **ceiling,
+        **parts[0].costs,
+        **_as_published(tables),
+    }
     part_metrics = evaluate_parts(
         predictions, sizes=tables.sizes, is_published=tables.has_published_parts
     )
-    write_predictions(predictions, reports_dir / "predictions.csv")
+    write_predictions(
+        predictions.assign(protocol=options.protocol), reports_dir / "predictions.csv"
+    )
     of_parts = {} if part_metrics is None else asdict(part_metrics)
     write_metrics({**metrics, **of_parts}, reports_dir / "metrics.json")
     inputs = report_inputs(
@@ -115,6 +133,7 @@ def evaluate_and_report(
         part_metrics=part_metrics,
         layout=parts[0].layout,
         num_leaked=sum(_num_leaked(part, dataset) for part in parts),
+        exemplars=[part.exemplars for part in parts if part.exemplars is not None],
         frames_dir=frames_dir,
     )
     write_report(inputs, output=reports_dir / "index.html")
@@ -162,12 +181,22 @@ def result_line(metrics: Metrics, part_metrics: PartMetrics | None) -> str:
 
 @dataclass(frozen=True)
 class _Predicted:
-    """One part's predictions table, its model's clips and costs, and what that has seen."""
+    """One part's predictions table, and what is told of the model that made it.
+
+    Attributes:
+        predictions: of the part's test samples.
+        layout: of the model's clips.
+        costs: see `evaluation.costs.model_costs`.
+        seen: what the model has seen.
+        exemplars: how many exemplars are alike each test sample, and how many should vote; None
+            where the model compares with none.
+    """
 
     predictions: pd.DataFrame
     layout: ClipLayout
     costs: Mapping[str, float]
     seen: Seen | None
+    exemplars: ExemplarCounts | None
 
 
 def _predict_part(
@@ -185,10 +214,11 @@ def _predict_part(
     samples = select_samples(
         tables.annotations,
         rows_of_part(tables.splits, part),
-        split="test",
+        split=("test",),
         scoring_rule=None,  # the marks of judges are not looked at
         with_judges=False,
     )
+    trained.check_exemplars(samples)
     inputs = inputs_of(options, frames_dir=frames_dir, features_dir=features_dir)
     prediction = predict(
         trained.model,
@@ -198,19 +228,24 @@ def _predict_part(
         precision=options.train.precision,
         show_progress=not part,  # of many short ones, the log says which
     )
-    judges = prediction.sigma_judges_execution
+    judges, mixture = prediction.sigma_judges_execution, prediction.mixture_execution
     truth = None if tables.truth.empty else _rows_of(tables.truth, samples.sample_ids)
     predictions = build_predictions(
         samples=_rows_of(tables.annotations, samples.sample_ids),
         mu_execution=prediction.mu_execution.numpy(),
         sigma_execution=prediction.sigma_execution.numpy(),
         sigma_judges_execution=None if judges is None else judges.numpy(),
+        mixture_execution=None if mixture is None else mixture.numpy(),
         # a simulator knows the true sigma of each sample
         true_sigma_execution=None if truth is None else truth["true_sigma_execution"].to_numpy(),
         part=part,
     )
     return _Predicted(
-        predictions, layout=trained.layout, costs=model_costs(trained), seen=trained.seen
+        predictions,
+        layout=trained.layout,
+        costs=model_costs(trained),
+        seen=trained.seen,
+        exemplars=ExemplarCounts.of(trained.model.head, samples),
     )
 
 
@@ -220,6 +255,23 @@ def _num_leaked(part: _Predicted, dataset: Dataset) -> int:
         return 0
     tested = part.predictions["sample_id"]
     return len(part.seen.among(tested, performances_of=dataset.options.PERFORMANCES_OF))
+
+
+def _as_published(tables: EvaluationTables) -> Metrics:
+    """Return the figures as papers take them: rho and R-l2, each of its own best epoch on test.
+
+    Of several parts there are none, like of the protocol `honest`.
+    """
+    history = tables.history
+    if tables.protocol == "honest" or history.empty or "part" in history.columns:
+        return {}
+    best: Metrics = {}
+    for key, is_better in (("spearman", np.nanargmax), ("rl2_x100", np.nanargmin)):
+        values = history[f"val_{key}"].to_numpy(np.float64)
+        if np.isfinite(values).any():
+            row = int(is_better(values))
+            best |= {f"best_{key}": float(values[row]), f"best_{key}_epoch": row}
+    return best
 
 
 def _baselines(

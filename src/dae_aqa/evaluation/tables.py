@@ -8,6 +8,7 @@ import pandas as pd
 
 from dae_aqa.splits.make import part_names, rows_of_part, split_counts
 from dae_aqa.tables.parts import Part
+from dae_aqa.training.options import SPLITS_OF, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class EvaluationTables:
         missing_videos: videos that could not be had, `dae_aqa.tables.dataset.MISSING_COLUMNS`.
         history: learning curves, `dae_aqa.training.history.COLUMNS`; no row where nothing was
             trained.
+        protocol: which samples trained, and which chose the epoch.
     """
 
     annotations: pd.DataFrame
@@ -35,6 +37,7 @@ class EvaluationTables:
     excluded: pd.DataFrame
     missing_videos: pd.DataFrame
     history: pd.DataFrame
+    protocol: Protocol = "honest"
 
     @property
     def has_published_parts(self) -> bool:
@@ -49,12 +52,16 @@ class EvaluationTables:
 
     @property
     def sizes(self) -> dict[str, dict[str, int]]:
-        """By part, the number of samples that were trained on, and that validated."""
+        """By part, the number of samples that were trained on, and that chose the epoch."""
         counts = {
             name: split_counts(rows_of_part(self.splits, name)) for name in part_names(self.splits)
         }
+        train, val = SPLITS_OF[self.protocol]
         return {
-            name: {"num_train": of_part["train"], "num_val": of_part["val"]}
+            name: {
+                "num_train": sum(of_part[split] for split in train),
+                "num_val": sum(of_part[split] for split in val),
+            }
             for name, of_part in counts.items()
         }
 

@@ -68,7 +68,7 @@ def foreign_files(folder: Path, *, root: Path) -> list[Path]:
     """
     cache = cache_folder(root)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and _NEW not in path.parts)
-    return [path for path in files if not cached_file(cache, file_md5(path)).exists()]
+    return [path for path in files if not _cached(cache, file_md5(path)).exists()]
 
 
 def refuse_foreign_files(folder: Path, *, root: Path) -> None:
@@ -122,15 +122,13 @@ def restore(stage: str, *, root: Path) -> None:
     persistent = {output.path for output in outputs if output.is_persistent}
     cache = cache_folder(root)
     for target, md5 in recorded_hashes().get(stage, {}).items():
-        cached = cached_file(cache, md5)
+        cached = _cached(cache, md5)
         if not cached.exists() or (cached.suffix == ".dir" and target in persistent):
             continue
         files = {target: cached}
         if cached.suffix == ".dir":
             listing = json.loads(cached.read_text(encoding="utf-8"))
-            files = {
-                target / entry["relpath"]: cached_file(cache, entry["md5"]) for entry in listing
-            }
+            files = {target / entry["relpath"]: _cached(cache, entry["md5"]) for entry in listing}
             # what the failed run wrote is no part of the good one; its finished work is in .cache
             remove(target)
         for path, source in files.items():
@@ -142,12 +140,12 @@ def restore(stage: str, *, root: Path) -> None:
 def recorded_hashes() -> dict[str, dict[Path, str]]:
     """Return the hash of each output of each stage in the working directory's `dvc.lock`."""
     lock = Path("dvc.lock")
-    return hashes_in(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+    return hashes_in_lock(lock.read_text(encoding="utf-8")) if lock.exists() else {}
 
 
-def hashes_in(lock: str) -> dict[str, dict[Path, str]]:
+def hashes_in_lock(text: str) -> dict[str, dict[Path, str]]:
     """Return the hash of each output of each stage in the text of a `dvc.lock`."""
-    stages = (yaml.safe_load(lock) or {}).get("stages", {})
+    stages = (yaml.safe_load(text) or {}).get("stages", {})
     return {
         name: {Path(out["path"]): out["md5"] for out in stage.get("outs", []) if "md5" in out}
         for name, stage in stages.items()
@@ -170,6 +168,11 @@ def cache_folder(root: Path) -> Path:
     return folder / "files" / "md5"
 
 
+def cached_file(md5: str, *, root: Path) -> Path:
+    """Return where DVC's cache keeps the content with this hash, whether or not it is there."""
+    return _cached(cache_folder(root), md5)
+
+
 def _user_settings() -> Path:
     """Return the file that `dvc config --global` writes."""
     folder = os.environ.get("DVC_GLOBAL_CONFIG_DIR")
@@ -180,6 +183,5 @@ def _user_settings() -> Path:
     return Path(folder).expanduser() / "config"
 
 
-def cached_file(cache: Path, md5: str) -> Path:
-    """Return where DVC keeps the content with this hash, in a folder of `cache_folder`."""
+def _cached(cache: Path, md5: str) -> Path:
     return cache / md5[:2] / md5[2:]

@@ -100,7 +100,8 @@ def _compute(
 def _key(
     trained: TrainedModel, samples: ScoredSamples, *, frames_dir: Path, precision: Precision
 ) -> str:
-    digest = hashlib.sha256(f"{trained.layout}{trained.normalization}{precision}".encode())
+    steps = "steps" if trained.model.neck.needs_steps else ""
+    digest = hashlib.sha256(f"{trained.layout}{trained.normalization}{precision}{steps}".encode())
     buffer = io.BytesIO()
     torch.save({k: v.cpu() for k, v in trained.model.backbone.state_dict().items()}, buffer)
     digest.update(buffer.getbuffer())

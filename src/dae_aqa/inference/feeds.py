@@ -27,9 +27,12 @@ class Feed(Protocol):
     wait_seconds: float
 
     def batches(
-        self, groups: Sequence[Sequence[int]], *, epoch: int
+        self, groups: Sequence[Sequence[int]], *, epoch: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (indices, inputs) for each group of samples; indices on the CPU, int64 (N,)."""
+        """Yield (indices, inputs) for each group of samples; indices on the CPU, int64 (N,).
+
+        Without an epoch, the inputs are not augmented.
+        """
         ...
 
 
@@ -72,7 +75,7 @@ class ClipFeed:
         )
 
     def batches(
-        self, groups: Sequence[Sequence[int]], *, epoch: int
+        self, groups: Sequence[Sequence[int]], *, epoch: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed.batches`."""
         self._batches.keys = [[(epoch, index) for index in group] for group in groups]
@@ -91,15 +94,22 @@ class ClipFeed:
 
 
 class FeatureFeed:
-    """Feeds clip features (N, K, D) that were computed once."""
+    """Feeds clip features (N, K, D) that were computed once.
 
-    def __init__(self, features: Tensor, *, device: torch.device) -> None:
+    Args:
+        features: of the samples.
+        device: where they are kept.
+        averaged: give their mean (N, 1, D), taken once and not in every step, where that is all
+            that a model sees of them.
+    """
+
+    def __init__(self, features: Tensor, *, device: torch.device, averaged: bool = True) -> None:
         self.wait_seconds = 0.0
-        # all that a head sees of its clips is their mean: taken once, not in every step
-        self._features = features.to(device).mean(dim=1, keepdim=True)  # (N, 1, D)
+        features = features.to(device)
+        self._features = features.mean(dim=1, keepdim=True) if averaged else features
 
     def batches(
-        self, groups: Sequence[Sequence[int]], *, epoch: int
+        self, groups: Sequence[Sequence[int]], *, epoch: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed.batches`; features are the same in every epoch."""
         del epoch
@@ -112,9 +122,9 @@ class _Batches:
     """A batch sampler whose keys the feed sets anew for each pass, under workers that live on."""
 
     def __init__(self) -> None:
-        self.keys: list[list[tuple[int, int]]] = []
+        self.keys: list[list[tuple[int | None, int]]] = []
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int | None, int]]]:
         return iter(self.keys)
 
     def __len__(self) -> int:

@@ -59,7 +59,9 @@ class Inputs:
                 num_workers=self.num_workers,
                 precision=self.precision,
             )
-            return FeatureFeed(features, device=trained.device)
+            return FeatureFeed(
+                features, device=trained.device, averaged=trained.model.spec.neck == "mean"
+            )
         return trained.feed(
             samples.sample_ids,
             frames_dir=self.frames_dir,

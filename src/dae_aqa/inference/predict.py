@@ -63,11 +63,51 @@ def predict(
                 output = model(inputs)
             difficulty = samples.targets.difficulty[indices].to(device)
             sample_ids = [samples.sample_ids[row] for row in indices.tolist()]
-            parts.append((indices, model.predict(output, difficulty, sample_ids=sample_ids)))
+            prediction = model.predict(
+                output, difficulty, action_class=_classes(samples, indices), sample_ids=sample_ids
+            )
+            parts.append((indices, prediction))
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
     return ScorePrediction.joined([part for _, part in parts]).take(order)
+
+
+def _classes(samples: ScoredSamples, indices: Tensor) -> Tensor | None:
+    codes = samples.targets.action_class
+    return None if codes is None else codes[indices]
+
+
+@torch.no_grad()
+def exemplar_features(
+    model: ScoreModel,
+    feed: Feed,
+    *,
+    num_samples: int,
+    batch_size: int,
+    precision: Precision,
+    processes: Processes = ALONE,
+) -> Tensor:
+    """Return what the head compares (N, D), of all samples of `feed`, which are not augmented.
+
+    Args:
+        model: is left in evaluation mode.
+        feed: gives the samples' inputs.
+        num_samples: their number N.
+        batch_size: samples per forward pass.
+        precision: of the forward pass.
+        processes: share the samples between them; each returns all features.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    own = list(range(processes.rank, num_samples, processes.count))
+    parts = []
+    for indices, inputs in feed.batches(chunks(own, batch_size), epoch=None):
+        with autocast(device, precision):
+            parts.append((indices, model.head(model.vectors(inputs)).values.cpu()))
+    parts = [part for of_one in processes.gather(parts) for part in of_one]
+    order = torch.cat([indices for indices, _ in parts]).argsort()
+    return torch.cat([features for _, features in parts])[order]
 
 
 def chunks(items: Sequence[int], size: int) -> list[list[int]]:

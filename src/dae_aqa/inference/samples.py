@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -32,16 +33,16 @@ def select_samples(
     annotations: pd.DataFrame,
     splits: pd.DataFrame,
     *,
-    split: str,
+    split: Sequence[str],
     scoring_rule: str | None,
     with_judges: bool,
 ) -> ScoredSamples:
-    """Return the samples of `split` with their scores.
+    """Return the samples of these splits with their scores.
 
     Args:
         annotations: annotations table.
         splits: split table.
-        split: 'train', 'val' or 'test'.
+        split: one or several of 'train', 'val' and 'test'.
         scoring_rule: the rule that judge marks must fit; None where the dataset has none.
         with_judges: whether the model learns from judge marks.
 
@@ -50,16 +51,15 @@ def select_samples(
         ModelError: a score cannot be learned from.
         ScoringError: a sample's marks do not fit the rule.
     """
-    wanted = splits.loc[splits["split"] == split, "sample_id"]
+    name = " and ".join(split)
+    wanted = splits.loc[splits["split"].isin(split), "sample_id"]
     if wanted.empty:
-        raise SplitError(
-            f"the split table has no sample in {split!r}. Run `dvc repro make_splits`."
-        )
+        raise SplitError(f"the split table has no sample in {name!r}. Run `dvc repro make_splits`.")
     by_id = annotations.set_index("sample_id")
     unknown = wanted[~wanted.isin(by_id.index)].tolist()
     if unknown:
         raise SplitError(
-            f"{len(unknown)} sample(s) of split {split!r} have no annotation: "
+            f"{len(unknown)} sample(s) of split {name!r} have no annotation: "
             f"{first_few(unknown)}. Run `dvc repro make_splits`."
         )
     rows = by_id.loc[wanted].reset_index()
@@ -71,5 +71,6 @@ def select_samples(
         judge_scores=marks,
         scoring_rule=scoring_rule,
         sample_ids=sample_ids,
+        action_class=rows["action_class"].fillna("").tolist(),
     )
     return ScoredSamples(sample_ids=sample_ids, targets=targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ from dae_aqa.clips.options import ClipOptions
 from dae_aqa.clips.transform import make_clips
 from dae_aqa.errors import ModelError, ParamsError
 from dae_aqa.inference.feeds import ClipFeed
+from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.build import is_model_file, load_model, load_released_checkpoint, save_model
+from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
 from dae_aqa.options import Options, parse_options
+from dae_aqa.wording import first_few
 
 
 def model_file(models_dir: Path, part: str) -> Path:
@@ -134,6 +138,28 @@ class TrainedModel:
         )
         seen = {} if self.seen is None else {"seen": self.seen.model_dump(mode="json")}
         save_model(self.model, path, usage=usage.model_dump(mode="json") | seen)
+
+    def check_exemplars(self, tested: ScoredSamples) -> None:
+        """Check that no sample is compared with itself, as an exemplar whose score is known.
+
+        Raises:
+            ModelError: exemplars are among `tested`, by name and score; all are named.
+        """
+        head = self.model.head
+        if not isinstance(head, ExemplarHead):
+            return
+        scores = dict(zip(head.exemplars.sample_ids, head.scores.tolist(), strict=True))
+        own = tested.targets.execution_score.tolist()
+        among = [
+            name
+            for name, score in zip(tested.sample_ids, own, strict=True)
+            if name in scores and math.isclose(scores[name], score, rel_tol=1e-5)
+        ]
+        if among:
+            raise ModelError(
+                f"{len(among)} test sample(s) are exemplars of the model, whose scores it knows: "
+                f"{first_few(among)}. Test it on others, or train it again on this split."
+            )
 
     @property
     def needs_difficulty(self) -> bool:

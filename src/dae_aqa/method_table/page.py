@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from dae_aqa.method_table.rows import Block, Ceiling
 from dae_aqa.method_table.texts import HEADINGS, NOTES, WARNING, ceiling_line, line_of
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import GUIDE, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure
-from dae_aqa.report.page import own_markup
+from dae_aqa.report.page import render_page
 
 _FOLDER = Path(__file__).parent
 
@@ -29,17 +26,10 @@ def render_table(
         title: what is compared on what.
         unfinished: a line for each cell without a result.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("table.html.j2").render(
+    return render_page(
+        "table.html.j2",
+        _FOLDER,
         title=title,
-        style=own_markup("report.css"),
-        svg=Markup,
         headings=HEADINGS,
         blocks=[
             {

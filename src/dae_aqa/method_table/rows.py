@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dae_aqa.method_table.cells import HONEST, Cell
-from dae_aqa.method_table.seeds import difference_over_seeds
 from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.errors import EvaluationError
+from dae_aqa.method_table.cells import HONEST, Cell
+from dae_aqa.method_table.seeds import difference_over_seeds
 from dae_aqa.metrics.paired import PairedDifference
 
 RHO = "spearman"

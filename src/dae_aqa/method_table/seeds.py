@@ -13,7 +13,7 @@ of units errs towards wide intervals. Of few seeds the draws know little: they m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -80,14 +80,14 @@ def difference_over_seeds(
     if not seeds:
         raise EvaluationError("the two rows have no seed in common.")
     figure = MeanOverSeeds(tuple(f"mu_{seed}" for seed in seeds), "final_score", _SEED)
-    return paired_difference(
-        _side_by_side([first[seed] for seed in seeds], seeds),
-        _side_by_side([second[seed] for seed in seeds], seeds),
-        figure=figure,
-        level=LEVEL,
-        num_resamples=NUM_RESAMPLES,
-        seed=_SEED,
+    one, other = (
+        _side_by_side([tables[seed] for seed in seeds], seeds) for tables in (first, second)
     )
+    drawn = paired_difference(
+        one, other, figure=figure, level=LEVEL, num_resamples=NUM_RESAMPLES, seed=_SEED
+    )
+    # the figure itself draws no seeds
+    return replace(drawn, difference=figure(other) - figure(one))
 
 
 def _side_by_side(tables: Sequence[pd.DataFrame], seeds: Sequence[int]) -> pd.DataFrame:

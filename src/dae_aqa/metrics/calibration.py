@@ -1,9 +1,9 @@
 """Metrics of a predicted uncertainty: pure functions on NumPy arrays.
 
-`forecast` is what a model says of N samples, a `Mixture`, and `target` (N,) what the judges gave, in
-points of the score scale. Functions that look at no more than the error and the spread take `mu`
-and `sigma` (> 0), (N,) likewise. The order of the samples changes no value. A function that has no
-value for the samples raises `MetricUndefinedError`.
+`forecast` is what a model says of N samples, a `Mixture`, and `target` (N,) what the judges gave,
+in points of the score scale. Functions that look at no more than the error and the spread take
+`mu` and `sigma` (> 0), (N,) likewise. The order of the samples changes no value. A function that
+has no value for the samples raises `MetricUndefinedError`.
 """
 
 from __future__ import annotations

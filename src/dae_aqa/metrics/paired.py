@@ -143,10 +143,12 @@ def paired_difference(
     """
     check_level(level)
     first, second = same_samples(first, second)
-    difference = figure(second) - figure(first)
-    if not np.isfinite(difference):
-        raise EvaluationError(f"the figure must be a finite number, its difference is {difference}")
     of_first, of_second = _resampler(figure, first), _resampler(figure, second)
+    as_it_is = np.arange(len(first))[None]
+    difference = float((of_second(as_it_is) - of_first(as_it_is))[0])
+    if not np.isfinite(difference):
+        values = [figure(table) for table in (first, second)]  # raises, where it is undefined
+        raise EvaluationError(f"the figure must be a finite number, it is {values}")
     differences = [
         of_second(draws) - of_first(draws)
         for draws in bootstrap_draws(len(first), num_resamples=num_resamples, seed=seed)
@@ -157,7 +159,7 @@ def paired_difference(
         num_samples=len(first),
         undefined="without a value",
     )
-    return PairedDifference(difference=float(difference), low=low, high=high)
+    return PairedDifference(difference=difference, low=low, high=high)
 
 
 def same_samples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

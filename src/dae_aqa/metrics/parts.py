@@ -120,7 +120,7 @@ def _of_part(rows: pd.DataFrame, *, fewest_ranked: int) -> Metrics:
     """Return the figures of one part's test samples."""
     num = len(rows)
     point = {"predicted": rows["mu"], "target": rows["final_score"]}
-    forecast = {"forecast": forecast_of(rows), "target": rows["final_score"]}
+    forecast, target = forecast_of(rows), rows["final_score"]
     low, high = float(rows["final_score"].min()), float(rows["final_score"].max())
 
     def relative_l2() -> float:
@@ -134,9 +134,9 @@ def _of_part(rows: pd.DataFrame, *, fewest_ranked: int) -> Metrics:
         ),
         "rl2_x100": (relative_l2, too_few(num, fewest_ranked, "the range of the test scores")),
         "mae": (partial(accuracy.mae, **point), ""),
-        "nll": (partial(calibration.nll, **forecast), ""),
+        "nll": (partial(calibration.nll, forecast=forecast, target=target), ""),
         "coverage_90": (
-            partial(calibration.coverage, level=0.9, **forecast),
+            partial(calibration.coverage, forecast=forecast, target=target, level=0.9),
             too_few(num, MIN_COVERED, "the share of scores within an interval"),
         ),
     }

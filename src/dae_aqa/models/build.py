@@ -15,7 +15,17 @@ from dae_aqa.models.backbones import build_backbone
 from dae_aqa.models.backbones.i3d import I3D
 from dae_aqa.models.heads.base import Head
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.options import METHODS, I3dLayout, ModelSpec, released_methods
+from dae_aqa.models.neck import build_neck
+from dae_aqa.models.options import (
+    METHODS,
+    Bins,
+    Decoding,
+    Exemplars,
+    I3dLayout,
+    ModelSpec,
+    NeckName,
+    released_methods,
+)
 from dae_aqa.options import parse_options
 from dae_aqa.wording import first_few
 
@@ -32,6 +42,10 @@ def build_model(
     scoring_rule: str | None,
     num_judges: int | None,
     dropout: float,
+    neck: NeckName = "mean",
+    decoding: Decoding = "mean",
+    bins: Bins | None = None,
+    exemplars: Exemplars | None = None,
 ) -> ScoreModel:
     """Return a model with fresh weights, or with its backbone's weights from a file or torchvision.
 
@@ -44,6 +58,10 @@ def build_model(
         scoring_rule: the dataset's rule, used by methods that learn from judges.
         num_judges: marks per sample, used by the same.
         dropout: probability with which the head drops inputs in training.
+        neck: how the clips of a performance become one vector.
+        decoding: what the answer is of a distribution that is no Gaussian.
+        bins: used by methods that have them.
+        exemplars: used by methods that compare.
 
     Raises:
         ModelError: unknown names, or weights that are missing, damaged or of another architecture.
@@ -60,6 +78,10 @@ def build_model(
         "scoring_rule": scoring_rule,
         "num_judges": num_judges,
         "dropout": dropout,
+        "neck": neck,
+        "decoding": decoding,
+        "bins": bins,
+        "exemplars": exemplars,
     }
     try:
         spec = parse_options(ModelSpec, content, source="the model")
@@ -134,7 +156,7 @@ def save_model(model: ScoreModel, path: Path, *, usage: Mapping[str, Any]) -> No
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     content = {
         "format": _FILE_FORMAT,
-        "spec": dict(model.spec),
+        "spec": model.spec.model_dump(mode="json"),
         "state": state,
         "usage": dict(usage),
     }
@@ -180,8 +202,9 @@ def _from_spec(spec: ModelSpec, *, pretrained: bool = False) -> ScoreModel:
     # A method is imported by its name, since the table of methods stands where the check of
     # params.yaml reads it without torch. A spec holds no name that is not in that table.
     method = importlib.import_module(f"dae_aqa.models.heads.{spec.model}")
-    head: Head = method.build_head(backbone.feature_dim, spec)
-    return ScoreModel(backbone=backbone, head=head, spec=spec)
+    neck = build_neck(spec.neck, backbone.feature_dim)
+    head: Head = method.build_head(neck.out_dim, spec)
+    return ScoreModel(backbone=backbone, neck=neck, head=head, spec=spec)
 
 
 def _is_model_file(content: Mapping[str, Any], path: Path) -> bool:

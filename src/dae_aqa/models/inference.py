@@ -30,7 +30,7 @@ def for_inference(model: ScoreModel) -> ScoreModel:
         )
         # it keeps its place, which containers may share, and does nothing there
         setattr(norm, "forward", _unchanged)  # noqa: B010  (a plain assignment is no valid type)
-    return ScoreModel(backbone=backbone, head=model.head, spec=model.spec).eval()
+    return ScoreModel(backbone=backbone, neck=model.neck, head=model.head, spec=model.spec).eval()
 
 
 def _foldable(net: nn.Module) -> list[tuple[nn.Conv3d, nn.BatchNorm3d]]:

@@ -1,4 +1,4 @@
-"""The score model: backbone → mean over the clips → head, from clips to a distribution."""
+"""The score model: backbone → neck → head, from clips to a distribution."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dae_aqa.errors import ModelError
 from dae_aqa.metrics.sigma_scale import sigma_factor
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.heads.base import Head, HeadOutput
+from dae_aqa.models.neck import Neck
 from dae_aqa.models.options import BatchNormMode, Finetune, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets, check_output
 
@@ -23,13 +24,15 @@ class ScoreModel(nn.Module):
 
     Args:
         backbone: clips → features.
-        head: features → distribution.
-        spec: what rebuilds both.
+        neck: features of all clips → one vector.
+        head: vector → distribution.
+        spec: what rebuilds them.
     """
 
-    def __init__(self, *, backbone: Backbone, head: Head, spec: ModelSpec) -> None:
+    def __init__(self, *, backbone: Backbone, neck: Neck, head: Head, spec: ModelSpec) -> None:
         super().__init__()
         self.backbone = backbone
+        self.neck = neck
         self.head = head
         self.spec = spec
         self._frozen_bn = False
@@ -43,12 +46,19 @@ class ScoreModel(nn.Module):
             means_only: leave the variances out, where the loss does not use them: several processes
                 would wait for their gradients.
         """
+        output: HeadOutput = self.head(self.vectors(inputs))
+        return HeadOutput(output.values) if means_only else output
+
+    def vectors(self, inputs: Tensor) -> Tensor:
+        """Return what the head gets (N, D'), of clips or features as `forward` takes them."""
         features = inputs if inputs.ndim == 3 else self.features(inputs)
-        output: HeadOutput = self.head(features.mean(dim=1))
-        return HeadOutput(output.mu, None) if means_only else output
+        vectors: Tensor = self.neck(features)
+        return vectors
 
     def features(self, clips: Tensor) -> Tensor:
         """Return features (N, K, D) of normalised clips (N, K, 3, T, H, W), in one backbone call.
+
+        Where the neck looks at time steps, K counts those of all clips.
 
         Raises:
             ModelError: the clips have another number of axes.
@@ -58,8 +68,10 @@ class ScoreModel(nn.Module):
                 f"the model takes clips of shape (N, K, 3, T, H, W), got {tuple(clips.shape)}."
             )
         num_samples, num_clips = clips.shape[:2]
-        features: Tensor = self.backbone(clips.flatten(0, 1))  # (N * K, D)
-        return features.view(num_samples, num_clips, -1)
+        steps = self.neck.needs_steps
+        features: Tensor = self.backbone(clips.flatten(0, 1), steps=steps)  # (N * K, S?, D)
+        num_steps = num_clips * features.shape[1] if steps else num_clips
+        return features.view(num_samples, num_steps, -1)
 
     def loss(
         self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
@@ -76,25 +88,27 @@ class ScoreModel(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, output: HeadOutput, difficulty: Tensor, *, sample_ids: Sequence[str] | None = None
+        self,
+        output: HeadOutput,
+        difficulty: Tensor,
+        *,
+        action_class: Tensor | None = None,
+        sample_ids: Sequence[str] | None = None,
     ) -> ScorePrediction:
-        """Return the Gaussians of final and execution scores; the same every time, on the CPU.
+        """Return the distributions of the scores; the same every time, on the CPU.
 
         Args:
             output: what `forward` gave.
             difficulty: degrees of difficulty (N,).
+            action_class: `targets.class_codes` (N,), where the head needs them.
             sample_ids: names for messages; rows of the batch are named where there are none.
 
         Raises:
             ModelError: a difficulty is not a finite number > 0, or the output is not finite.
         """
-        names = sample_ids or [f"row {row} of the batch" for row in range(len(output.mu))]
-        check_output(output.mu, sample_ids=names)
-        return self.head.predict(output, difficulty)
-
-    def fit_target_scale(self, targets: Targets) -> None:
-        """Standardise the targets by mean and spread of the training samples, given in one go."""
-        self.head.fit_target_scale(targets)
+        names = sample_ids or [f"row {row} of the batch" for row in range(len(output.values))]
+        check_output(output.values, sample_ids=names)
+        return self.head.predict(output, difficulty, action_class=action_class)
 
     def fit_sigma_scale(self, prediction: ScorePrediction, targets: Targets) -> float:
         """Scale all sigma by what the validation samples say of it; return the factor.
@@ -104,8 +118,8 @@ class ScoreModel(nn.Module):
         Raises:
             ModelError: the factor is not a finite number.
         """
-        target = targets.final_score.cpu().double()
-        squares = ((target - prediction.mu) / prediction.sigma).square()
+        forecast, target = prediction.forecast(), targets.final_score.cpu().double().numpy()
+        squares = ((target - forecast.mean) / forecast.sigma) ** 2
         factor = sigma_factor(float(squares.sum()), num_samples=len(squares))
         if not math.isfinite(factor):
             raise ModelError(
@@ -125,15 +139,21 @@ class ScoreModel(nn.Module):
         self.train(self.training)
 
     def set_finetune(self, part: Finetune) -> None:
-        """Train everything, or the head alone with the backbone in evaluation mode."""
+        """Train everything, or neck and head alone with the backbone in evaluation mode."""
         self._frozen_backbone = part == "head"
         self.backbone.requires_grad_(not self._frozen_backbone)
         self.train(self.training)
 
     @property
     def trained_part(self) -> nn.Module:
-        """What is trained: all of the model, or its head where `set_finetune` froze the rest."""
-        return self.head if self._frozen_backbone else self
+        """What is trained: all of the model, or what follows the backbone that is frozen.
+
+        A neck without weights is left out, so that the head's keep their names.
+        """
+        if not self._frozen_backbone:
+            return self
+        has_weights = any(True for _ in self.neck.parameters())
+        return nn.ModuleDict({"neck": self.neck, "head": self.head}) if has_weights else self.head
 
     def train(self, mode: bool = True) -> ScoreModel:
         """Set training mode, except for what `set_bn_mode` and `set_finetune` froze."""

@@ -17,6 +17,10 @@ from dae_aqa.wording import shown
 LossName = Literal["mse", "nll", "beta_nll", "crps"]
 BatchNormMode = Literal["train", "frozen"]
 Finetune = Literal["all", "head"]
+NeckName = Literal["mean", "attention"]
+Decoding = Literal["mean", "published"]
+ExemplarsBy = Literal["difficulty", "action_class", "any"]
+Pairing = Literal["batch", "released"]
 
 
 class MethodFacts(NamedTuple):
@@ -25,10 +29,16 @@ class MethodFacts(NamedTuple):
     Attributes:
         needs_judges: it learns from the marks of judges, and needs the rule that combines them.
         is_released: the released DAE code saves checkpoints of it.
+        has_bins: it predicts distributions over the bins of a scale, see `BinOptions`.
+        has_exemplars: it compares with training samples, see `ExemplarOptions`.
+        learns_sigma: by `train.loss`, so that the mean can be trained alone at first.
     """
 
     needs_judges: bool = False
     is_released: bool = False
+    has_bins: bool = False
+    has_exemplars: bool = False
+    learns_sigma: bool = True
 
 
 class BackboneFacts(NamedTuple):
@@ -51,6 +61,10 @@ METHODS = {
     "dae": MethodFacts(is_released=True),
     "dae_mt": MethodFacts(is_released=True),
     "dae_judges": MethodFacts(needs_judges=True),
+    "usdl": MethodFacts(has_bins=True, learns_sigma=False),
+    "musdl": MethodFacts(needs_judges=True, has_bins=True, learns_sigma=False),
+    "core": MethodFacts(has_exemplars=True, learns_sigma=False),
+    "dae_core": MethodFacts(has_exemplars=True),
 }
 
 
@@ -114,6 +128,74 @@ def _layout_where_needed(spec: ModelSpec) -> Iterator[str]:
         )
 
 
+def _scale_rises(bins: BinOptions) -> Iterator[str]:
+    if bins.low is not None and bins.high is not None and bins.low >= bins.high:
+        yield f"high: {bins.high:g} must be above low, {bins.low:g}."
+
+
+NumBins = Annotated[int, Field(ge=2, le=10_000)]
+
+
+class BinOptions(Options):
+    """`train.bins`: the scale over which usdl (final scores) and musdl (marks) spread probability.
+
+    Attributes:
+        num: number of bins, whose centres lie evenly from `low` to `high`; None: 101, and of marks
+            as many as the sport has.
+        low: centre of the lowest bin, in points; None: from the rule or the training samples.
+        high: centre of the highest bin, likewise.
+        std: standard deviation of the Gaussian around a true score that is learned, in bins.
+    """
+
+    RULES = (_scale_rises,)
+
+    num: NumBins | None
+    low: float | None
+    high: float | None
+    std: PositiveFloat
+
+
+class ExemplarOptions(Options):
+    """`train.exemplars`: whom core and dae_core compare a performance with.
+
+    Attributes:
+        by: what exemplars have in common with it: the difficulty, the action class, or nothing.
+        num_voters: how many of them vote.
+        pairs: training compares the samples of a batch with each other, or each with a random
+            exemplar as released, which goes through the backbone too.
+    """
+
+    by: ExemplarsBy
+    num_voters: Annotated[int, Field(ge=1, le=1000)]
+    pairs: Pairing
+
+
+class Bins(Options):
+    """The bins of a model, all known; see `BinOptions`."""
+
+    num: NumBins
+    low: float
+    high: float
+    std: PositiveFloat
+
+
+class Exemplars(ExemplarOptions):
+    """The exemplars that a model holds.
+
+    Attributes:
+        sample_ids: their names: training samples, in the order of the model's buffers.
+    """
+
+    sample_ids: list[str]
+
+
+def _parts_of_method(spec: ModelSpec) -> Iterator[str]:
+    facts = METHODS[spec.model]
+    for key, is_needed in (("bins", facts.has_bins), ("exemplars", facts.has_exemplars)):
+        if is_needed and getattr(spec, key) is None:
+            yield f"{key}: {spec.model} needs them, got none."
+
+
 class ModelSpec(Options):
     """All that is needed to rebuild a model before its weights are loaded.
 
@@ -124,9 +206,14 @@ class ModelSpec(Options):
         scoring_rule: rule that combines judges; None where the method needs none.
         num_judges: marks per sample; None where the method needs none.
         dropout: probability with which the head drops inputs in training.
+        neck: how the clips of a performance become one vector.
+        decoding: what the answer is of a distribution that is no Gaussian: its mean, or what the
+            published code takes.
+        bins: of methods that have them.
+        exemplars: of methods that compare.
     """
 
-    RULES = (_judges_where_needed, _layout_where_needed)
+    RULES = (_judges_where_needed, _layout_where_needed, _parts_of_method)
 
     model: ModelName
     backbone: BackboneName
@@ -134,6 +221,10 @@ class ModelSpec(Options):
     scoring_rule: RuleName | None
     num_judges: Annotated[int, Field(ge=1, le=100)] | None
     dropout: Dropout
+    neck: NeckName = "mean"
+    decoding: Decoding = "mean"
+    bins: Bins | None = None
+    exemplars: Exemplars | None = None
 
 
 class LossOptions(Options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from dae_aqa import scoring
 from dae_aqa.errors import ModelError
+from dae_aqa.metrics.mixture import Mixture
 from dae_aqa.wording import problem_list
 
 _MAX_SHOWN = 20
@@ -46,25 +48,30 @@ class Targets(_OfSamples):
         execution_score: the judged part before difficulty (N,).
         difficulty: degree of difficulty (N,), 1.0 where the sport has none.
         judge_scores: marks in judge order (N, J), or None where unknown.
+        action_class: `class_codes` of what was performed (N,), int64, or None where unknown.
     """
 
     final_score: Tensor
     execution_score: Tensor
     difficulty: Tensor
     judge_scores: Tensor | None
+    action_class: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class ScorePrediction(_OfSamples):
-    """Predicted Gaussians of N samples, float64, in score points; every tensor is (N,).
+    """What a model predicts of N samples, float64, in score points; tensors are (N,).
 
     Attributes:
-        mu: mean of the final score.
+        mu: the answer for the final score: the mean of what is predicted, unless the model decodes
+            it as published (`train.decoding`).
         sigma: standard deviation of the final score, > 0.
-        mu_execution: mean of the execution score.
+        mu_execution: the answer for the execution score.
         sigma_execution: standard deviation of the execution score, > 0.
         sigma_judges_execution: the part of it that comes from judges who scatter among themselves,
             > 0; None where the model does not tell it apart.
+        mixture_execution: weight, mean and sigma (N, 3, K) of the components of the execution
+            score's distribution; None where that is the Gaussian of mu and sigma.
     """
 
     mu: Tensor
@@ -72,6 +79,14 @@ class ScorePrediction(_OfSamples):
     mu_execution: Tensor
     sigma_execution: Tensor
     sigma_judges_execution: Tensor | None = None
+    mixture_execution: Tensor | None = None
+
+    def forecast(self) -> Mixture:
+        """Return the distributions of the final scores."""
+        if self.mixture_execution is None:
+            return Mixture.gaussian(mu=self.mu.numpy(), sigma=self.sigma.numpy())
+        execution = Mixture(*self.mixture_execution.numpy().transpose(1, 0, 2))
+        return execution.scaled((self.sigma / self.sigma_execution).numpy())
 
     @classmethod
     def joined(cls, parts: Sequence[ScorePrediction]) -> ScorePrediction:
@@ -87,6 +102,7 @@ def make_targets(
     judge_scores: Sequence[Sequence[float]] | None,
     scoring_rule: str | None,
     sample_ids: Sequence[str],
+    action_class: Sequence[str] | None = None,
 ) -> Targets:
     """Return checked targets, float32; the execution score is `final_score / difficulty`.
 
@@ -96,6 +112,7 @@ def make_targets(
         judge_scores: marks per sample in judge order; None where the model needs none.
         scoring_rule: the rule that the marks must fit; needed with `judge_scores`.
         sample_ids: names for messages.
+        action_class: what was performed, by name; None where that is unknown.
 
     Raises:
         ModelError: a score or a difficulty is not finite, or a difficulty is not > 0.
@@ -123,7 +140,13 @@ def make_targets(
         execution_score=torch.from_numpy(final / dd).float(),
         difficulty=torch.from_numpy(dd).float(),
         judge_scores=marks,
+        action_class=None if action_class is None else class_codes(action_class),
     )
+
+
+def class_codes(names: Sequence[str]) -> Tensor:
+    """Return a number for each name, int64 (N,), the same for the same name at any time."""
+    return torch.tensor([zlib.crc32(name.encode()) for name in names], dtype=torch.int64)
 
 
 def check_features(features: Tensor, *, sample_ids: Sequence[str]) -> None:

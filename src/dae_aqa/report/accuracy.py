@@ -84,7 +84,7 @@ def _against_references(inputs: ReportInputs) -> ReportFigure:
         finding=_reference_finding(inputs),
         reading=_reference_reading(
             {row.kind for row in rows},
-            has_interval=any(_interval_of(inputs, row) for row in rows),
+            has_interval=any(_interval_of(inputs, row) for row in rows if row.kind == "model"),
             has_both_scales=all(by_scale),
             has_mean=inputs.mean_over_tasks is not None,
         ),
@@ -107,7 +107,7 @@ def _ranked(inputs: ReportInputs, scale: Scale) -> list[Reference]:
 
 def _interval_of(inputs: ReportInputs, row: Reference) -> tuple[float, float] | None:
     is_pooled = row.kind == "model" and row.label != _MEAN_LABEL
-    return inputs.interval(RHO_KEYS[row.scale]) if is_pooled else None
+    return inputs.interval(RHO_KEYS[row.scale]) if is_pooled else row.interval
 
 
 def _draw_rank(
@@ -154,6 +154,8 @@ def _reference_reading(
     violet = ["what others published"] if "published" in kinds else []
     if "shortcut" in kinds or "limit" in kinds:
         violet.append("how far one would get who knows some of the truth exactly")
+    if "judges" in kinds:
+        violet.append("how well the judges rank as each other do, with the 95 % interval")
     if violet:
         sentences.append(f"Violet diamonds: {', or '.join(violet)}.")
     if has_mean and "published" in kinds:

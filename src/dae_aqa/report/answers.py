@@ -116,7 +116,9 @@ def _against_baselines(inputs: ReportInputs) -> tuple[Verdict, str, str]:
     verdict = max(states, key=list(_BESIDE_BASELINES).index)
     limits = [item.rho for item in inputs.references if item.kind == "limit"]
     limit = f"; knowing the true quality would give {max(limits):.2f}" if limits else ""
-    return verdict, _BESIDE_BASELINES[verdict], "; ".join(clauses) + limit
+    judges = [item for item in inputs.references if item.kind == "judges"]
+    judge = f"; {judges[0].label.lower()} ranks at {judges[0].rho:.2f}" if judges else ""
+    return verdict, _BESIDE_BASELINES[verdict], "; ".join(clauses) + limit + judge
 
 
 def _how_sure(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:

@@ -71,7 +71,12 @@ def _draw(inputs: ReportInputs, curve: _Curve) -> ReportFigure:
                 markersize=4,
                 linewidth=None if len(parts) == 1 else 0.7,
             )
-    reading = curve.reading
+    reading, title = curve.reading, curve.title
+    if curve is _RANK and inputs.protocol == "as_published":
+        title = "Rank correlation on the test samples, which chose the epoch"
+        reading = (
+            "Measured after each epoch on the test samples: the best epoch is best by chance too."
+        )
     if len(parts) == 1:
         finding = _last_values(history, curve)
     else:
@@ -87,9 +92,9 @@ def _draw(inputs: ReportInputs, curve: _Curve) -> ReportFigure:
     drawing.add_legend(axes, num_columns=len(curve.columns))
     return drawing.finish(
         figure,
-        title=curve.title,
+        title=title,
         name=f"training-{curve.name}",
-        label=f"{curve.title}.",
+        label=f"{title}.",
         finding=finding,
         reading=reading,
     )

@@ -129,7 +129,8 @@ def finish(
         label: what it shows, for readers who cannot see it.
         finding: what it shows in this case.
         reading: how to read it.
-        samples: those that `add_points` drew; each mark gets a tooltip and leads to its row.
+        samples: those that `add_points` drew; each mark gets a tooltip and leads to its row. The
+            tooltip is the column `hint`, `<sample_id>: …`, or what was judged and predicted.
     """
     hints = [] if samples is None else _tooltips(samples)
     svg = _to_svg(figure, name=name, label=label, hints=hints)
@@ -160,6 +161,8 @@ def _to_svg(figure: Figure, *, name: str, label: str, hints: Sequence[str]) -> s
 
 def _tooltips(samples: pd.DataFrame) -> list[str]:
     """Return one line per sample: its id, what was judged and what was predicted."""
+    if "hint" in samples.columns:
+        return samples["hint"].tolist()
     return [
         f"{sample_id}: judged {score:.1f}, predicted {mu:.1f} ± {sigma:.1f}"
         for sample_id, score, mu, sigma in zip(

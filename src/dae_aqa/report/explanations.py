@@ -35,6 +35,10 @@ _ROWS: tuple[tuple[str, str, str, str, str], ...] = (
      "How alike the model and the judges order the performances; 1 is the same order."),
     ("Ranking", "spearman_execution", "Spearman's ρ, execution", ".3f",
      "The same before the difficulty is multiplied in, which the model is told."),
+    ("Ranking", "ceiling_one_judge", "Judges: one against the others", ".3f",
+     "How alike one judge and the others together order the performances, final score."),
+    ("Ranking", "ceiling_half_panel", "Judges: half against half", ".3f",
+     "The same of half of the judges and the rest, the mean over all ways to divide them."),
     ("Error", "rl2_x100", "R-ℓ2 × 100", ".3f",
      "Mean squared error as a share of the squared score range; smaller is better."),
     ("Error", "mae", "Mean absolute error", ".2f", "Points by which a prediction misses."),
@@ -131,7 +135,7 @@ def metric_rows(inputs: ReportInputs) -> list[MetricRow]:
 def _aside(inputs: ReportInputs, key: str, value: float | None) -> str:
     if value is None:
         return f"undefined: {inputs.metrics[f'{key}_reason']}"
-    if interval := inputs.interval(key):
+    if interval := inputs.interval(key) or inputs.ceiling_interval(key):
         return "95 % interval {:.3f} to {:.3f}".format(*interval)
     if f"{key}_ci95_reason" in inputs.metrics:
         return f"no interval: {inputs.metrics[f'{key}_ci95_reason']}"

@@ -64,6 +64,7 @@ class ReportInputs:
         num_worst: samples shown with film strips among the worst and among the most surprising.
         num_train: samples that the model was trained on.
         num_val: samples that chose its epoch and scaled its sigma.
+        protocol: `honest`, or `as_published` where these are the test samples.
     """
 
     dataset: str
@@ -87,6 +88,7 @@ class ReportInputs:
     num_worst: int
     num_train: int
     num_val: int
+    protocol: str = "honest"
 
     @property
     def kept_epoch(self) -> KeptEpoch | None:
@@ -111,12 +113,18 @@ class ReportInputs:
         low, high = self.number(f"{key}_ci95_low"), self.number(f"{key}_ci95_high")
         return None if low is None or high is None else (low, high)
 
+    def ceiling_interval(self, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of the human ceiling `key`, or None where there is none."""
+        low, high = self.number(f"{key}_low"), self.number(f"{key}_high")
+        return None if low is None or high is None else (low, high)
+
     def provenance(self) -> dict[str, str]:
         """Return what made the model, by the words of the page, in the order to show."""
         facts = {
             "dataset": self.dataset,
             "model": self.model,
             "backbone": self.backbone,
+            "protocol": self.protocol,
             "num epochs": str(self.learning_curves["epoch"].nunique()),
         }
         if self.kept_epoch is not None:

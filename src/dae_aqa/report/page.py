@@ -49,21 +49,11 @@ def render_report(inputs: ReportInputs) -> str:
         EvaluationError: see `write_report`.
     """
     samples = inputs.samples()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = signed
-    return environment.get_template("template.html.j2").render(
+    return render_page(
+        "template.html.j2",
         inputs=inputs,
         num_test=len(samples),
         few=few_samples(inputs),
-        style=own_markup("report.css"),
-        script=own_markup("report.js"),
-        svg=Markup,
         answers=answer_all(inputs, samples),
         accuracy=accuracy_figures(inputs, samples),
         errors=error_figures(inputs, samples),
@@ -87,8 +77,31 @@ def render_report(inputs: ReportInputs) -> str:
     )
 
 
-def own_markup(name: str) -> Markup:
-    """Return the style or the script of the page, to stand inline in it."""
+def render_page(template: str, folder: Path = _FOLDER, /, **values: object) -> str:
+    """Return a template as HTML, with the style and the script of all pages.
+
+    Args:
+        template: its file name.
+        folder: where it lies.
+        values: what it says, by name; each is escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = signed
+    return environment.get_template(template).render(
+        style=_own_markup("report.css"),
+        script=_own_markup("report.js"),
+        svg=Markup,
+        **values,
+    )
+
+
+def _own_markup(name: str) -> Markup:
     return Markup((_FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704 - our own
 
 
@@ -108,7 +121,7 @@ def _cards(inputs: ReportInputs, samples: pd.DataFrame) -> dict[str, object]:
     )
     is_worst = surprising["sample_id"].isin(worst["sample_id"])
     told = samples[["final_score", "mu", "low", "high"]]
-    scale = float(told.min(axis=None)), float(told.max(axis=None))
+    scale = float(told.to_numpy().min()), float(told.to_numpy().max())
     return {
         "scale": scale,
         "worst": [_card(inputs, row, scale) for row in _records(worst)],

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dae_aqa.scoring import Scale
 
-Kind = Literal["to beat", "shortcut", "limit", "published", "model"]
+Kind = Literal["to beat", "shortcut", "limit", "judges", "published", "model"]
 RHO_KEYS: dict[Scale, str] = {"final": "spearman", "execution": "spearman_execution"}
 
 
@@ -21,8 +21,10 @@ class Reference:
         scale: the score that it ranks; it is compared with the model's rho of the same score.
         kind: `to beat` takes next to no insight; `shortcut` knows some true faults exactly, which
             shows how far a model could get with those alone; `limit` knows what no model can know;
-            `published` is another's result; `model` is the model itself.
+            `judges` is how well judges rank as each other do; `published` is another's result;
+            `model` is the model itself.
         source: where it is published; '' where it is computed here.
+        interval: its 95 % interval (low, high); None where none is told.
     """
 
     label: str
@@ -30,3 +32,4 @@ class Reference:
     scale: Scale
     kind: Kind
     source: str = ""
+    interval: tuple[float, float] | None = None

@@ -4,8 +4,8 @@ One row per test sample, sorted by `sample_id`. Where the dataset has several pa
 `part` says whose model it is, a sample occurs once in each part that tests it, and the rows are
 sorted by part first. The columns of `COLUMNS` come in that order, then
 those of `JUDGES_COLUMNS` where the model tells them, `MIXTURE_COLUMN` where it says more than mean
-and standard deviation, and those of `TRUTH_COLUMNS` where the dataset knows them. All scores are in
-points.
+and standard deviation, those of `TRUTH_COLUMNS` where the dataset knows them, and `PROTOCOL_COLUMN`
+in the table that the evaluate stage writes. All scores are in points.
 
 The execution columns are always there: in a sport without difficulty, `difficulty` is 1.0 and they
 equal the final ones, so that no reader has to branch. The table is built from forecasts of the
@@ -46,6 +46,7 @@ JUDGES_COLUMNS = (
     "sigma_judges",  # the part of sigma that comes from judges who scatter among themselves
     "sigma_judges_execution",  # the same of the execution score
 )
+PROTOCOL_COLUMN = "protocol"  # honest, or as_published where the test samples chose the epoch
 # where a forecast is no Gaussian: the components of its mixture, each weight:mean:sigma, execution
 # scale, with a space between two
 MIXTURE_COLUMN = "mixture_execution"
@@ -127,14 +128,14 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
 
     Args:
         predictions: table with the columns of `COLUMNS` and, where known, of `JUDGES_COLUMNS`,
-            `MIXTURE_COLUMN` and of `TRUTH_COLUMNS`.
+            `MIXTURE_COLUMN`, those of `TRUTH_COLUMNS` and `PROTOCOL_COLUMN`.
         source: where the table comes from, for messages.
 
     Raises:
         EvaluationError: columns are missing or unknown, the table is empty, or rows are bad; all
             bad rows are named.
     """
-    optional = (*JUDGES_COLUMNS, MIXTURE_COLUMN, *TRUTH_COLUMNS)
+    optional = (*JUDGES_COLUMNS, MIXTURE_COLUMN, *TRUTH_COLUMNS, PROTOCOL_COLUMN)
     known = (COLUMNS[0], PART_COLUMN, *COLUMNS[1:], *optional)
     missing = [name for name in COLUMNS if name not in predictions.columns]
     unknown = [str(name) for name in predictions.columns if name not in known]
@@ -235,8 +236,8 @@ def numbers_of(predictions: pd.DataFrame) -> list[str]:
 
 
 def _texts_of(predictions: pd.DataFrame) -> list[str]:
-    shape = [MIXTURE_COLUMN] if MIXTURE_COLUMN in predictions.columns else []
-    return names_of(predictions) + shape
+    texts = [name for name in (MIXTURE_COLUMN, PROTOCOL_COLUMN) if name in predictions.columns]
+    return names_of(predictions) + texts
 
 
 def _has_parts(table: pd.DataFrame) -> bool:

@@ -6,14 +6,17 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dae_aqa.errors import TrackingError
+from dae_aqa.files.whole import copy_file
 from dae_aqa.tracking.alive import mark_killed_runs
 from dae_aqa.tracking.identity import IMPORTED_TAG, MODEL_TAG, PARENT_TAG, flat_metrics
 from dae_aqa.tracking.metric_names import evaluation_metrics, evaluation_tags
 from dae_aqa.tracking.store import Store, explained, open_existing_store
 
 EVALUATION_FOLDER = "evaluation"
+EVALUATED = ("predictions.csv", "metrics.json")  # in it, of each evaluated run
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,47 @@ def log_evaluation(
     except TrackingError as error:
         logger.warning("The evaluation is in the reports only. %s", error)
         return False
+    return True
+
+
+def fetch_evaluation(run_id: str, folder: Path, *, root: Path) -> bool:
+    """Copy the predictions and the metrics of a run into `folder`; say whether there is such a run.
+
+    Raises:
+        TrackingError: the store cannot be read, or the run holds no evaluation.
+    """
+    store = open_existing_store(root=root)
+    if store is None:
+        return False
+    from mlflow.exceptions import MlflowException
+
+    with explained(store.uri):
+        try:
+            run = store.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        held = {
+            Path(item.path).name for item in store.client.list_artifacts(run_id, EVALUATION_FOLDER)
+        }
+        missing = [name for name in EVALUATED if name not in held]
+        if missing:
+            parent = run.data.tags.get(PARENT_TAG)
+            advice = (
+                "Name a run that was evaluated, or run `dvc repro evaluate`"
+                if parent is None
+                else f"The evaluation of all parts lies in the run {parent}"
+            )
+            raise TrackingError(
+                f"MLflow run {run_id}: no {' and no '.join(missing)} among its artifacts. {advice}."
+            )
+        with TemporaryDirectory() as copied:
+            for name in EVALUATED:
+                path = store.client.download_artifacts(
+                    run_id, f"{EVALUATION_FOLDER}/{name}", copied
+                )
+                copy_file(source=Path(path), target=folder / name)
     return True
 
 

@@ -21,7 +21,7 @@ HEADLINE = (
     "coverage_90",
 )
 # the same for every model of a dataset, or told by another figure: they stay in metrics.json
-_CONSTANT_PREFIXES = ("baseline_", "rl2_score_", "nll_constant_sigma", "num_")
+_CONSTANT_PREFIXES = ("baseline_", "ceiling_", "rl2_score_", "nll_constant_sigma", "num_")
 _INTERVAL = "_ci95"
 _SPEED = ("score_seconds",)  # of an evaluation, in the group of an epoch's
 

@@ -195,6 +195,7 @@ def quiet_mlflow() -> None:
         "MLFLOW_UV_AUTO_DETECT": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "GIT_PYTHON_REFRESH": "quiet",
     }
     for name, value in settings.items():

@@ -17,6 +17,8 @@ CODE = (
     "files",
     "inference",
     "metrics/accuracy.py",
+    "metrics/calibration.py",
+    "metrics/mixture.py",
     "metrics/sample_size.py",
     "metrics/sigma_scale.py",
     "models",

@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from dae_aqa.metrics.sample_size import MIN_CHOOSING, MIN_RANKED
-from dae_aqa.training.options import SelectBy, TrainingOptions
+from dae_aqa.training.options import Protocol, SelectBy, TrainingOptions
 
 COLUMNS = (
-    "epoch", "lr", "train_loss", "val_mae", "val_nll", "val_spearman", "val_spearman_execution",
+    "epoch", "lr", "train_loss", "val_mae", "val_rl2_x100", "val_nll", "val_spearman",
+    "val_spearman_execution", "protocol",
 )  # fmt: skip
 
 
@@ -40,21 +41,26 @@ def history_of_part(history: pd.DataFrame, part: str) -> pd.DataFrame:
 class EpochChoice:
     """How the epoch is chosen: by the validation samples, as far as there are enough of them.
 
+    With the protocol `as_published` the test samples take their place, columns of the learning
+    curves included.
+
     Attributes:
         select_by: `train.select_by`.
-        num_val: number of validation samples.
+        num_val: number of the samples that choose.
         num_warmup_epochs: epochs of the MSE warm-up, in which sigma is not trained. One of them is
             chosen only where there are no others.
+        protocol: `protocol`.
     """
 
     select_by: SelectBy
     num_val: int
     num_warmup_epochs: int
+    protocol: Protocol = "honest"
 
     @classmethod
     def of(cls, options: TrainingOptions, *, num_val: int) -> EpochChoice:
         """Return the choice of a training with these options."""
-        return cls(options.train.select_by, num_val, options.num_warmup_epochs)
+        return cls(options.train.select_by, num_val, options.num_warmup_epochs, options.protocol)
 
     def value(self, figures: Mapping[str, float] | pd.Series) -> tuple[float, float]:
         """Return what epochs are compared by: the greater is the better, the first of equals wins.
@@ -88,14 +94,15 @@ class EpochChoice:
 
         Example: 'the last one, since 1 validation sample cannot choose'.
         """
-        noun = "sample" if self.num_val == 1 else "samples"
+        which = "validation" if self.protocol == "honest" else "TEST"
+        noun = f"{which} sample" if self.num_val == 1 else f"{which} samples"
         if self.num_val < MIN_CHOOSING:
-            return f"the last one, since {self.num_val} validation {noun} cannot choose"
-        by_likelihood = f"chosen by the greatest likelihood of {self.num_val} validation samples"
+            return f"the last one, since {self.num_val} {noun} cannot choose"
+        by_likelihood = f"chosen by the greatest likelihood of {self.num_val} {noun}"
         if self.select_by == "loss":
             return by_likelihood
         if self._candidates(history)["val_spearman"].notna().any():
-            return f"chosen by the best rank correlation on {self.num_val} validation samples"
+            return f"chosen by the best rank correlation on {self.num_val} {noun}"
         few = self.num_val < MIN_RANKED
         why = "are too few to rank" if few else "have no rank correlation"
         return f"{by_likelihood}, which {why}"

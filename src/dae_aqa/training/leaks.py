@@ -7,22 +7,27 @@ import logging
 import pandas as pd
 
 from dae_aqa.inference.trained_model import Seen
+from dae_aqa.training.options import SPLITS_OF, Protocol
 
 logger = logging.getLogger(__name__)
 LEAK_TAG = "leaked_test_samples"
 
 
-def seen_with(weights: Seen | None, splits: pd.DataFrame, *, performances_of: str) -> Seen | None:
+def seen_with(
+    weights: Seen | None, splits: pd.DataFrame, *, performances_of: str, protocol: Protocol
+) -> Seen | None:
     """Return what a model has seen after a training; None where no other dataset has it too.
 
     Args:
         weights: what the weights have seen from which the training starts.
-        splits: rows of the split table; their test samples are not seen.
+        splits: rows of the split table.
         performances_of: the dataset whose sample_ids the split table holds, or ''.
+        protocol: which of its splits trained or chose the epoch.
     """
     if not performances_of:
         return weights
-    names = set(splits.loc[splits["split"] != "test", "sample_id"])
+    used = [name for names in SPLITS_OF[protocol] for name in names]
+    names = set(splits.loc[splits["split"].isin(used), "sample_id"])
     if weights is not None and weights.performances_of == performances_of:
         names |= set(weights.sample_ids)
     return Seen(performances_of=performances_of, sample_ids=sorted(names))

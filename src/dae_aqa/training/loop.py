@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,18 @@ from dae_aqa.errors import TrainingError
 from dae_aqa.inference.device import device_advice, memory_figures
 from dae_aqa.inference.feeds import Feed
 from dae_aqa.inference.options import Precision
-from dae_aqa.inference.predict import autocast, chunks, predict
+from dae_aqa.inference.predict import autocast, chunks, exemplar_features, predict
 from dae_aqa.inference.processes import ALONE, Processes, without_sync
 from dae_aqa.inference.samples import ScoredSamples
-from dae_aqa.metrics.accuracy import MetricUndefinedError, spearman
+from dae_aqa.metrics.accuracy import MetricUndefinedError, relative_l2, spearman
+from dae_aqa.metrics.calibration import nll
 from dae_aqa.metrics.sample_size import MIN_RANKED
+from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.running.progress import Progress
+from dae_aqa.training.averaging import WeightAverage
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.options import OptimizerName, Schedule, TrainingOptions
@@ -59,6 +63,8 @@ class FitOptions:
     schedule: Schedule
     warmup_epochs: float
     clip_grad_norm: float | None
+    backbone_lr_factor: float
+    average_weights: float
     accumulate_steps: int
     precision: Precision
     early_stopping_patience: int | None
@@ -68,6 +74,8 @@ class FitOptions:
     def of(cls, options: TrainingOptions) -> FitOptions:
         """Return those of a training with these options."""
         known = dict(options) | dict(options.train)
+        if options.protocol == "as_published":  # no sample is left that sigma could be scaled by
+            known["calibrate_sigma"] = False
         return cls(**{each.name: known[each.name] for each in fields(cls)})
 
 
@@ -85,8 +93,8 @@ class FitResult:
 
     Attributes:
         model: with the weights of the best epoch, sigma calibrated where asked for.
-        history: one row per epoch: epoch, lr, train_loss, val_mae, val_nll, val_spearman,
-            val_spearman_execution (NaN where predictions are constant or samples too few).
+        history: one row per epoch, `training.history.COLUMNS`; rho is NaN where predictions are
+            constant or samples too few.
         best_epoch: counted from 0.
         chosen_by: how that epoch was chosen, in words.
     """
@@ -141,7 +149,7 @@ def fit(
         options: how to train.
         choice: how the epoch is chosen whose weights are kept.
         train: training samples, augmented.
-        val: validation samples, which choose the epoch.
+        val: samples that choose the epoch.
         work_dir: holds the checkpoints of this training and of no other.
         on_epoch: called after each epoch with its number and figures, before its checkpoint, in
             process 0.
@@ -151,10 +159,14 @@ def fit(
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
     trained, device = model.trained_part, next(model.parameters()).device
-    optimizer = _optimizer_of(trained, options)
+    optimizer = _optimizer_of(model, options)
     # by default it works on CUDA alone and is silently off elsewhere
     scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
-    stateful = {"model": trained, "optimizer": optimizer, "scaler": scaler}
+    stateful: dict[str, Any] = {"model": trained, "optimizer": optimizer, "scaler": scaler}
+    average = None
+    if options.average_weights:
+        average = WeightAverage(trained, decay=options.average_weights)
+        stateful["average"] = average
     kept = _resume(work_dir, stateful, processes)
     network = processes.parallel(model)
     first, last = len(kept.history), options.num_epochs
@@ -174,17 +186,20 @@ def fit(
                 warmup=epoch < choice.num_warmup_epochs,
                 optimizer=optimizer,
                 scaler=scaler,
+                average=average,
                 processes=processes,
             )
             train_seconds = time.perf_counter() - started
-            processes.share_buffers(model)
-            figures = {
-                "epoch": float(epoch),
-                "lr": optimizer.param_groups[0]["lr"],
-                "train_loss": train_loss,
-                **_validate(model, val, options, processes),
-            }
-            kept.add(figures, choice=choice, trained=trained)
+            with nullcontext() if average is None else average.in_place():
+                processes.share_buffers(model)
+                _hold_exemplars(model, train, options, processes)
+                figures = {
+                    "epoch": float(epoch),
+                    "lr": optimizer.param_groups[-1]["lr"],
+                    "train_loss": train_loss,
+                    **_validate(model, val, options, processes),
+                }
+                kept.add(figures, choice=choice, trained=trained)
             speed = _speed(train, started=started, train_seconds=train_seconds, device=device)
             if processes.is_first:
                 on_epoch(epoch, figures | speed)
@@ -195,13 +210,21 @@ def fit(
     trained.load_state_dict(kept.best_state)
     if options.calibrate_sigma:
         _calibrate_sigma(model, val, options, processes)
-    history = pd.DataFrame(kept.history)
+    history = pd.DataFrame(kept.history).assign(protocol=choice.protocol)
     return FitResult(model, history, kept.best_epoch, choice.in_words(history))
 
 
-def _optimizer_of(trained: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
+def _optimizer_of(model: ScoreModel, options: FitOptions) -> torch.optim.Optimizer:
+    """Return the optimizer of what is trained; the backbone may learn at a rate of its own."""
+    trained = model.trained_part
+    backbone = list(model.backbone.parameters())
+    is_backbone = {id(parameter) for parameter in backbone}
+    others = [each for each in trained.parameters() if id(each) not in is_backbone]
+    groups = [(list(trained.parameters()), 1.0)]
+    if options.backbone_lr_factor != 1.0:
+        groups = [(backbone, options.backbone_lr_factor), (others, 1.0)]
     return make_optimizer(
-        trained.parameters(),
+        groups,
         name=options.optimizer,
         lr=options.lr,
         weight_decay=options.weight_decay,
@@ -218,6 +241,7 @@ def _train_epoch(
     warmup: bool,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    average: WeightAverage | None,
     processes: Processes,
 ) -> float:
     """Take one step per batch; return the mean loss per sample over all processes.
@@ -231,12 +255,18 @@ def _train_epoch(
         warmup: train the means alone, by their squared error.
         optimizer: over the trained parameters.
         scaler: of the loss, for fp16.
+        average: of the weights, which follows each step.
         processes: those that train together.
     """
     torch.manual_seed(_epoch_seed(options.seed, epoch, rank=processes.rank))
     model.train()
     steps = _plan(len(train.samples), epoch=epoch, options=options, processes=processes)
-    batches = train.feed.batches([piece.rows for step in steps for piece in step], epoch=epoch)
+    fed = [
+        _with_exemplars(model, piece.rows, epoch=epoch, options=options)
+        for step in steps
+        for piece in step
+    ]
+    batches = train.feed.batches(fed, epoch=epoch)
     watch = _LossWatch(train.samples, epoch=epoch)
     for number, pieces in enumerate(steps):
         factor = lr_factor(
@@ -261,7 +291,38 @@ def _train_epoch(
             nn.utils.clip_grad_norm_(model.trained_part.parameters(), options.clip_grad_norm)
         scaler.step(optimizer)
         scaler.update()
+        if average is not None:
+            average.update()
     return sum(processes.gather(watch.total())) / len(train.samples)
+
+
+def _with_exemplars(
+    model: ScoreModel, rows: list[int], *, epoch: int, options: FitOptions
+) -> list[int]:
+    """Return the samples that go through the network for `rows`: with an exemplar for each, or not.
+
+    A method that pairs as released draws the exemplars anew in every epoch.
+    """
+    head = model.head
+    if not isinstance(head, ExemplarHead) or head.exemplars.pairs == "batch":
+        return rows
+    return rows + head.partners(rows, rng=np.random.default_rng([options.seed, epoch, *rows]))
+
+
+def _hold_exemplars(
+    model: ScoreModel, train: FedSamples, options: FitOptions, processes: Processes
+) -> None:
+    """Let a head that compares keep the training samples as the backbone sees them now."""
+    if isinstance(model.head, ExemplarHead):
+        features = exemplar_features(
+            model,
+            train.feed,
+            num_samples=len(train.samples),
+            batch_size=options.test_batch_size,
+            precision=options.precision,
+            processes=processes,
+        )
+        model.head.hold(features)
 
 
 @dataclass(frozen=True)
@@ -361,11 +422,11 @@ def _validate(
 ) -> Figures:
     """Return the figures of the validation samples."""
     prediction, targets = _predict(model, val, options, processes), val.samples.targets
-    residual = targets.final_score.double() - prediction.mu
-    nll = 0.5 * (residual / prediction.sigma) ** 2 + prediction.sigma.log()
+    score = targets.final_score.double()
     return {
-        "val_mae": residual.abs().mean().item(),
-        "val_nll": nll.mean().item() + 0.5 * math.log(2 * math.pi),
+        "val_mae": (score - prediction.mu).abs().mean().item(),
+        "val_rl2_x100": _relative_l2(prediction.mu, score),
+        "val_nll": nll(forecast=prediction.forecast(), target=score.numpy()),
         "val_spearman": _rho(prediction.mu, targets.final_score),
         "val_spearman_execution": _rho(prediction.mu_execution, targets.execution_score),
     }
@@ -386,6 +447,15 @@ def _rho(predicted: Tensor, target: Tensor) -> float:
         return spearman(predicted=predicted.numpy(), target=target.numpy())
     except MetricUndefinedError:  # all predictions equal, as can happen in the first epochs
         return math.nan
+
+
+def _relative_l2(predicted: Tensor, target: Tensor) -> float:
+    low, high = target.min().item(), target.max().item()
+    if not high > low:
+        return math.nan
+    return 100 * relative_l2(
+        predicted=predicted.numpy(), target=target.numpy(), score_range=(low, high)
+    )
 
 
 def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:

@@ -12,12 +12,17 @@ from dae_aqa.clips.options import ClipOptions
 from dae_aqa.inference.options import Device, Precision
 from dae_aqa.models.options import (
     BACKBONES,
+    METHODS,
     BackboneName,
     BatchNormMode,
+    BinOptions,
+    Decoding,
     Dropout,
+    ExemplarOptions,
     Finetune,
     LossOptions,
     ModelName,
+    NeckName,
 )
 from dae_aqa.options import (
     CountInt,
@@ -35,6 +40,14 @@ from dae_aqa.options import (
 OptimizerName = Literal["adam", "adamw"]
 Schedule = Literal["constant", "cosine"]
 SelectBy = Literal["spearman", "loss"]
+# honest: validation samples choose the epoch, and the test samples are looked at once.
+# as_published: all training samples train, and the test samples choose the epoch.
+Protocol = Literal["honest", "as_published"]
+# by protocol, the splits that train, and those that choose the epoch
+SPLITS_OF: dict[Protocol, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "honest": (("train",), ("val",)),
+    "as_published": (("train", "val"), ("test",)),
+}
 
 
 def _memory_is_saved_one_way(train: TrainSection) -> Iterator[str]:
@@ -52,6 +65,10 @@ class TrainSection(Options):
 
     clips: ClipOptions
     loss: LossOptions
+    neck: NeckName
+    decoding: Decoding
+    bins: BinOptions
+    exemplars: ExemplarOptions
     backbone_weights: UserPath | None
     pretrained: bool
     finetune: Finetune
@@ -61,6 +78,8 @@ class TrainSection(Options):
     schedule: Schedule
     warmup_epochs: NonNegativeFloat
     clip_grad_norm: PositiveFloat | None
+    backbone_lr_factor: PositiveFloat
+    average_weights: Annotated[float, Field(ge=0, lt=1)]
     accumulate_steps: PositiveInt
     precision: Precision
     channels_last: bool
@@ -120,6 +139,7 @@ class TrainingOptions(Options):
         num_workers: loader processes; 0 loads in the training process.
         temporal_aug: the window moves by up to half as many frames, either way.
         seed: of everything that is random.
+        protocol: which samples train, and which choose the epoch.
         device: where the network computes.
         train: the section `train`.
     """
@@ -140,10 +160,13 @@ class TrainingOptions(Options):
     num_workers: Annotated[int, Field(ge=0, le=256)]
     temporal_aug: CountInt
     seed: Seed
+    protocol: Protocol
     device: Device
     train: TrainSection
 
     @property
     def num_warmup_epochs(self) -> int:
-        """Epochs of the MSE warm-up, which trains the means alone."""
+        """Epochs of the MSE warm-up, which trains the means alone; 0 where sigma is not learned."""
+        if not METHODS[self.model].learns_sigma:
+            return 0
         return math.ceil(self.train.loss.mse_warmup_fraction * self.num_epochs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,17 +13,32 @@ from dae_aqa.training.options import OptimizerName, Schedule
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], *, name: OptimizerName, lr: float, weight_decay: float
+    groups: Sequence[tuple[Iterable[nn.Parameter], float]],
+    *,
+    name: OptimizerName,
+    lr: float,
+    weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """Return the optimizer over the parameters that are trained; `lr` is the peak rate.
+    """Return the optimizer over the parameters that are trained.
 
     `adam` adds the decay to the gradient, as the released code has it; `adamw` decouples it.
+
+    Args:
+        groups: parameters, and what the learning rate of each group is multiplied with.
+        name: `adam` or `adamw`.
+        lr: peak rate.
+        weight_decay: strength of the decay.
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    chosen: list[dict[str, Any]] = [
+        {"params": [each for each in parameters if each.requires_grad], "lr": lr * factor}
+        for parameters, factor in groups
+    ]
+    chosen = [group for group in chosen if group["params"]]
+    trained = [parameter for group in chosen for parameter in group["params"]]
     kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
     # one kernel for all parameters: on a CPU a third of the time of a head's step
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trained)
-    return kind(trained, lr=lr, weight_decay=weight_decay, fused=fused, foreach=not fused)
+    return kind(chosen, lr=lr, weight_decay=weight_decay, fused=fused, foreach=not fused)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, *, factor: float) -> None:

@@ -21,14 +21,20 @@ from dae_aqa.inference.processes import ALONE, Processes
 from dae_aqa.inference.samples import ScoredSamples, select_samples
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.build import build_model
-from dae_aqa.models.options import METHODS
+from dae_aqa.models.heads.bins import known_bins
+from dae_aqa.models.options import METHODS, BinOptions, Bins, Exemplars
 from dae_aqa.models.recompute import recompute_activations
 from dae_aqa.running.places import user_path
+from dae_aqa.scoring import SCORING_RULES
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.loop import EpochCallback, FedSamples, FitOptions, FitResult, fit
-from dae_aqa.training.options import TrainingOptions
+from dae_aqa.training.options import SPLITS_OF, TrainingOptions
 
 logger = logging.getLogger(__name__)
+AS_PUBLISHED_WARNING = (
+    "protocol as_published: the test samples choose the epoch, so figures on them say too much. It "
+    "is there to check published figures by; compare with none of the protocol honest."
+)
 
 
 def train_model(
@@ -48,7 +54,7 @@ def train_model(
         options: how to train.
         scoring_rule: the dataset's rule for the marks of judges; None where it has none.
         annotations: annotations table.
-        splits: split table; 'test' is not looked at.
+        splits: split table; 'test' is not looked at, unless the protocol is as_published.
         inputs: where clips or features come from.
         work_dir: checkpoints of this training; it goes on from them.
         on_epoch: called after each epoch with its number and figures, in process 0.
@@ -70,14 +76,17 @@ def train_model(
             scoring_rule=scoring_rule,
             with_judges=METHODS[options.model].needs_judges,
         )
-        for split in ("train", "val")
+        for split in SPLITS_OF[options.protocol]
     )
     logger.info(
-        "training %s on %s: %d samples, %d for validation",
+        "training %s on %s: %d samples, %d choose the epoch (protocol %s)",
         options.model,
         device,
         *map(len, (train, val)),
+        options.protocol,
     )
+    if options.protocol == "as_published":
+        logger.warning(AS_PUBLISHED_WARNING)
     trained = new_model(options, train, scoring_rule=scoring_rule, device=device)
     clips = options.train.clips
     augmenter = Augmenter(
@@ -127,6 +136,7 @@ def new_model(
     """
     judges = train.targets.judge_scores
     weights = options.train.backbone_weights
+    section, facts = options.train, METHODS[options.model]
     model = build_model(
         model=options.model,
         backbone=options.backbone,
@@ -134,12 +144,17 @@ def new_model(
         pretrained=options.train.pretrained,
         scoring_rule=scoring_rule,
         num_judges=None if judges is None else judges.shape[1],
-        dropout=options.train.dropout,
+        dropout=section.dropout,
+        neck=section.neck,
+        decoding=section.decoding,
+        bins=_bins(section.bins, train, rule=scoring_rule) if facts.has_bins else None,
+        exemplars=Exemplars(**dict(section.exemplars), sample_ids=train.sample_ids)
+        if facts.has_exemplars
+        else None,
     )
     model.set_bn_mode(options.train.bn)
     model.set_finetune(options.train.finetune)
-    if options.train.loss.standardize_targets:
-        model.fit_target_scale(train.targets)
+    model.head.fit_to(train.targets, standardize=section.loss.standardize_targets)
     model.to(device)
     if options.train.channels_last:
         model.to(memory_format=torch.channels_last_3d)
@@ -149,3 +164,12 @@ def new_model(
         compile_in_place(model.backbone, device=device)
     has_difficulty = bool((train.targets.difficulty != 1.0).any())
     return TrainedModel.with_clips(model, options.train.clips, has_difficulty=has_difficulty)
+
+
+def _bins(options: BinOptions, train: ScoredSamples, *, rule: str | None) -> Bins:
+    """Return the bins of marks where the method learns marks, or of final scores."""
+    targets = train.targets
+    if targets.judge_scores is None:
+        return known_bins(options, targets.final_score, rule=None)
+    assert rule is not None  # marks were checked against it
+    return known_bins(options, targets.judge_scores, rule=SCORING_RULES[rule])

@@ -37,7 +37,7 @@ from dae_aqa.training.fingerprint import training_fingerprint
 from dae_aqa.training.history import no_history, write_history
 from dae_aqa.training.imported import import_models
 from dae_aqa.training.leaks import leak_tags, seen_with
-from dae_aqa.training.options import TrainingOptions
+from dae_aqa.training.options import SPLITS_OF, TrainingOptions
 from dae_aqa.training.session import inputs_of, train_model
 from dae_aqa.wording import first_few
 
@@ -235,7 +235,7 @@ def _train_part(
                 performances_of=performances_of,
                 source="train.backbone_weights",
             )
-            tracker.set_tags(leaks)
+            tracker.set_tags({"protocol": options.protocol, **leaks})
             trained, result = train_model(
                 options,
                 scoring_rule=scoring_rule,
@@ -248,7 +248,12 @@ def _train_part(
             )
             if not processes.is_first:
                 return result.history
-            seen = seen_with(weights_seen, training.splits, performances_of=performances_of)
+            seen = seen_with(
+                weights_seen,
+                training.splits,
+                performances_of=performances_of,
+                protocol=options.protocol,
+            )
             trained = replace(trained, seen=seen)
             trained.save(model_path)
             curves = work_dir / FINISHED_HISTORY
@@ -371,11 +376,12 @@ def _fingerprint(
     values = flatten(options) | {"scoring_rule": scoring_rule}
     if part:
         values["rows"] = splits.to_csv(index=False)
+    used = [name for names in SPLITS_OF[options.protocol] for name in names]
     tables = [annotations_file] if part else [annotations_file, splits_file]
     return training_fingerprint(
         values,
         data_files=[*tables, *_named_files(options)],
-        frames=frames_digest(frames_dir, splits.loc[splits["split"] != "test", "sample_id"]),
+        frames=frames_digest(frames_dir, splits.loc[splits["split"].isin(used), "sample_id"]),
         package_dir=_PACKAGE,
     )
 

@@ -28,8 +28,12 @@ class Backbone(nn.Module, ABC):
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, D) of normalised clips (B, 3, T, H, W); shapes are checked before."""
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Return features (B, D) of normalised clips (B, 3, T, H, W).
+    def encode_steps(self, clips: Tensor) -> Tensor:
+        """Return features (B, S, D) of the time steps of clips; of most backbones S is 1."""
+        return self.encode(clips)[:, None]
+
+    def forward(self, clips: Tensor, *, steps: bool = False) -> Tensor:
+        """Return features (B, D) of normalised clips (B, 3, T, H, W), or (B, S, D) with `steps`.
 
         Raises:
             ModelError: the clips are no such array or are smaller than `min_clip`.
@@ -44,7 +48,7 @@ class Backbone(nn.Module, ABC):
                 f"{type(self).__name__} needs clips of at least {self.min_clip} (frames, height, "
                 f"width), got {tuple(clips.shape[2:])}. Raise train.clips.num_frames or size_px."
             )
-        return self.encode(clips)
+        return self.encode_steps(clips) if steps else self.encode(clips)
 
     def stages(self) -> Sequence[nn.Module]:
         """Return the modules that activations pass one after the other.

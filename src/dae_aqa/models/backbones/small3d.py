@@ -53,10 +53,20 @@ class Small3d(Backbone):
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return features (B, 256) of clips (B, 3, T, H, W)."""
+        x = self._maps(clips)
+        return torch.cat((x.mean(dim=(2, 3, 4)), x.amax(dim=(2, 3, 4))), dim=1)
+
+    def encode_steps(self, clips: Tensor) -> Tensor:
+        """Return features (B, T/8, 256) of clips (B, 3, T, H, W): mean and maximum of each step."""
+        x = self._maps(clips)
+        return torch.cat((x.mean(dim=(3, 4)), x.amax(dim=(3, 4))), dim=1).transpose(1, 2)
+
+    def _maps(self, clips: Tensor) -> Tensor:
+        """Return the last maps (B, 128, T/8, H/16, W/16)."""
         x = clips
         for stage in self._stages:
-            x = stage(x)  # at last (B, 128, T/8, H/16, W/16)
-        return torch.cat((x.mean(dim=(2, 3, 4)), x.amax(dim=(2, 3, 4))), dim=1)
+            x = stage(x)
+        return x
 
     def stages(self) -> Sequence[nn.Module]:
         """See `Backbone.stages`."""

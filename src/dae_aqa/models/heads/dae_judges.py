@@ -21,7 +21,15 @@ from torch import Tensor
 from dae_aqa import scoring
 from dae_aqa.errors import ModelError
 from dae_aqa.models import losses
-from dae_aqa.models.heads.base import GaussianMlp, Head, HeadOutput, exact, from_execution
+from dae_aqa.models.heads.base import (
+    GaussianHead,
+    GaussianMlp,
+    Head,
+    HeadOutput,
+    exact,
+    from_execution,
+)
+from dae_aqa.models.heads.marks import checked_marks
 from dae_aqa.models.options import LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
 
@@ -77,7 +85,7 @@ def _centred(values: Tensor) -> Tensor:
     return values - values.mean(dim=1, keepdim=True)
 
 
-class JudgesHead(Head):
+class JudgesHead(GaussianHead):
     """`dae_judges`: a Gaussian per judge, combined by the sport's rule.
 
     The loss has two parts. How far each mark lies from the mean of its panel teaches what the
@@ -105,20 +113,13 @@ class JudgesHead(Head):
         Raises:
             ModelError: the targets carry no marks, or another number of them.
         """
-        marks = targets.judge_scores
-        num_judges = self.points.shape[1] - 1
-        if marks is None or marks.shape[1] != num_judges:
-            got = "none" if marks is None else str(marks.shape[1])
-            raise ModelError(
-                f"model dae_judges learns from {num_judges} judge scores per sample, got {got}. "
-                "Give judge_scores in the annotations, or choose the model dae_mt."
-            )
-        return marks
+        return checked_marks(targets, num_judges=self.points.shape[1] - 1, model="dae_judges")
 
-    def fit_target_scale(self, targets: Targets) -> None:
+    def fit_to(self, targets: Targets, *, standardize: bool) -> None:
         """Set the scales of marks and of execution scores from the training targets."""
-        super().fit_target_scale(targets)
-        self._set_scale("execution", self.rule.execution(self.target(targets)))
+        super().fit_to(targets, standardize=standardize)
+        if standardize:
+            self._set_scale("execution", self.rule.execution(self.target(targets)))
 
     def loss(
         self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
@@ -127,22 +128,22 @@ class JudgesHead(Head):
 
         A single judge has no panel: the loss is then that of the execution alone.
         """
-        marks = self.target(targets).to(output.mu)
+        marks = self.target(targets).to(output.values)
         if warmup:
-            return losses.mse(output.mu, self._standardized(marks))
+            return losses.mse(output.values, self._standardized(marks))
         mu, sigma = self._execution(output)
         truth = self.rule.execution(marks)
         execution_loss = losses.gaussian_loss(
-            ((mu - self.execution_mean) / self.execution_std).to(output.mu),
-            (2.0 * torch.log(sigma / self.execution_std)).to(output.mu),
-            ((truth - self.execution_mean) / self.execution_std).to(output.mu),
+            ((mu - self.execution_mean) / self.execution_std).to(output.values),
+            (2.0 * torch.log(sigma / self.execution_std)).to(output.values),
+            ((truth - self.execution_mean) / self.execution_std).to(output.values),
             options=options,
         )
         if not self._is_panel:
             return execution_loss
         own, _ = self._variances(output)
         panel_loss = losses.gaussian_loss(
-            _centred(output.mu),
+            _centred(output.values),
             torch.log(centred_variance(own)),
             _centred(self._standardized(marks)),
             # calibration, which undoes what unequal weights do to sigma, reaches the sum alone
@@ -150,14 +151,17 @@ class JudgesHead(Head):
         )
         return panel_loss + execution_loss
 
-    def predict(self, output: HeadOutput, difficulty: Tensor) -> ScorePrediction:
+    def predict(
+        self, output: HeadOutput, difficulty: Tensor, *, action_class: Tensor | None = None
+    ) -> ScorePrediction:
         """Return the Gaussian of the execution score under the rule, and that times difficulty."""
+        del action_class
         output = exact(output)
         mu, sigma = self._execution(output)
         sigma_judges = None
         if self._is_panel:
             own, common = self._variances(output)
-            _, sigma_judges = self._propagated(output.mu, own, torch.zeros_like(common))
+            _, sigma_judges = self._propagated(output.values, own, torch.zeros_like(common))
         sigma = sigma * self.sigma_scale.to(sigma)
         return from_execution(mu, sigma, difficulty, sigma_judges=sigma_judges)
 
@@ -175,7 +179,7 @@ class JudgesHead(Head):
 
     def _execution(self, output: HeadOutput) -> tuple[Tensor, Tensor]:
         """Return mean and sigma of the execution score (N,), in score points."""
-        return self._propagated(output.mu, *self._variances(output))
+        return self._propagated(output.values, *self._variances(output))
 
     def _propagated(self, mu: Tensor, own: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = self.target_mean.to(mu), self.target_std.to(mu)
