@@ -241,7 +241,7 @@ class Ours:
             self.name = "ours, compiled"
             compile_in_place(model.backbone, device=setting.device)
         self.optimizer = make_optimizer(
-            model.parameters(), name="adam", lr=LR, weight_decay=WEIGHT_DECAY
+            [(model.parameters(), 1.0)], name="adam", lr=LR, weight_decay=WEIGHT_DECAY
         )
         dataset = SampleDataset(
             sample_ids=[f"s{index}" for index in range(setting.num_samples)],

@@ -154,7 +154,7 @@ def test_what_no_stage_reads_makes_none_run_again():
     ignored = Repo(ROOT).dvcignore.is_ignored_file
     beside = [path for path in (PACKAGE / "datasets").rglob("*") if path.suffix in (".md", ".yaml")]
     code = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".css", ".j2")]
-    assert len(beside) == 21
+    assert len(beside) == 27
     assert len(code) > 100
     assert [str(path) for path in beside if not ignored(str(path))] == []
     assert [str(path) for path in code if ignored(str(path))] == []

@@ -147,7 +147,7 @@ def test_unknown_key_without_likeness_lists_the_known(changed):
 def test_unknown_choice_suggests_the_meant_one(changed):
     message = refuse(changed({"model": "dae-mt"}))
     assert "model: 'dae-mt' is not allowed (did you mean 'dae_mt'?)" in message
-    assert "expected one of: mlp, dae, dae_mt, dae_judges." in message
+    assert "expected one of: mlp, dae, dae_mt, dae_judges, usdl, musdl, core, dae_core." in message
 
 
 def test_missing_key(changed):
@@ -275,6 +275,14 @@ DO_NOT_FIT = [
     (
         {"train.clips.jitter_px": 993},
         "train.clips.jitter_px: 993 on either side of size_px 64 makes more than 2048 px",
+    ),
+    (
+        {"train.bins.low": 5.0, "train.bins.high": 5.0},
+        "train.bins.high: 5 must be above low, 5.",
+    ),
+    (
+        {"model": "core", "train_batch_size": 2, "train.accumulate_steps": 2},
+        "one goes through the network at once; make train_batch_size at least 4",
     ),
     ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
     ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),

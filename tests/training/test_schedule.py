@@ -49,8 +49,8 @@ def test_warmup_longer_than_the_training(schedule):
 def test_the_rate_is_a_part_of_the_peak_however_often_it_is_set():
     """Also after a resume, whose saved rate is some part of the peak already."""
     weights = [torch.nn.Parameter(torch.ones(2))]
-    optimizer = make_optimizer(weights, name="adam", lr=0.1, weight_decay=0.0)
-    resumed = make_optimizer(weights, name="adam", lr=0.1, weight_decay=0.0)
+    optimizer = make_optimizer([(weights, 1.0)], name="adam", lr=0.1, weight_decay=0.0)
+    resumed = make_optimizer([(weights, 1.0)], name="adam", lr=0.1, weight_decay=0.0)
     for factor in (0.5, 0.25, 1.0, 0.125):
         set_lr(optimizer, factor=factor)
         assert [group["lr"] for group in optimizer.param_groups] == [0.1 * factor]
@@ -61,7 +61,7 @@ def test_the_rate_is_a_part_of_the_peak_however_often_it_is_set():
 
 def step_without_gradient(name: str) -> float:
     weight = torch.nn.Parameter(torch.tensor([3.0]))
-    optimizer = make_optimizer([weight], name=name, lr=0.1, weight_decay=0.5)
+    optimizer = make_optimizer([([weight], 1.0)], name=name, lr=0.1, weight_decay=0.5)
     weight.grad = torch.zeros(1)
     optimizer.step()
     return weight.item()
@@ -78,5 +78,5 @@ def test_coupled_decay_passes_through_the_adaptive_step():
 
 def test_frozen_parameters_are_left_out():
     trained, frozen = (torch.nn.Parameter(torch.ones(1), requires_grad=r) for r in (True, False))
-    optimizer = make_optimizer([trained, frozen], name="adam", lr=0.1, weight_decay=0.0)
+    optimizer = make_optimizer([([trained, frozen], 1.0)], name="adam", lr=0.1, weight_decay=0.0)
     assert [id(p) for group in optimizer.param_groups for p in group["params"]] == [id(trained)]

@@ -58,8 +58,10 @@ def evaluation_metrics(figures: Mapping[str, object]) -> dict[str, object]:
 
 
 def evaluation_tags(figures: Mapping[str, object]) -> dict[str, str]:
-    """Return what belongs beside these figures: the number of samples, and the intervals of rho."""
+    """Return what belongs beside these figures: protocol, number of samples, intervals of rho."""
     tags = {}
+    if "protocol" in figures:
+        tags["protocol"] = str(figures["protocol"])
     if "num_test" in figures:
         tags["test.num_samples"] = str(figures["num_test"])
     for key, bounds in figures.items():

@@ -149,7 +149,8 @@ def log_result(
     """
     if best_epoch is not None:
         tracker.set_tags({"epoch_choice": chosen_by or "unknown"})
-        best = {str(key): float(value) for key, value in history.iloc[best_epoch].items()}
+        numbers = history.select_dtypes("number").iloc[best_epoch]
+        best = {str(key): float(value) for key, value in numbers.items()}
         tracker.log_metrics(best_metrics(best), step=best_epoch)
         tracker.log_artifact(history_path, artifact_dir="training")
         tracker.log_figure(_learning_curves(history), artifact_file="plots/learning_curves.png")

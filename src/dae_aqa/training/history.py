@@ -85,7 +85,8 @@ class EpochChoice:
         """Return the epoch that `fit` kept: the first of the best; None where there is none."""
         if history.empty:
             return None
-        rows = self._candidates(history).astype(float).iterrows()
+        chosen_by = ["epoch", "val_nll", "val_spearman"]
+        rows = self._candidates(history)[chosen_by].astype(float).iterrows()
         values = {int(row["epoch"]): self.value(row) for _, row in rows}
         return max(values, key=values.__getitem__)
 

@@ -79,7 +79,7 @@ class TrainSection(Options):
     warmup_epochs: NonNegativeFloat
     clip_grad_norm: PositiveFloat | None
     backbone_lr_factor: PositiveFloat
-    average_weights: Annotated[float, Field(ge=0, lt=1)]
+    average_weights: Annotated[float, Field(ge=0, le=0.9999)]
     accumulate_steps: PositiveInt
     precision: Precision
     channels_last: bool
@@ -117,6 +117,17 @@ def _one_way_to_share_the_machine(options: TrainingOptions) -> Iterator[str]:
         )
 
 
+def _pairs_need_two(options: TrainingOptions) -> Iterator[str]:
+    steps = options.train.accumulate_steps
+    pairs = METHODS[options.model].has_exemplars and options.train.exemplars.pairs == "batch"
+    if pairs and math.ceil(options.train_batch_size / steps) < 2:
+        yield (
+            "train.exemplars.pairs: batch compares the samples of a batch with each other, but one "
+            f"goes through the network at once; make train_batch_size at least {2 * steps}, or set "
+            "train.exemplars.pairs to released."
+        )
+
+
 def _pretrained_weights_exist(options: TrainingOptions) -> Iterator[str]:
     if options.train.pretrained and not BACKBONES[options.backbone].is_torchvision:
         yield (
@@ -147,6 +158,7 @@ class TrainingOptions(Options):
     RULES: ClassVar[tuple[Rule, ...]] = (
         _clips_fit_backbone,
         _one_way_to_share_the_machine,
+        _pairs_need_two,
         _pretrained_weights_exist,
     )
 
