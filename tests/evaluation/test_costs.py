@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from tests.tiny_training import MakeOptions, TinyData
 from torch import Tensor, nn
 
 from dae_aqa.clips.layout import ClipLayout
@@ -70,3 +73,15 @@ def test_costs_are_the_same_in_training_mode_and_leave_no_gradient():
     subject.model.train()
     assert model_costs(subject) == first
     assert all(each.grad is None for each in subject.model.parameters())
+
+
+@pytest.mark.parametrize("model", ["usdl", "musdl", "core", "dae_core"])
+def test_every_method_has_costs(
+    model: str, small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
+) -> None:
+    changes = {"model": model, "num_epochs": 1, "train.exemplars.by": "action_class"}
+    subject, _ = tiny_data.train(small_options(changes), tmp_path)
+    costs = model_costs(subject)
+    clips = torch.zeros(1, len(subject.layout.starts), 3, 8, 32, 32)
+    network = gflop_by_hand(subject.model, clips)
+    assert costs["gflop_per_performance"] >= network > 0
