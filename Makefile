@@ -1,6 +1,7 @@
 # The two commands that matter: `make repro` and `make test`. Both set everything up first.
 PYTHON ?= python3
 PORT ?= 5000
+JOBS ?= 1
 UV_VERSION := 0.13.9
 VENV := .venv
 # relative, since make would take a path with a space for two
@@ -13,7 +14,7 @@ unexport DVC_ROOT DVC_EXP_NAME
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check format ui bench mutants lock clean
+.PHONY: help setup repro table test check format ui bench mutants lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +33,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 repro: setup  ## Run the pipeline: videos, frames, splits, training, report
 	dvc repro
 	@echo "Report: reports/index.html   Figures: reports/metrics.json   Runs: make ui"
+
+table: setup  ## Compare the methods of table.yaml (make table JOBS=2 runs two at once)
+	dae-aqa table --jobs $(JOBS)
 
 test: setup  ## Run the tests
 	pytest --numprocesses 2 --dist loadfile

@@ -22,7 +22,7 @@ ROOMS = (
     *("files", "running", "tables", "metrics", "splits"),
     *("video", "packs", "extraction", "datasets"),
     *("models", "clips", "inference", "tracking", "training"),
-    *("report", "evaluation", "params", "cli"),
+    *("report", "evaluation", "method_table", "params", "cli"),
 )
 WITHOUT_TORCH = ROOMS[: ROOMS.index("models")]
 # what a bare GPU node has, with what these packages need themselves

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from dae_aqa.cli.experiments import finished_experiments
 from dae_aqa.errors import EvaluationError
 from dae_aqa.files.outputs import cached_file, hashes_in_lock
 from dae_aqa.files.whole import copy_file
@@ -23,7 +24,6 @@ REPORTS = Path("reports")
 FILES = ("predictions.csv", "metrics.json")
 HONEST = "honest"  # the protocol of an evaluation that names none
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(?P<name>.+)")
 _DVC_TIMEOUT_SECONDS = 600.0
 
 
@@ -123,25 +123,7 @@ def _commit(name: str, *, root: Path) -> str | None:
     if name.startswith("-"):
         return None
     found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=root)
-    return found.strip() if found else _experiments(root).get(name)
-
-
-def _experiments(root: Path) -> dict[str, str]:
-    """Return the commit of each DVC experiment by its name; of equal names the newest."""
-    listed = _git(
-        "for-each-ref",
-        "--sort=committerdate",
-        "--format=%(objectname) %(refname)",
-        "refs/exps",
-        root=root,
-    )
-    found = {}
-    for line in (listed or "").splitlines():
-        commit, _, reference = line.partition(" ")
-        match = _EXPERIMENT.fullmatch(reference)
-        if match:
-            found[match["name"]] = commit
-    return found
+    return found.strip() if found else finished_experiments(root=root).get(name)
 
 
 def _copy_of_revision(path: Path, commit: str, *, name: str, root: Path, folder: Path) -> None:
@@ -194,7 +176,7 @@ def _tried(name: str, *, root: Path) -> str:
     if _git("rev-parse", "--git-dir", root=root) is None:
         revision = f"a git revision or a DVC experiment ({root} is no git repository)"
     else:
-        hint = did_you_mean(name, _experiments(root))
+        hint = did_you_mean(name, finished_experiments(root=root))
         revision = f"a git revision or a DVC experiment (none of that name{hint})"
     run = (
         "an MLflow run (the store has none with this id)"

@@ -56,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("--force", action="store_true", help="whether or not one has changed")
     refresh.set_defaults(run=_refresh)
 
+    table = commands.add_parser(
+        "table",
+        help="train the methods of table.yaml over several seeds and compare them in one table",
+        description="Run every row of table.yaml with every seed as a DVC experiment, and write "
+        "reports/table.md, .csv and .html. Call it again after an interruption: it goes on.",
+    )
+    table.add_argument(
+        "--jobs", type=_number(1, 256), default=1, metavar="N", help="cells run at once (1)"
+    )
+    table.set_defaults(run=_table)
+
     doctor = commands.add_parser(
         "doctor",
         help="look at the machine and the repository, and say what to do next",
@@ -191,6 +202,13 @@ def _refresh(chosen: argparse.Namespace) -> int:
     from dae_aqa.cli.refresh import refresh
 
     return refresh(root=project_root(), force=chosen.force)
+
+
+def _table(chosen: argparse.Namespace) -> int:
+    from dae_aqa.cli.table import make_table
+
+    _require_pipeline(project_root())
+    return make_table(root=project_root(), jobs=chosen.jobs)
 
 
 def _compare(chosen: argparse.Namespace) -> None:

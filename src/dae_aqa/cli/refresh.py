@@ -7,11 +7,9 @@ that they changed, and has DVC run `download` again and then what follows from i
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+from dae_aqa.cli.dvc import run_dvc
 from dae_aqa.datasets import DATASETS
 from dae_aqa.params import Params
 from dae_aqa.params.check import SOURCES, check_project
@@ -38,7 +36,7 @@ def refresh(*, root: Path, force: bool) -> int:
         if not changes and not force:
             logger.info("No file of yours has changed since download; nothing to do.")
             return 0
-    return _dvc("repro", "--force", "download", root=root) or _dvc("repro", root=root)
+    return run_dvc("repro", "--force", "download", root=root) or run_dvc("repro", root=root)
 
 
 def own_file_changes(params: Params, *, root: Path, read_all: bool) -> list[str]:
@@ -56,10 +54,3 @@ def own_file_changes(params: Params, *, root: Path, read_all: bool) -> list[str]
     own_files = DATASETS[params.dataset].own_files(params.dataset_options)
     new = {path.resolve() for path in own_files} - recorded_paths(root / SOURCES, root=root)
     return changes + [f"{path} is new" for path in sorted(new)]
-
-
-def _dvc(*arguments: str, root: Path) -> int:
-    # stages start the `python` of the PATH, which must be the one that runs here
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=root, env={**os.environ, "PATH": path}).returncode

@@ -33,6 +33,7 @@ def record_evaluation(
     *,
     kept_epochs: Mapping[str, KeptEpoch],
     paths: Mapping[str, Path],
+    score_seconds: float,
     reports_dir: Path,
 ) -> None:
     """Add the evaluation to the run that trained the model, or to the run of all parts.
@@ -47,10 +48,16 @@ def record_evaluation(
         part_metrics: those of each part; None where there is but one.
         kept_epochs: by part, the epoch of its weights; none of a model that was not trained here.
         paths: the model file of each part.
+        score_seconds: what it took to predict all test samples.
         reports_dir: the folder of reports and learning curves.
     """
     add = partial(
-        _add_evaluation, params, metrics, part_metrics, paths=paths, reports_dir=reports_dir
+        _add_evaluation,
+        params,
+        {**metrics, "score_seconds": score_seconds},
+        part_metrics,
+        paths=paths,
+        reports_dir=reports_dir,
     )
     try:
         if not add():

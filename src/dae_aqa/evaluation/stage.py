@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,6 +15,7 @@ import pandas as pd
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
+from dae_aqa.evaluation.costs import model_costs
 from dae_aqa.evaluation.notes import ExemplarCounts
 from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.evaluation.record import record_evaluation
@@ -84,7 +86,9 @@ def evaluate_and_report(
         frames_dir=frames_dir,
         features_dir=features_dir,
     )
+    started = time.perf_counter()
     parts = [predict_part(part, path) for part, path in paths.items()]
+    score_seconds = time.perf_counter() - started
     predictions = check_predictions(
         pd.concat([part.predictions for part in parts], ignore_index=True), source="predictions"
     )
@@ -107,6 +111,7 @@ def evaluate_and_report(
         "num_val": tables.num_val,
         **figures,
         **ceiling,
+        **parts[0].costs,
         **_as_published(tables),
     }
     part_metrics = evaluate_parts(
@@ -139,6 +144,7 @@ def evaluate_and_report(
             part_metrics,
             kept_epochs=inputs.kept_epochs,
             paths=paths,
+            score_seconds=score_seconds,
             reports_dir=reports_dir,
         )
     for path in paths.values():
@@ -180,6 +186,7 @@ class _Predicted:
     Attributes:
         predictions: of the part's test samples.
         layout: of the model's clips.
+        costs: see `evaluation.costs.model_costs`.
         seen: what the model has seen.
         exemplars: how many exemplars are alike each test sample, and how many should vote; None
             where the model compares with none.
@@ -187,6 +194,7 @@ class _Predicted:
 
     predictions: pd.DataFrame
     layout: ClipLayout
+    costs: Mapping[str, float]
     seen: Seen | None
     exemplars: ExemplarCounts | None
 
@@ -235,6 +243,7 @@ def _predict_part(
     return _Predicted(
         predictions,
         layout=trained.layout,
+        costs=model_costs(trained),
         seen=trained.seen,
         exemplars=ExemplarCounts.of(trained.model.head, samples),
     )

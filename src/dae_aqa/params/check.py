@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.files.outputs import refuse_foreign_files, stage_outputs
-from dae_aqa.options import flatten, path_keys
-from dae_aqa.params import PARAMS_FILE, Params, load_params
+from dae_aqa.files.yaml_file import read_yaml
+from dae_aqa.options import flatten, parse_options, path_keys
+from dae_aqa.params import PARAMS_FILE, Params
 from dae_aqa.running.places import cache_dir, check_outputs
 from dae_aqa.tables.sources import NEXT_STEP, changed_sources
 from dae_aqa.wording import problem_list, shown
@@ -39,15 +40,30 @@ def check_project(*, root: Path) -> Params:
         OutputError: a folder of the pipeline holds files that would be lost, or cannot be written.
     """
     try:
-        params = load_params(PARAMS_FILE)
-        problems = list(_paths_in_outputs(params, root=root))
-        if problems:
-            raise ParamsError(f"{PARAMS_FILE}: {problem_list(problems)}")
+        params = check_params(read_yaml(PARAMS_FILE), source=str(PARAMS_FILE), root=root)
     except ParamsError as error:
         raise ParamsError(f"{error}\n{_HOW_TO_UNDO}") from error
     refuse_foreign_files(VIDEOS_DIR, root=root)
     outputs = [output.path for stage in stage_outputs(Path()).values() for output in stage]
     check_outputs(*outputs, cache_dir("") / "anything")
+    return params
+
+
+def check_params(content: object, *, source: str, root: Path) -> Params:
+    """Return checked parameters: of the file, or of what an experiment would make of it.
+
+    Args:
+        content: nested as in params.yaml.
+        source: where they come from, for messages.
+        root: as in `check_project`.
+
+    Raises:
+        ParamsError: they are not valid, or name a file that the pipeline would delete.
+    """
+    params = parse_options(Params, content, source=source)
+    problems = list(_paths_in_outputs(params, root=root))
+    if problems:
+        raise ParamsError(f"{source}: {problem_list(problems)}")
     return params
 
 

@@ -71,6 +71,9 @@ _ROWS: tuple[tuple[str, str, str, str, str], ...] = (
     ("Uncertainty", "sigma_judges_rank_correlation_execution",
      "judges' σ against true σ, execution", "+.2f",
      "The same before the difficulty is multiplied in: the harder test."),
+    ("Cost", "num_parameters", "Parameters", ",.0f", "Numbers that make up the model."),
+    ("Cost", "gflop_per_performance", "GFLOP a performance", ".3g",
+     "Multiplications and additions, in billions, from the clips to the score."),
 )  # fmt: skip
 
 

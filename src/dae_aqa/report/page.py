@@ -77,15 +77,16 @@ def render_report(inputs: ReportInputs) -> str:
     )
 
 
-def render_page(template: str, **values: object) -> str:
-    """Return a template of this folder as HTML, with the style and the script of all pages.
+def render_page(template: str, folder: Path = _FOLDER, /, **values: object) -> str:
+    """Return a template as HTML, with the style and the script of all pages.
 
     Args:
         template: its file name.
+        folder: where it lies.
         values: what it says, by name; each is escaped.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

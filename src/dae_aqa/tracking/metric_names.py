@@ -23,6 +23,7 @@ HEADLINE = (
 # the same for every model of a dataset, or told by another figure: they stay in metrics.json
 _CONSTANT_PREFIXES = ("baseline_", "ceiling_", "rl2_score_", "nll_constant_sigma", "num_")
 _INTERVAL = "_ci95"
+_SPEED = ("score_seconds",)  # of an evaluation, in the group of an epoch's
 
 
 def epoch_metrics(figures: Mapping[str, object]) -> dict[str, object]:
@@ -50,7 +51,7 @@ def evaluation_metrics(figures: Mapping[str, object]) -> dict[str, object]:
     them, nor are the bounds of an interval: MLflow would draw a chart of each.
     """
     return {
-        f"test/{key}" if key in HEADLINE else f"test_{key}": value
+        _evaluation_name(key): value
         for key, value in figures.items()
         if not key.startswith(_CONSTANT_PREFIXES) and _INTERVAL not in key
     }
@@ -67,6 +68,12 @@ def evaluation_tags(figures: Mapping[str, object]) -> dict[str, str]:
         if key.endswith(_INTERVAL) and isinstance(bounds, list | tuple):
             tags[f"test.{key}"] = " to ".join(f"{bound:.3f}" for bound in bounds)
     return tags
+
+
+def _evaluation_name(key: str) -> str:
+    if key in _SPEED:
+        return f"system/{key}"
+    return f"test/{key}" if key in HEADLINE else f"test_{key}"
 
 
 def _epoch_name(key: str) -> str:

@@ -1,0 +1,85 @@
+"""The table as Markdown, CSV and HTML."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pandas as pd
+import pytest
+from tests.method_table.made_up import cell
+
+from dae_aqa.datasets.base import PublishedResult
+from dae_aqa.method_table.page import render_table
+from dae_aqa.method_table.rows import blocks_of, ceilings_of
+from dae_aqa.method_table.texts import HEADINGS, WARNING, csv_table, markdown
+
+PUBLISHED = [PublishedResult(label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang")]
+WORDS = {"title": "2 methods on simdive", "unfinished": ["table-x-s0: no file (log: `dvc …`)"]}
+
+
+@pytest.fixture(scope="module")
+def table():
+    costs = {"num_parameters": 825258, "gflop_per_performance": 0.2966, "coverage_90": 0.875}
+    cells = [
+        cell("mine", 0, rho=0.90, model="dae_mt", seconds=40.0, ceiling_one_judge=0.97, **costs),
+        cell("mine", 1, rho=0.92, model="dae_mt", seconds=50.0, mae=3.0, **costs),
+        cell("other|row", 0, rho=0.5, error=40.0, nll=None),
+        cell("peeking", 0, rho=0.99, protocol="as_published"),
+    ]
+    seeds = {"mine": [0, 1], "other|row": [0, 1], "peeking": [0]}
+    return blocks_of(cells, seeds=seeds, published=PUBLISHED), ceilings_of(cells)
+
+
+def cells_of(text: str, name: str) -> dict[str, str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {name} "))
+    parts = [part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]]
+    return dict(zip(HEADINGS, parts, strict=True))
+
+
+def test_markdown_shows_means_deviations_costs_and_verdict(table):
+    text = markdown(*table, **WORDS)
+    mine = cells_of(text, "mine")
+    assert mine["ρ"] == "0.910 ± 0.014"
+    assert mine["MAE"] == "2.00 ± 1.41"
+    assert mine["in 90 % interval"] == "87.5 ± 0.0 %"
+    assert mine["published ρ"] == "0.9452"
+    assert (mine["parameters"], mine["GFLOP"]) == ("825,258", "0.297")
+    assert (mine["training"], mine["scoring"]) == ("45 s", "–")
+    assert mine["against the best"] == "best"
+    other = cells_of(text, r"other\|row")
+    assert (other["seeds"], other["NLL"], other["published ρ"]) == ("1 of 2", "–", "–")
+    assert re.fullmatch(r"worse \(−0\.\d{3}, −0\.\d{3} to −0\.\d{3}\)", other["against the best"])
+    assert cells_of(text, "Human ceiling: one judge against the others")["ρ"] == "0.970"
+
+
+def test_the_second_protocol_stands_below_a_warning(table):
+    text = markdown(*table, **WORDS)
+    assert text.index("| mine") < text.index(WARNING) < text.index("| peeking")
+    assert text.count("Human ceiling") == 1
+
+
+def test_unfinished_cells_are_named(table):
+    assert "- table-x-s0: no file (log: `dvc …`)" in markdown(*table, **WORDS)
+    assert "table-x-s0: no file" in render_table(*table, **WORDS)
+
+
+def test_csv_holds_all_digits(table):
+    found = pd.read_csv(io.StringIO(csv_table(*table))).set_index("row")
+    assert found.loc["mine", "spearman_mean"] == pytest.approx(0.91)
+    assert found.loc["mine", "spearman_std"] == pytest.approx(0.0002**0.5)
+    assert found.loc["mine", "published_source"] == "Zhang"
+    assert found.loc["other|row", "missing_seeds"] == 1
+    assert found.loc["other|row", "verdict"] == "worse"
+    assert found.loc["other|row", "difference_high"] < 0
+    assert found["protocol"].dropna().tolist() == ["honest", "honest", "as_published"]
+    assert found.loc["Human ceiling: one judge against the others", "spearman_mean"] == 0.97
+
+
+def test_the_page_is_self_contained_and_repeats(table):
+    page = render_table(*table, **WORDS)
+    assert page == render_table(*table, **WORDS)
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]+"', page)
+    assert "other|row" in page
+    assert WARNING in page
+    assert page.count("<svg") == 2
