@@ -52,6 +52,12 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "dae": {"model": "dae"},
     "mlp": {"model": "mlp"},
     "dae_judges": {"model": "dae_judges"},
+    "usdl": {"model": "usdl"},
+    "musdl": {"model": "musdl"},
+    "core": {"model": "core"},
+    "dae_core": {"model": "dae_core"},
+    "dae_mt attention": {"train.neck": "attention"},
+    "dae_mt averaged": {"train.average_weights": 0.99},
     "dae_mt beta_nll": {"train.loss.name": "beta_nll"},
     "dae_mt crps": {"train.loss.name": "crps"},
     # as released: no warm-up, raw targets, sigma as it comes

@@ -104,7 +104,7 @@ def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
             with_judges=judged,
         )
         inputs[split] = FedSamples(samples, FeatureFeed(features[part], device=CPU))
-    model.fit_target_scale(inputs["train"].samples.targets)
+    model.head.fit_to(inputs["train"].samples.targets, standardize=True)
     with tempfile.TemporaryDirectory() as folder:
         fit(
             model,

@@ -290,7 +290,7 @@ class Ours:
     def infer(self, clips: Tensor) -> Tensor:
         """Return mu of a batch."""
         with autocast(self.setting.device, "bf16"):
-            mu: Tensor = self.model(clips).mu
+            mu: Tensor = self.model(clips).values
         return mu
 
 

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 from dae_aqa.errors import ModelError
-from dae_aqa.models.heads import bins, musdl
+from dae_aqa.models import bins
+from dae_aqa.models.heads import musdl
 from dae_aqa.models.heads.base import HeadOutput
 from dae_aqa.models.options import BinOptions, Bins, ModelSpec
 from dae_aqa.scoring import SCORING_RULES, diving

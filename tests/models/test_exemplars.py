@@ -13,10 +13,10 @@ from tests.models.model_options import loss_options
 
 from dae_aqa.errors import ModelError
 from dae_aqa.models.build import load_model, save_model
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.heads import core
 from dae_aqa.models.heads.base import HeadOutput
 from dae_aqa.models.heads.dae_core import GaussianPairHead
-from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import Exemplars
 from dae_aqa.models.targets import Targets

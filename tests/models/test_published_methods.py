@@ -5,6 +5,7 @@ The values lie in `../shared/golden/methods.npz`; its weights come from the scri
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from dae_aqa.datasets.safe_pickle import load_plain_pickle
 from dae_aqa.errors import ModelError
-from dae_aqa.models.heads import bins, core
+from dae_aqa.models import bins
+from dae_aqa.models.heads import core
 from dae_aqa.models.options import Bins
 from dae_aqa.models.published import published_net
 from dae_aqa.scoring import diving
@@ -142,6 +144,15 @@ def test_core(
     relative = core.leaf_values(position[8:], edges).gather(1, best).squeeze(1)
     close(relative, methods["core_relative_score"])
     close((relative + other) * tensor(methods["difficulty"]), methods["core_score"])
+
+
+def test_the_example_of_the_docs_runs(repo_root: Path) -> None:
+    page = (repo_root / "docs/models.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    values: dict[str, Any] = {}
+    exec(example, values)
+    assert values["score"].shape == (8,)
+    assert values["loss"].item() > 0
 
 
 def test_weights_of_another_method_are_named(golden: ModuleType) -> None:

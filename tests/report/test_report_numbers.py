@@ -49,9 +49,9 @@ OUTSIDE = np.abs(ERROR) > Z90 * SIGMA
 SPLASH = np.sin(np.arange(NUM) * 1.7)  # without order
 HISTORY = pd.DataFrame(
     [
-        (0.0, 1e-3, 1.5, 9.0, 4.0, np.nan, 0.10),
-        (1.0, 2e-3, 1.0, 8.0, 3.5, 0.55, 0.50),
-        (2.0, 1e-3, 0.75, 7.0, 3.25, 0.625, 0.25),
+        (0.0, 1e-3, 1.5, 9.0, 3.0, 4.0, np.nan, 0.10, "honest"),
+        (1.0, 2e-3, 1.0, 8.0, 2.0, 3.5, 0.55, 0.50, "honest"),
+        (2.0, 1e-3, 0.75, 7.0, 1.0, 3.25, 0.625, 0.25, "honest"),
     ],
     columns=list(COLUMNS),
 )
@@ -717,6 +717,7 @@ def test_how_it_was_made(page):
         "dataset": "simdive",
         "model": "dae_mt",
         "backbone": "small3d",
+        "protocol": "honest",
         "num epochs": "3",
         "kept epoch": "2",
         "epoch choice": "chosen by hand",

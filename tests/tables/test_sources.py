@@ -162,7 +162,7 @@ REPRO = [sys.executable, "-m", "dvc", "repro"]
 def dvc(monkeypatch):
     def make(*codes: int) -> FakeDvc:
         fake = FakeDvc(list(codes))
-        monkeypatch.setattr(refresh_module.subprocess, "run", fake)
+        monkeypatch.setattr(subprocess, "run", fake)
         return fake
 
     return make

@@ -72,11 +72,12 @@ def test_the_first_screen_shows_what_is_compared(figures):
         "test/spearman",
         "test/spearman_execution",
     ]
-    assert order[FIRST_SCREEN:][:6] == [
+    assert order[FIRST_SCREEN:][:7] == [
         "train/loss",
         "train/lr",
         "val/mae",
         "val/nll",
+        "val/rl2_x100",
         "val/spearman",
         "val/spearman_execution",
     ]
@@ -124,19 +125,21 @@ def test_the_intervals_and_the_number_of_samples_are_tags(figures):
 def test_an_epoch_keeps_its_values_and_validation_rho_comes_first():
     epoch = {name: float(n) for n, name in enumerate(COLUMNS)}
     assert list(epoch_metrics(epoch).items()) == [
-        ("val/spearman", 5.0),
+        ("val/spearman", 6.0),
         ("train/lr", 1.0),
         ("train/loss", 2.0),
         ("val/mae", 3.0),
-        ("val/nll", 4.0),
-        ("val/spearman_execution", 6.0),
+        ("val/rl2_x100", 4.0),
+        ("val/nll", 5.0),
+        ("val/spearman_execution", 7.0),
     ]
     assert best_metrics(epoch) == {
         "val/best/epoch": 0.0,
         "val/best/mae": 3.0,
-        "val/best/nll": 4.0,
-        "val/best/spearman": 5.0,
-        "val/best/spearman_execution": 6.0,
+        "val/best/rl2_x100": 4.0,
+        "val/best/nll": 5.0,
+        "val/best/spearman": 6.0,
+        "val/best/spearman_execution": 7.0,
     }
 
 

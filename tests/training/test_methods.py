@@ -14,8 +14,8 @@ from dae_aqa.errors import ModelError, ScoringError
 from dae_aqa.inference.predict import exemplar_features
 from dae_aqa.inference.samples import select_samples
 from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.heads.core import TreeHead
-from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.heads.usdl import ScoreBinsHead
 from dae_aqa.models.neck import AttentionNeck, positions
 from dae_aqa.training.averaging import WeightAverage

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.heads.base import Head
-from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.wording import first_few
 
 _IMPORTED = (

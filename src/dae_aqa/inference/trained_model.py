@@ -20,7 +20,7 @@ from dae_aqa.errors import ModelError, ParamsError
 from dae_aqa.inference.feeds import ClipFeed
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.build import is_model_file, load_model, load_released_checkpoint, save_model
-from dae_aqa.models.heads.exemplars import ExemplarHead
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
 from dae_aqa.options import Options, parse_options

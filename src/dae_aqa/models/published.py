@@ -1,6 +1,6 @@
 """Networks with weights of the published code of USDL, MUSDL and CoRe, to compare with it.
 
-docs/models.md has an example. Together with `heads.bins` and `heads.core` these networks compute,
+docs/models.md has an example. Together with `models.bins` and `heads.core` these networks compute,
 from given features, what the published code does: labels, outputs, losses and scores.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
 from dae_aqa.models import checkpoints
-from dae_aqa.models.heads.bins import BinsMlp
+from dae_aqa.models.bins import BinsMlp
 from dae_aqa.models.heads.core import RegressionTree
 from dae_aqa.wording import first_few
 

@@ -23,6 +23,7 @@ HEADLINE = (
 # the same for every model of a dataset, or told by another figure: they stay in metrics.json
 _CONSTANT_PREFIXES = ("baseline_", "ceiling_", "rl2_score_", "nll_constant_sigma", "num_")
 _INTERVAL = "_ci95"
+_NO_METRICS = ("epoch", "protocol")  # of a row of the learning curves: a step, and a tag
 _SPEED = ("score_seconds",)  # of an evaluation, in the group of an epoch's
 
 
@@ -32,7 +33,7 @@ def epoch_metrics(figures: Mapping[str, object]) -> dict[str, object]:
     Validation rho comes first: MLflow's compare page opens on the metric that a run got first.
     """
     ordered = sorted(figures, key=lambda key: key != "val_spearman")  # stable: the rest as it is
-    return {_epoch_name(key): figures[key] for key in ordered if key != "epoch"}
+    return {_epoch_name(key): figures[key] for key in ordered if key not in _NO_METRICS}
 
 
 def best_metrics(figures: Mapping[str, object]) -> dict[str, object]:

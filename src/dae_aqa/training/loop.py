@@ -31,7 +31,7 @@ from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.metrics.accuracy import MetricUndefinedError, relative_l2, spearman
 from dae_aqa.metrics.calibration import nll
 from dae_aqa.metrics.sample_size import MIN_RANKED
-from dae_aqa.models.heads.exemplars import ExemplarHead
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction

@@ -20,8 +20,8 @@ from dae_aqa.inference.inputs import Inputs
 from dae_aqa.inference.processes import ALONE, Processes
 from dae_aqa.inference.samples import ScoredSamples, select_samples
 from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.models.bins import known_bins
 from dae_aqa.models.build import build_model
-from dae_aqa.models.heads.bins import known_bins
 from dae_aqa.models.options import METHODS, BinOptions, Bins, Exemplars
 from dae_aqa.models.recompute import recompute_activations
 from dae_aqa.running.places import user_path

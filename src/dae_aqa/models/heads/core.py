@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dae_aqa.errors import ModelError
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.heads.base import Head, full
-from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.options import Decoding, Exemplars, LossOptions, ModelSpec
 from dae_aqa.models.targets import Targets
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dae_aqa.models import losses
+from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.heads.base import GaussianMlp, Head, HeadOutput, mean_and_spread
-from dae_aqa.models.heads.exemplars import ExemplarHead
 from dae_aqa.models.options import Exemplars, LossOptions, ModelSpec
 from dae_aqa.models.targets import Targets
 

@@ -29,7 +29,7 @@ from dae_aqa.models.heads.base import (
     exact,
     from_execution,
 )
-from dae_aqa.models.heads.marks import checked_marks
+from dae_aqa.models.marks import checked_marks
 from dae_aqa.models.options import LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dae_aqa import scoring
+from dae_aqa.models.bins import BinsMlp, centres, divergence, soft_labels, width
 from dae_aqa.models.heads.base import Head, HeadOutput, exact, from_mixture, mean_and_spread
-from dae_aqa.models.heads.bins import BinsMlp, centres, divergence, soft_labels, width
-from dae_aqa.models.heads.marks import checked_marks
+from dae_aqa.models.marks import checked_marks
 from dae_aqa.models.options import Bins, Decoding, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
 

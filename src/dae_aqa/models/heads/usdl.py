@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from dae_aqa.models.bins import BinsMlp, centres, divergence, soft_labels, width
 from dae_aqa.models.heads.base import (
     Head,
     HeadOutput,
@@ -20,7 +21,6 @@ from dae_aqa.models.heads.base import (
     from_mixture,
     mean_and_spread,
 )
-from dae_aqa.models.heads.bins import BinsMlp, centres, divergence, soft_labels, width
 from dae_aqa.models.options import Bins, Decoding, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
 
