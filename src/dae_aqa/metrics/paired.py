@@ -6,6 +6,12 @@ training seed.
 
 A figure is any function of a predictions table. Two kinds say themselves what they are on many
 resamples, which is faster by far: `Ranking` and `MeanOverSamples`.
+
+The interval is the percentile interval. That of a mean is mirrored at the difference (the basic
+bootstrap interval): the few samples with large errors decide to which side resampled means are
+skewed, and a percentile interval leans to that side. Of 70 samples it called equally good models
+different by R-l2 in 8 of 100 draws, the mirrored one in 5; of rank correlations it is the
+percentile interval that holds. benchmarks/bootstrap_coverage.py counts both.
 """
 
 from __future__ import annotations
@@ -120,7 +126,7 @@ def paired_difference(
     num_resamples: int,
     seed: int,
 ) -> PairedDifference:
-    """Return the difference of a figure between two models, with its percentile interval.
+    """Return the difference of a figure between two models, with its bootstrap interval.
 
     The order of the samples does not matter. Equal predictions have the difference 0 and the
     interval [0, 0], which is not distinguishable.
@@ -138,8 +144,8 @@ def paired_difference(
         MetricUndefinedError: the figure is undefined for a model, or in more than 5 % of the
             resamples.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 and 13; how
-    often it errs is measured by benchmarks/bootstrap_coverage.py.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 and 13; of
+    means, Davison and Hinkley, Bootstrap Methods and their Application (1997), section 5.2.
     """
     check_level(level)
     first, second = same_samples(first, second)
@@ -159,6 +165,8 @@ def paired_difference(
         num_samples=len(first),
         undefined="without a value",
     )
+    if isinstance(figure, MeanOverSamples):
+        low, high = 2 * difference - high, 2 * difference - low
     return PairedDifference(difference=difference, low=low, high=high)
 
 
