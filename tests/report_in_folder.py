@@ -80,6 +80,7 @@ def made_up_inputs(folder: Path, *, params: Path, checkpoint: str | None = None)
         part_metrics=None,
         layout=PUBLISHED_LAYOUT,
         num_leaked=0,
+        exemplars=[],
         frames_dir=frames,
     )
 

@@ -23,6 +23,7 @@ def tables(**changed: object) -> tuple[pd.DataFrame, pd.DataFrame]:
             "final_score": [72.0, 72.0, 72.0],
             "difficulty": [3.0, 3.0, 3.0],
             "judge_scores": [SEVEN, SEVEN, SEVEN],
+            "action_class": "",
         }
     )
     for column, value in changed.items():

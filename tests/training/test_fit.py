@@ -176,7 +176,7 @@ HEAD: dict[str, Any] = {
 def samples_of(data: TinyData) -> dict[str, ScoredSamples]:
     return {
         split: select_samples(
-            data.annotations, data.splits, split=split, scoring_rule=None, with_judges=False
+            data.annotations, data.splits, split=(split,), scoring_rule=None, with_judges=False
         )
         for split in ("train", "val")
     }

@@ -29,7 +29,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"model": "dae_core", "train.average_weights": 0.9, "train.neck": "attention"},
     {"model": "dae_core", "train.finetune": "head", "train.neck": "attention"},
     {"model": "dae_mt", "train.average_weights": 0.9},
-    {"model": "core", "train.precision": "bf16", "train.accumulate_steps": 2},
+    {"model": "core", "train.precision": "bf16"},
 ]
 
 

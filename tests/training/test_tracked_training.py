@@ -156,7 +156,7 @@ def test_a_released_checkpoint_is_imported_and_evaluated(
     predictions = pd.read_csv(project / "reports/predictions.csv")
     frames = torch.stack([frames_of(tiny_data, name) for name in predictions["sample_id"]])
     with torch.no_grad():
-        mu = original(frames).mu[:, 0].numpy()
+        mu = original(frames).values[:, 0].numpy()
     np.testing.assert_allclose(predictions["mu_execution"], mu, rtol=1e-4, atol=1e-4)
 
 

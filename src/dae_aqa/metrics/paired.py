@@ -29,7 +29,7 @@ from dae_aqa.metrics.accuracy import (
     resampled_rhos,
     spearman,
 )
-from dae_aqa.tables.predictions import names_of
+from dae_aqa.tables.predictions import PART_COLUMN, names_of
 from dae_aqa.wording import first_few
 
 Figure = Callable[[pd.DataFrame], float]
@@ -176,7 +176,7 @@ def same_samples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFram
             "first (`dae_aqa.metrics.parts.pooled`)."
         )
     first, second = (table.sort_values(keys, ignore_index=True) for table in (first, second))
-    names, others = (table[keys].agg(" of part ".join, axis=1) for table in (first, second))
+    names, others = _names(first), _names(second)
     only_first, only_second = names[~names.isin(others)], others[~others.isin(names)]
     if len(only_first) or len(only_second) or len(names) != len(others):
         raise EvaluationError(
@@ -193,6 +193,13 @@ def same_samples(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFram
                 f"{_counted(names[~near])}. Evaluate both with the same annotations table."
             )
     return first, second
+
+
+def _names(table: pd.DataFrame) -> pd.Series:
+    """Return what each row is called: its sample, and its part where there are several."""
+    if PART_COLUMN not in table.columns:
+        return table["sample_id"]
+    return table["sample_id"] + " of part " + table[PART_COLUMN]
 
 
 def _resampler(figure: Figure, table: pd.DataFrame) -> Resampler:
