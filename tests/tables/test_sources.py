@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from tests.edit_params import edit_params
 
-from dae_aqa.cli import refresh as refresh_module
 from dae_aqa.cli.refresh import refresh
 from dae_aqa.datasets import DATASETS
 from dae_aqa.params import load_params
