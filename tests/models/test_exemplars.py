@@ -203,3 +203,27 @@ def test_a_file_scores_without_training_data_in_one_pass(
             assert torch.equal(again.sigma, first.sigma)
     assert torch.equal(first.mu, expected.mu)
     assert loaded.spec.exemplars == model.spec.exemplars
+
+
+def test_a_component_stays_within_its_leaf(
+    small_model: Build, dives: Targets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position that nothing taught may lie anywhere; the published answer takes it as it is."""
+    head = small_model("core").head
+    assert isinstance(head, core.TreeHead)
+    head.fit_to(dives, standardize=True)
+    chances = torch.full((1, 16), -20.0)
+    chances[0, 12] = 0.0
+    monkeypatch.setattr(head, "_tree", lambda *_: (chances, torch.full((1, 16), 5.0)))
+    score = torch.tensor([20.0])
+    components, answer = head.votes(torch.zeros(1, 256), torch.zeros(1, 256), score)
+    differences = components[0, 1] - 20.0
+    assert answer is None
+    assert bool((differences >= head.edges[:-1] - 1e-9).all())
+    assert bool((differences <= head.edges[1:] + 1e-9).all())
+    head.decoding = "published"
+    _, answer = head.votes(torch.zeros(1, 256), torch.zeros(1, 256), score)
+    width = head.edges[13] - head.edges[12]
+    expected = 20.0 + head.edges[12] + 5 * torch.where(width > 0, width, 1.0)
+    assert answer is not None
+    assert answer.item() == pytest.approx(expected.item())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,3 +11,10 @@ import pytest
 @pytest.fixture(autouse=True)
 def _own_settings(own_torch_settings: Iterator[None]) -> None:
     """See `own_torch_settings`."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the stages run."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

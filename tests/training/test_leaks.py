@@ -18,11 +18,7 @@ from dae_aqa.training.leaks import leak_tags, seen_with
 SHORT = {"num_epochs": 1, "evaluate.num_bootstrap": 100, "evaluate.num_worst": 1}
 
 
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which the stages run."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("project")
 
 
 def with_tested(data: TinyData, *names: str) -> TinyData:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from tests.tiny_training import MakeOptions, TinyData
+from tests.tiny_training import MakeOptions, MakeParams, TinyData
+from tests.training.test_leaks import tags_of_runs
+from tests.training.test_tracked_training import run_evaluate, run_train
 
 from dae_aqa.inference.trained_model import Seen
 from dae_aqa.training.leaks import seen_with
@@ -49,6 +53,38 @@ def test_honest_never_looks_at_a_test_sample(
     again = without.train(options, tmp_path / "without")
     assert whole[1].history.equals(again[1].history)
     assert set(whole[1].history["protocol"]) == {"honest"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["honest", "as_published"])
+def test_every_output_says_which_protocol_it_was(
+    protocol: str,
+    small_params: MakeParams,
+    three_splits: TinyData,
+    project: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    params = small_params({"protocol": protocol, "train.tracking": True, "num_epochs": 2})
+    with caplog.at_level(logging.INFO):
+        run_train(params, three_splits, project)
+    run_evaluate(params, three_splits, project)
+    reports = project / "reports"
+    assert f"(protocol {protocol})" in caplog.text
+    assert [tags["protocol"] for tags in tags_of_runs(project)] == [protocol]
+    metrics = json.loads((reports / "metrics.json").read_text())
+    assert metrics["protocol"] == protocol
+    for name in ("training.csv", "predictions.csv"):
+        assert set(pd.read_csv(reports / name)["protocol"]) == {protocol}
+    page = (reports / "index.html").read_text()
+    assert f"Protocol: <code>{protocol}</code>" in page
+    is_published = protocol == "as_published"
+    assert ("The test performances chose the epoch." in page) == is_published
+    assert ("best_rl2_x100" in metrics) == is_published
+    if is_published:  # each figure of its own best epoch
+        history = pd.read_csv(reports / "training.csv")
+        assert metrics["best_rl2_x100"] == history["val_rl2_x100"].min()
+        assert metrics["best_rl2_x100_epoch"] == history["val_rl2_x100"].idxmin()
+        assert metrics["num_train"] == 5
 
 
 def test_what_a_model_has_seen_depends_on_the_protocol(three_splits: TinyData) -> None:

@@ -49,11 +49,7 @@ RELEASED: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which the stages run."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +102,9 @@ def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
     places |= dict.fromkeys(("action_class", "split", "task", "fold", "group"), "")
     (project / "trainings").mkdir(exist_ok=True)
     (project / "features").mkdir(exist_ok=True)
+    splits = data.splits
+    if "test" not in set(splits["split"]):
+        splits = splits.replace({"split": {"train": "test"}})
     evaluate_and_report(
         params.training,
         evaluate=params.evaluate,
@@ -113,13 +112,14 @@ def run_evaluate(params: Params, data: TinyData, project: Path) -> None:
         params=params.used,
         tables=EvaluationTables(
             annotations=data.annotations.assign(**places),
-            splits=data.splits.replace({"split": {"train": "test"}}),
+            splits=splits,
             truth=no_truth(),
             notes=pd.DataFrame(columns=["sample_id", "kind", "detail"]),
             extraction_notes=pd.DataFrame(columns=["sample_id", "video_id", "note"]),
             excluded=pd.DataFrame(columns=["sample_id", "reason"]),
             missing_videos=pd.DataFrame(columns=["video_id"]),
             history=pd.read_csv(project / "reports/training.csv"),
+            protocol=params.protocol,
         ),
         frames_dir=data.frames_dir,
         models_dir=project / "models",

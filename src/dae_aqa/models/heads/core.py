@@ -195,12 +195,14 @@ class TreeHead(ExemplarHead):
     ) -> tuple[Tensor, Tensor | None]:
         """Return a component per leaf, as wide as a uniform distribution over the leaf would be.
 
-        As published, the answer is the most probable leaf's value.
+        A component stays within its leaf: where a difference of that size is improbable, nothing
+        has taught the network a position. As published, the answer is the most probable leaf's
+        value, wherever its position lies.
         """
         log_prob, position = self._tree(query, exemplar, scores)
         log_prob, position = log_prob.cpu().double(), position.cpu().double()
         edges, score = self.edges.cpu(), scores.cpu().double()[:, None]
-        means = score + leaf_values(position, edges)  # (P, L)
+        means = score + leaf_values(position.clamp(0, 1), edges)  # (P, L)
         width = (edges[1:] - edges[:-1]).clamp_min(1e-3 * float(self.theta))
         sigmas = (width / math.sqrt(12)).expand_as(means)
         probability = log_prob.exp()
@@ -208,7 +210,7 @@ class TreeHead(ExemplarHead):
         if self.decoding == "mean":
             return components, None
         best = probability.argmax(dim=1, keepdim=True)
-        return components, means.gather(1, best).squeeze(1)
+        return components, (score + leaf_values(position, edges)).gather(1, best).squeeze(1)
 
     def _tree(self, query: Tensor, exemplar: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         relative = (score / self.theta).to(query)[:, None]
