@@ -143,8 +143,9 @@ class ExemplarHead(Head):
     def pairs(self, targets: Targets) -> tuple[Tensor, Tensor]:
         """Return the rows of queries and of their exemplars in a batch, (P,) each.
 
-        All ordered pairs of samples that could be each other's exemplars; where there is none in
-        the batch, all pairs; and a sample that is alone is paired with itself.
+        All ordered pairs, whether or not they are alike: of sixteen samples few are, and a
+        difference in score teaches something between any two. A sample that is alone is paired with
+        itself. As released, the first half of the batch is paired with the second, both ways.
         """
         num = len(targets.difficulty)
         rows = torch.arange(num, device=targets.difficulty.device)
@@ -152,9 +153,7 @@ class ExemplarHead(Head):
             first, second = rows[: num // 2], rows[num // 2 :]
             return torch.cat((first, second)), torch.cat((second, first))
         different = rows[:, None] != rows[None, :]
-        alike = different & self._is_alike(targets)
-        chosen = alike if bool(alike.any()) else different
-        query, exemplar = (chosen if num > 1 else ~different).nonzero(as_tuple=True)
+        query, exemplar = (different if num > 1 else ~different).nonzero(as_tuple=True)
         return query, exemplar
 
     def partners(self, rows: Sequence[int], *, rng: np.random.Generator) -> list[int]:
@@ -242,7 +241,7 @@ class ExemplarHead(Head):
             same = torch.ones(len(self.scores), dtype=torch.bool)
         return same.nonzero()[:, 0]
 
-    def _is_alike(self, targets: Targets) -> Tensor:
+    def is_alike(self, targets: Targets) -> Tensor:
         """Return which samples of a batch are alike, (N, N)."""
         if self.exemplars.by == "difficulty":
             dd = targets.difficulty

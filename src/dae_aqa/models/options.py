@@ -161,8 +161,8 @@ class ExemplarOptions(Options):
     Attributes:
         by: what exemplars have in common with it: the difficulty, the action class, or nothing.
         num_voters: how many of them vote.
-        pairs: training compares the samples of a batch with each other, or each with a random
-            exemplar as released, which goes through the backbone too.
+        pairs: training compares all samples of a batch with each other, or as released each with a
+            random exemplar that has that in common, and goes through the backbone too.
     """
 
     by: ExemplarsBy

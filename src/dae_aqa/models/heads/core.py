@@ -158,14 +158,16 @@ class TreeHead(ExemplarHead):
         return self.edges[-1]
 
     def fit_to(self, targets: Targets, *, standardize: bool) -> None:
-        """Set the leaves by the pairs of training samples that are alike, or by all if none are.
+        """Set the leaves by the pairs that train: all, or as released those that are alike.
 
-        Theta is the range of their scores.
+        Where none are alike, all pairs do. Theta is the range of the samples' scores.
         """
         super().fit_to(targets, standardize=standardize)
         score = targets.execution_score.double().cpu()
-        alike = self._is_alike(targets).cpu().triu(1)
-        pairs = alike if bool(alike.any()) else torch.ones_like(alike).triu(1)
+        pairs = torch.ones(len(score), len(score), dtype=torch.bool).triu(1)
+        alike = pairs & self.is_alike(targets).cpu()
+        if self.exemplars.pairs == "released" and bool(alike.any()):
+            pairs = alike
         first, second = pairs.nonzero(as_tuple=True)
         theta = float(score.max() - score.min())
         if not theta > 0:
@@ -202,7 +204,7 @@ class TreeHead(ExemplarHead):
         log_prob, position = self._tree(query, exemplar, scores)
         log_prob, position = log_prob.cpu().double(), position.cpu().double()
         edges, score = self.edges.cpu(), scores.cpu().double()[:, None]
-        means = score + leaf_values(position.clamp(0, 1), edges)  # (P, L)
+        means = score + edges[:-1] + position.clamp(0, 1) * (edges[1:] - edges[:-1])  # (P, L)
         width = (edges[1:] - edges[:-1]).clamp_min(1e-3 * float(self.theta))
         sigmas = (width / math.sqrt(12)).expand_as(means)
         probability = log_prob.exp()
