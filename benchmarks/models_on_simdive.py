@@ -52,7 +52,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "dae": {"model": "dae"},
     "mlp": {"model": "mlp"},
     "dae_judges": {"model": "dae_judges"},
-    "usdl": {"model": "usdl"},
+    "usdl": {"model": "usdl", "lr": 5e-4},  # at 2e-3 it does not learn
     "musdl": {"model": "musdl"},
     "core": {"model": "core"},
     "dae_core": {"model": "dae_core"},
