@@ -79,6 +79,7 @@ def test_every_output_says_which_protocol_it_was(
     assert f"Protocol: <code>{protocol}</code>" in page
     is_published = protocol == "as_published"
     assert ("The test performances chose the epoch." in page) == is_published
+    assert not (is_published and "never saw" in page)
     assert ("best_rl2_x100" in metrics) == is_published
     if is_published:  # each figure of its own best epoch
         history = pd.read_csv(reports / "training.csv")

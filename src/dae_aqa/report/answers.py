@@ -83,6 +83,7 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         num_tasks = len(inputs.part_metrics.tasks)
         over = f"Its mean ρ over {num_tasks} tasks is {mean:.3f}. Of all tasks together, "
     span = f"{samples['final_score'].min():.0f} to {samples['final_score'].max():.0f}"
+    seen = "it never saw" if inputs.protocol == "honest" else "chose its epoch"
     return Answer(
         question=question,
         verdict=verdict,
@@ -90,8 +91,8 @@ def _how_good(inputs: ReportInputs, samples: pd.DataFrame) -> Answer:
         figure=f"{rho if mean is None else mean:.2f}",
         figure_caption=f"{'' if mean is None else 'mean over tasks of the '}rank correlation ρ "
         "with the judges (1: same order)",
-        sentence=f"{over}{'it' if over else 'It'} ranks {len(samples)} performances that it "
-        f"never saw at ρ = {rho:.3f}{chance}: {comparison}. {miss}, on scores from {span}.",
+        sentence=f"{over}{'it' if over else 'It'} ranks {len(samples)} performances that {seen} "
+        f"at ρ = {rho:.3f}{chance}: {comparison}. {miss}, on scores from {span}.",
     )
 
 
