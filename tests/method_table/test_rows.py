@@ -114,9 +114,15 @@ def test_a_longer_name_is_another_method():
 
 
 def test_ceilings_of_people_stand_beside_the_rows():
-    judges = {"ceiling_one_judge": 0.97, "ceiling_one_judge_low": 0.96, "ceiling_half_panel": 0.98}
-    cells = [cell("a", 0, rho=0.9), cell("b", 0, rho=0.9, **judges, ceiling_one_judge_high=0.975)]
+    judges = {
+        "ceiling_num_judges": 7,
+        **{"ceiling_one_judge": 0.97, "ceiling_one_judge_low": 0.96},
+        **{"ceiling_one_judge_high": 0.975, "ceiling_half_panel": 0.98},
+        **{"ceiling_half_panel_low": 0.972, "ceiling_half_panel_high": 0.985},
+    }
+    cells = [cell("a", 0, rho=0.9), cell("b", 0, rho=0.9, **judges)]
     one, half = ceilings_of(cells)
     assert (one.rho, one.interval) == (0.97, (0.96, 0.975))
-    assert (half.rho, half.interval) == (0.98, None)
+    assert (half.rho, half.interval) == (0.98, (0.972, 0.985))
+    assert one.label == "Human ceiling: one judge against the other 6"
     assert ceilings_of(cells[:1]) == []

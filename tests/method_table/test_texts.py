@@ -16,13 +16,19 @@ from dae_aqa.method_table.texts import HEADINGS, WARNING, csv_table, markdown
 
 PUBLISHED = [PublishedResult(label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang")]
 WORDS = {"title": "2 methods on simdive", "unfinished": ["table-x-s0: no file (log: `dvc …`)"]}
+JUDGES = {
+    "ceiling_num_judges": 7,
+    "ceiling_one_judge": 0.97,
+    "ceiling_one_judge_low": 0.96,
+    "ceiling_one_judge_high": 0.98,
+}
 
 
 @pytest.fixture(scope="module")
 def table():
     costs = {"num_parameters": 825258, "gflop_per_performance": 0.2966, "coverage_90": 0.875}
     cells = [
-        cell("mine", 0, rho=0.90, model="dae_mt", seconds=40.0, ceiling_one_judge=0.97, **costs),
+        cell("mine", 0, rho=0.90, model="dae_mt", seconds=40.0, **JUDGES, **costs),
         cell("mine", 1, rho=0.92, model="dae_mt", seconds=50.0, mae=3.0, **costs),
         cell("other|row", 0, rho=0.5, error=40.0, nll=None),
         cell("peeking", 0, rho=0.99, protocol="as_published"),
@@ -50,7 +56,7 @@ def test_markdown_shows_means_deviations_costs_and_verdict(table):
     other = cells_of(text, r"other\|row")
     assert (other["seeds"], other["NLL"], other["published ρ"]) == ("1 of 2", "–", "–")
     assert re.fullmatch(r"worse \(−0\.\d{3}, −0\.\d{3} to −0\.\d{3}\)", other["against the best"])
-    assert cells_of(text, "Human ceiling: one judge against the others")["ρ"] == "0.970"
+    assert cells_of(text, "Human ceiling: one judge against the other 6")["ρ"] == "0.970"
 
 
 def test_the_second_protocol_stands_below_a_warning(table):
@@ -73,7 +79,7 @@ def test_csv_holds_all_digits(table):
     assert found.loc["other|row", "verdict"] == "worse"
     assert found.loc["other|row", "difference_high"] < 0
     assert found["protocol"].dropna().tolist() == ["honest", "honest", "as_published"]
-    assert found.loc["Human ceiling: one judge against the others", "spearman_mean"] == 0.97
+    assert found.loc["Human ceiling: one judge against the other 6", "spearman_mean"] == 0.97
 
 
 def test_the_page_is_self_contained_and_repeats(table):

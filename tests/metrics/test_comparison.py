@@ -8,7 +8,7 @@ from scipy import stats
 from dae_aqa.errors import EvaluationError
 from dae_aqa.metrics.comparison import COMPARED, changed_samples, compare_figures
 from dae_aqa.metrics.paired import paired_difference
-from dae_aqa.metrics.summary import evaluate_predictions, figure_of
+from dae_aqa.metrics.summary import evaluate_predictions
 from dae_aqa.tables.predictions import build_predictions
 
 SETTINGS = {"level": 0.95, "num_resamples": 200, "seed": 0}
@@ -47,7 +47,6 @@ def test_every_figure_is_that_of_metrics_json():
         for each in found:
             key = each.compared.key
             assert getattr(each, number) == pytest.approx(metrics[key], rel=1e-9), key
-            assert figure_of(table, key) == pytest.approx(metrics[key], rel=1e-9), key
     for each in found:
         assert each.difference is not None
         assert each.difference.difference == pytest.approx(each.second - each.first, abs=1e-9)
@@ -59,7 +58,12 @@ def test_resamples_are_what_the_figure_is_of_their_rows(compared):
     table = model()
     draws = np.random.default_rng(3).integers(len(table), size=(4, len(table)))
     resampler = compared.figure.resampler(table)
-    expected = [figure_of(table.iloc[draw], compared.key) for draw in draws]
+    expected = [
+        evaluate_predictions(table.iloc[draw].reset_index(drop=True), num_bootstrap=100, seed=0)[
+            compared.key
+        ]
+        for draw in draws
+    ]
     if compared.key == "rl2_x100":  # the range is that of all samples
         ranges = [np.ptp(table["final_score"].iloc[draw]) for draw in draws]
         expected *= (np.array(ranges) / np.ptp(table["final_score"])) ** 2
@@ -131,9 +135,7 @@ def test_changed_samples_come_by_the_size_of_their_change():
     assert row["gain"] == abs(row["error_first"]) - abs(two["mu"] - two["final_score"])
 
 
-def test_unknown_figures_and_other_samples():
-    with pytest.raises(EvaluationError, match="there is no figure 'spearmint'"):
-        figure_of(model(), "spearmint")
+def test_other_samples_are_refused():
     with pytest.raises(EvaluationError, match=r"90 and 80, of which 80 in both"):
         compare_figures(model(), model(num=90).iloc[:80], **SETTINGS)
     with pytest.raises(EvaluationError, match=r"90 and 80, of which 80 in both"):

@@ -136,7 +136,7 @@ def test_voters_are_alike_or_nearest(dives: Targets) -> None:
     assert weights[0].tolist() == [0.5, 0.5]
     assert (voters[1, 0].item(), weights[1].tolist()) == (1, [1.0, 0.0])
     assert voters[2, 0].item() == 2  # none has 1.5; 2.8 is nearest
-    assert head.num_alike(torch.tensor([3.0, 3.2, 1.5])) == [2, 1, 0]
+    assert head.alike(torch.tensor([3.0, 3.2, 1.5])).sum(dim=1).tolist() == [2, 1, 0]
 
 
 def test_voters_spread_over_the_scores_and_are_the_same_every_time(dives: Targets) -> None:

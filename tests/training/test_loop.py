@@ -16,7 +16,7 @@ from dae_aqa.inference.predict import predict
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
-from dae_aqa.training import loop
+from dae_aqa.training import loop, validation
 from dae_aqa.training.checkpoint import load_checkpoint
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.loop import FedSamples, FitOptions, FitResult, fit
@@ -148,7 +148,7 @@ def test_best_epoch_by_loss(fit_head):
 def test_no_epoch_of_the_warmup_is_the_best_one(fit_head, small_options, monkeypatch):
     """Sigma is not trained there, however well the means rank."""
     values = iter([0.9, 0.9, 0.8, 0.8, 0.1, 0.1, 0.3, 0.3])
-    monkeypatch.setattr(loop, "_rho", lambda predicted, target: next(values))
+    monkeypatch.setattr(validation, "_rho", lambda predicted, target: next(values))
     changes = {"num_epochs": 4, "train.loss.mse_warmup_fraction": 0.5}
     changes["train.early_stopping_patience"] = 1
     result = fit_head(changes)
@@ -239,7 +239,7 @@ def test_epochs_without_any_rho_are_chosen_by_likelihood(fit_head, monkeypatch):
     def validate(*_: object, **__: object) -> dict[str, float]:
         return {"val_mae": 1.0, "val_nll": next(values), "val_spearman": math.nan}
 
-    monkeypatch.setattr(loop, "_validate", validate)
+    monkeypatch.setattr(loop, "validation_figures", validate)
     result = fit_head({"num_epochs": 4} | NO_WARMUP)
     assert result.best_epoch == 1
     expected = (
@@ -258,7 +258,7 @@ def test_the_choice_is_told_as_it_was_made(fit_head):
 def test_undefined_rho_is_no_better_than_any_other(fit_head, monkeypatch):
     """Constant predictions have no rho; the history says NaN and a later epoch wins."""
     values = iter([math.nan, math.nan, -0.5, -0.5, math.nan, math.nan])
-    monkeypatch.setattr(loop, "_rho", lambda predicted, target: next(values))
+    monkeypatch.setattr(validation, "_rho", lambda predicted, target: next(values))
     result = fit_head({"num_epochs": 3} | NO_WARMUP)
     assert result.history["val_spearman"].isna().tolist() == [True, False, True]
     assert result.best_epoch == 1

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from dae_aqa.cli.experiments import finished_experiments
+from dae_aqa.cli.dvc import try_dvc
+from dae_aqa.cli.experiments import finished_experiments, try_git
 from dae_aqa.errors import EvaluationError
 from dae_aqa.files.outputs import cached_file, hashes_in_lock
 from dae_aqa.files.whole import copy_file
 from dae_aqa.metrics.parts import pooled
-from dae_aqa.tables.predictions import read_predictions
+from dae_aqa.tables.predictions import HONEST, read_predictions
 from dae_aqa.wording import did_you_mean
 
 REPORTS = Path("reports")
 FILES = ("predictions.csv", "metrics.json")
-HONEST = "honest"  # the protocol of an evaluation that names none
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_DVC_TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,18 +119,18 @@ def _commit(name: str, *, root: Path) -> str | None:
     """Return the commit of a git revision or a DVC experiment; None where there is none."""
     if name.startswith("-"):
         return None
-    found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=root)
+    found = try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=root)
     return found.strip() if found else finished_experiments(root=root).get(name)
 
 
 def _copy_of_revision(path: Path, commit: str, *, name: str, root: Path, folder: Path) -> None:
     """Copy an output of the pipeline, as it was in a commit, into `folder`."""
-    lock = _git("show", f"{commit}:./dvc.lock", root=root)
+    lock = try_git("show", f"{commit}:./dvc.lock", root=root)
     hashes = {} if lock is None else hashes_in_lock(lock)
     md5 = next((outs[path] for outs in hashes.values() if path in outs), None)
     target = folder / path.name
     if md5 is None:
-        tracked = _git("show", f"{commit}:./{path.as_posix()}", root=root)
+        tracked = try_git("show", f"{commit}:./{path.as_posix()}", root=root)
         if tracked is None:
             raise EvaluationError(
                 f"revision {name} ({commit[:7]}) has no {path}: neither its dvc.lock nor git holds "
@@ -146,16 +143,10 @@ def _copy_of_revision(path: Path, commit: str, *, name: str, root: Path, folder:
         copy_file(source=cached, target=target)
         return
     # it may lie in a remote
-    command = [sys.executable, "-m", "dvc", "get", str(root), path.as_posix()]
-    done = subprocess.run(
-        [*command, "--rev", commit, "--out", str(target)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=_DVC_TIMEOUT_SECONDS,
-    )
-    if done.returncode != 0 or not target.is_file():
-        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    source = (str(root), path.as_posix())
+    code, output = try_dvc("get", *source, "--rev", commit, "--out", str(target), root=root)
+    if code != 0 or not target.is_file():
+        reason = [line for line in output.splitlines() if line.startswith("ERROR")]
         raise EvaluationError(
             f"revision {name} ({commit[:7]}): {path} (MD5 {md5}) is not in DVC's cache, and "
             f"`dvc get` could not fetch it ({reason[0] if reason else 'it failed'}). Have whoever "
@@ -163,17 +154,8 @@ def _copy_of_revision(path: Path, commit: str, *, name: str, root: Path, folder:
         )
 
 
-def _git(*arguments: str, root: Path) -> str | None:
-    """Return what git prints; None where it fails or there is no git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
-    except OSError:
-        return None
-    return done.stdout.decode("utf-8", errors="replace") if done.returncode == 0 else None
-
-
 def _tried(name: str, *, root: Path) -> str:
-    if _git("rev-parse", "--git-dir", root=root) is None:
+    if try_git("rev-parse", "--git-dir", root=root) is None:
         revision = f"a git revision or a DVC experiment ({root} is no git repository)"
     else:
         hint = did_you_mean(name, finished_experiments(root=root))

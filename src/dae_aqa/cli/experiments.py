@@ -50,12 +50,24 @@ def git(*arguments: str, root: Path) -> str:
     """Return the output of `git`.
 
     Raises:
-        OutputError: it fails.
+        OutputError: it fails, or there is none.
     """
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    command = f"`git {' '.join(arguments)}` failed"
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
+    except OSError as error:
+        raise OutputError(f"{command}: {error.strerror}") from error
     if done.returncode != 0:
-        raise OutputError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
-    return done.stdout
+        raise OutputError(f"{command}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout.decode(errors="replace")
+
+
+def try_git(*arguments: str, root: Path) -> str | None:
+    """Return the output of `git`; None where it fails, or there is none."""
+    try:
+        return git(*arguments, root=root)
+    except OutputError:
+        return None
 
 
 def finished_experiments(*, root: Path) -> dict[str, str]:
@@ -63,11 +75,10 @@ def finished_experiments(*, root: Path) -> dict[str, str]:
 
     Of equal names it is the newest. Where there is no Git, there is none.
     """
-    command = ["git", "for-each-ref", "--sort=committerdate"]
-    command += ["--format=%(objectname) %(refname)", "refs/exps"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    form = "--format=%(objectname) %(refname)"
+    told = try_git("for-each-ref", "--sort=committerdate", form, "refs/exps", root=root)
     found = {}
-    for line in done.stdout.splitlines() if done.returncode == 0 else ():
+    for line in (told or "").splitlines():
         commit, _, reference = line.partition(" ")
         if experiment := _EXPERIMENT.fullmatch(reference):
             found[experiment["name"]] = commit
@@ -191,9 +202,7 @@ def guarded_workspace(note: Path, *, root: Path) -> Iterator[None]:
         note: the file that tells of it meanwhile.
         root: the repository's root.
     """
-    head = subprocess.run(
-        ["git", "symbolic-ref", "--quiet", "HEAD"], cwd=root, capture_output=True, text=True
-    ).stdout.strip()
+    head = (try_git("symbolic-ref", "--quiet", "HEAD", root=root) or "").strip()
     changes = git("stash", "create", "dae-aqa table: the workspace", root=root).strip()
     note.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(note) as part:
@@ -214,7 +223,8 @@ def restore_workspace(note: Path, *, root: Path, say: Callable[[str], None]) -> 
         return
     _wait_for_queueing(root)
     kept = json.loads(note.read_text(encoding="utf-8"))
-    is_detached = kept["head"] and not _is_attached(root)
+    is_attached = try_git("symbolic-ref", "--quiet", "HEAD", root=root) is not None
+    is_detached = kept["head"] and not is_attached
     found = git("stash", "create", root=root).strip()
     if is_detached or (kept["changes"] and not found):
         say("The call before was killed while DVC held the workspace; it is put back.")
@@ -225,11 +235,6 @@ def restore_workspace(note: Path, *, root: Path, say: Callable[[str], None]) -> 
         if kept["changes"]:
             git("stash", "apply", "--quiet", "--index", kept["changes"], root=root)
     note.unlink()
-
-
-def _is_attached(root: Path) -> bool:
-    command = ["git", "symbolic-ref", "--quiet", "HEAD"]
-    return subprocess.run(command, cwd=root, capture_output=True).returncode == 0
 
 
 def _wait_for_queueing(root: Path) -> None:

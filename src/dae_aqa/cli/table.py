@@ -45,6 +45,7 @@ from dae_aqa.running.places import cache_dir, check_outputs
 from dae_aqa.wording import first_few
 
 REPORTS = tuple(Path(f"reports/table.{kind}") for kind in ("md", "csv", "html"))
+_RESULTS = (Path("reports/metrics.json"), Path("reports/predictions.csv"))
 _FRAMES_STAGE = "extract_frames"
 _READ_BY_DATA_STAGES = ("dataset", "datasets", "download", "extract_frames")
 _NO_MATTER = ("src/dae_aqa/report",)  # changes no figure of a cell
@@ -347,6 +348,3 @@ def read_cell(plan: CellPlan, commit: str, *, root: Path) -> Cell:
         train_seconds=seconds.train,
         score_seconds=seconds.score,
     )
-
-
-_RESULTS = (Path("reports/metrics.json"), Path("reports/predictions.csv"))

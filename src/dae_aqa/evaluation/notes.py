@@ -42,8 +42,8 @@ class ExemplarCounts:
         if not isinstance(head, ExemplarHead):
             return None
         targets = samples.targets
-        counts = head.num_alike(targets.difficulty, action_class=targets.action_class)
-        by_sample = dict(zip(samples.sample_ids, counts, strict=True))
+        alike = head.alike(targets.difficulty, action_class=targets.action_class)
+        by_sample = dict(zip(samples.sample_ids, alike.sum(dim=1).tolist(), strict=True))
         return cls(head.exemplars.by, head.exemplars.num_voters, by_sample)
 
 

@@ -93,24 +93,18 @@ def evaluate_and_report(
         pd.concat([part.predictions for part in parts], ignore_index=True), source="predictions"
     )
     whole = pooled(predictions)
-    figures = evaluate_predictions(
-        whole,
-        num_bootstrap=evaluate.num_bootstrap,
-        seed=options.seed,
-        baselines=_baselines(whole, dataset=dataset, tables=tables),
-    )
-    ceiling = ceiling_metrics(
-        _rows_of(tables.annotations, whole["sample_id"].tolist()),
-        rule=params["datasets"][params["dataset"]]["scoring_rule"],
-        num_resamples=evaluate.num_bootstrap,
-        seed=options.seed,
-    )
     metrics: Metrics = {
         "protocol": options.protocol,
         "num_train": tables.num_train,
         "num_val": tables.num_val,
-        **figures,
-        **ceiling,
+        **_figures(
+            whole,
+            dataset=dataset,
+            tables=tables,
+            rule=params["datasets"][params["dataset"]]["scoring_rule"],
+            num_bootstrap=evaluate.num_bootstrap,
+            seed=options.seed,
+        ),
         **parts[0].costs,
         **_as_published(tables),
     }
@@ -255,6 +249,26 @@ def _num_leaked(part: _Predicted, dataset: Dataset) -> int:
         return 0
     tested = part.predictions["sample_id"]
     return len(part.seen.among(tested, performances_of=dataset.options.PERFORMANCES_OF))
+
+
+def _figures(
+    predictions: pd.DataFrame,
+    *,
+    dataset: Dataset,
+    tables: EvaluationTables,
+    rule: str | None,
+    num_bootstrap: int,
+    seed: int,
+) -> Metrics:
+    """Return the figures of the predictions, beside simple baselines and the judges themselves."""
+    figures = evaluate_predictions(
+        predictions,
+        num_bootstrap=num_bootstrap,
+        seed=seed,
+        baselines=_baselines(predictions, dataset=dataset, tables=tables),
+    )
+    annotations = _rows_of(tables.annotations, predictions["sample_id"].tolist())
+    return figures | ceiling_metrics(annotations, rule=rule, num_resamples=num_bootstrap, seed=seed)
 
 
 def _as_published(tables: EvaluationTables) -> Metrics:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-HONEST = "honest"
+from dae_aqa.tables.predictions import HONEST
 
 
 @dataclass(frozen=True, kw_only=True)

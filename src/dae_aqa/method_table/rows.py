@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 
 from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.errors import EvaluationError
-from dae_aqa.method_table.cells import HONEST, Cell
+from dae_aqa.method_table.cells import Cell
 from dae_aqa.method_table.seeds import difference_over_seeds
+from dae_aqa.metrics import human_ceiling
 from dae_aqa.metrics.paired import PairedDifference
+from dae_aqa.tables.predictions import HONEST
 
 RHO = "spearman"
-CEILINGS = {
-    "ceiling_one_judge": "Human ceiling: one judge against the others",
-    "ceiling_half_panel": "Human ceiling: half of the judges against the rest",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +100,12 @@ class Ceiling:
     Attributes:
         label: what is compared.
         rho: rank correlation of the final score.
-        interval: over the test samples; None where there is none.
+        interval: over the test samples.
     """
 
     label: str
     rho: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float]
 
 
 # keys of metrics.json that the table has a column of
@@ -157,16 +155,18 @@ def blocks_of(
 
 def ceilings_of(cells: Sequence[Cell]) -> list[Ceiling]:
     """Return the human ceilings that the evaluations hold; they are the same in all of them."""
-    found = []
-    for key, label in CEILINGS.items():
-        cell = next((cell for cell in cells if cell.figure(key) is not None), None)
-        if cell is None:
-            continue
-        rho, low, high = (cell.figure(f"{key}{end}") for end in ("", "_low", "_high"))
-        assert rho is not None
-        interval = None if low is None or high is None else (low, high)
-        found.append(Ceiling(label=label, rho=rho, interval=interval))
-    return found
+    for cell in cells:
+        found = human_ceiling.ceilings_of(cell.metrics)
+        if found:
+            return [
+                Ceiling(
+                    label=f"Human ceiling: {label[0].lower()}{label[1:]}",
+                    rho=each.rho,
+                    interval=(each.low, each.high),
+                )
+                for label, each in found.items()
+            ]
+    return []
 
 
 def published_of(model: str, published: Sequence[PublishedResult]) -> PublishedResult | None:

@@ -123,7 +123,7 @@ def csv_table(blocks: Sequence[Block], ceilings: Sequence[Ceiling]) -> str:
     """Return the table as CSV with all digits, an empty field where there is no value."""
     records = [_record(row) for block in blocks for row in block.rows]
     for ceiling in ceilings:
-        low, high = ceiling.interval or (None, None)
+        low, high = ceiling.interval
         records.append(
             {
                 "row": ceiling.label,

@@ -51,7 +51,12 @@ def coverage(*, forecast: Mixture, target: npt.ArrayLike, level: float) -> float
     The interval leaves out as much probability below as above.
     """
     check_level(level)
-    return float(np.mean(_central_level(forecast, target) <= level))
+    return float(np.mean(central_level(forecast=forecast, target=target) <= level))
+
+
+def central_level(*, forecast: Mixture, target: npt.ArrayLike) -> FloatArray:
+    """Return the level (N,), in [0, 1], of the central interval at whose end each score lies."""
+    return np.abs(2 * forecast.cdf(target) - 1)
 
 
 def coverage_noise_interval(*, level: float, num_samples: int) -> tuple[float, float]:
@@ -77,7 +82,7 @@ def calibration_error(*, forecast: Mixture, target: npt.ArrayLike) -> float:
 def reliability_curve(*, forecast: Mixture, target: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return nominal levels (19,) from 0.05 to 0.95 and the coverage (19,) observed at each."""
     nominal = np.arange(1, 20) / 20
-    needed = _central_level(forecast, target)
+    needed = central_level(forecast=forecast, target=target)
     return nominal, np.mean(needed[None, :] <= nominal[:, None], axis=1)
 
 
@@ -154,11 +159,6 @@ def rejection_curve(
     group_error = np.bincount(group, weights=error) / np.bincount(group)
     kept = np.arange(1, len(group) + 1)
     return kept / len(group), np.cumsum(group_error[np.sort(group)]) / kept
-
-
-def _central_level(forecast: Mixture, target: npt.ArrayLike) -> FloatArray:
-    """Return the level (N,) of the central interval at whose end the score lies."""
-    return np.abs(2 * forecast.cdf(target) - 1)
 
 
 def _checked(

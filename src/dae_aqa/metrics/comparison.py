@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from dae_aqa.metrics.accuracy import Draws, FloatArray, MetricUndefinedError, require
-from dae_aqa.metrics.calibration import rejection_tau
+from dae_aqa.metrics.calibration import central_level, rejection_tau
+from dae_aqa.metrics.forecast import forecast_of
 from dae_aqa.metrics.paired import (
     FastFigure,
     Figure,
@@ -23,7 +24,6 @@ from dae_aqa.metrics.paired import (
     same_samples,
 )
 from dae_aqa.metrics.sample_size import MIN_COVERED, MIN_GROUPED, MIN_RANKED, too_few
-from dae_aqa.metrics.summary import figure_of
 
 Better = Literal["higher", "lower", "near 0.9"]
 Verdict = Literal["first", "second", "neither", "different", "undefined"]
@@ -36,7 +36,9 @@ class RejectionTau:
 
     def __call__(self, predictions: pd.DataFrame) -> float:
         """Return tau of a table (N rows)."""
-        return figure_of(predictions, "rejection_tau")
+        return rejection_tau(
+            mu=predictions["mu"], sigma=predictions["sigma"], target=predictions["final_score"]
+        )
 
     def resampler(self, predictions: pd.DataFrame) -> Resampler:
         """Return what takes draws (R, N) to tau (R,); NaN where a bin is empty."""
@@ -74,14 +76,21 @@ class Miss:
         return distance
 
 
-def _of_each_sample(key: str) -> FastFigure:
-    """Return a figure of `metrics.json` that is the mean of what it is for each sample alone."""
+def _errors(predictions: pd.DataFrame) -> FloatArray:
+    return (predictions["mu"] - predictions["final_score"]).abs().to_numpy(np.float64)
 
-    def values(predictions: pd.DataFrame) -> FloatArray:
-        rows = [predictions.iloc[[row]] for row in range(len(predictions))]
-        return np.array([figure_of(row, key) for row in rows])
 
-    return MeanOverSamples(values)
+def _surprises(predictions: pd.DataFrame) -> FloatArray:
+    return -forecast_of(predictions).log_density(predictions["final_score"])
+
+
+def _crps(predictions: pd.DataFrame) -> FloatArray:
+    return forecast_of(predictions).crps(predictions["final_score"])
+
+
+def _is_covered(predictions: pd.DataFrame) -> FloatArray:
+    forecast, score = forecast_of(predictions), predictions["final_score"]
+    return (central_level(forecast=forecast, target=score) <= _COVERED).astype(np.float64)
 
 
 def _squared_shares(predictions: pd.DataFrame) -> FloatArray:
@@ -147,24 +156,24 @@ COMPARED: tuple[ComparedFigure, ...] = (
         name="Mean absolute error",
         decimals=2,
         better="lower",
-        figure=_of_each_sample("mae"),
+        figure=MeanOverSamples(_errors),
     ),
     ComparedFigure(
         key="nll",
         name="Negative log-likelihood",
         decimals=3,
         better="lower",
-        figure=_of_each_sample("nll"),
+        figure=MeanOverSamples(_surprises),
     ),
     ComparedFigure(
-        key="crps", name="CRPS", decimals=2, better="lower", figure=_of_each_sample("crps")
+        key="crps", name="CRPS", decimals=2, better="lower", figure=MeanOverSamples(_crps)
     ),
     ComparedFigure(
         key="coverage_90",
         name="Coverage of 90 % intervals",
         decimals=3,
         better="near 0.9",
-        figure=_of_each_sample("coverage_90"),
+        figure=MeanOverSamples(_is_covered),
         fewest=MIN_COVERED,
         needing="the share of scores within an interval",
     ),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -204,7 +204,7 @@ def ceiling_metrics(
     return metrics
 
 
-def ceilings_of(metrics: Metrics) -> dict[str, Agreement]:
+def ceilings_of(metrics: Mapping[str, object]) -> dict[str, Agreement]:
     """Return the defined ceilings among `metrics`, by words for what they compare."""
     num_judges = metrics.get(f"{CEILING_PREFIX}num_judges")
     if not isinstance(num_judges, int):

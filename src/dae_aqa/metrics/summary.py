@@ -71,22 +71,6 @@ def evaluate_predictions(
     return figures.values
 
 
-def figure_of(predictions: pd.DataFrame, key: str) -> float:
-    """Return the one figure `key` that `evaluate_predictions` computes, of any number of samples.
-
-    Raises:
-        EvaluationError: no figure of accuracy or of uncertainty has this key.
-        MetricUndefinedError: it has no value for these samples.
-    """
-    figures = _Figures(len(predictions), only=key)
-    _add_accuracy(figures, predictions, num_bootstrap=1, seed=0)
-    _add_uncertainty(figures, predictions)
-    value = figures.values.get(key)
-    if not isinstance(value, float):
-        raise EvaluationError(f"there is no figure {key!r}; docs/metrics.md lists them all.")
-    return value
-
-
 def write_metrics(values: Mapping[str, object], path: Path) -> None:
     """Write `values` to `path` as strict JSON (no NaN, no infinity), whole or not at all.
 
@@ -115,16 +99,9 @@ def baselines_of(values: Mapping[str, JsonValue]) -> dict[str, float]:
 
 @dataclass
 class _Figures:
-    """The figures so far, in the order of the file.
-
-    Attributes:
-        num_test: samples.
-        only: the one figure to add, however few the samples, and without a reason where it is
-            undefined; None: all.
-    """
+    """The figures so far, in the order of the file."""
 
     num_test: int
-    only: str | None = None
     values: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,10 +109,6 @@ class _Figures:
 
     def add(self, key: str, metric: Callable[[], JsonValue], *, needs: _Needs = _NOTHING) -> None:
         """Add the figure, or None with `<key>_reason` where it is undefined."""
-        if self.only is not None:
-            if key == self.only:
-                self.values[key] = metric()
-            return
         try:
             reason = too_few(self.num_test, *needs)
             accuracy.require(not reason, reason)
@@ -146,7 +119,7 @@ class _Figures:
     def add_interval(self, key: str, interval: Callable[[], tuple[float, float]]) -> None:
         """Add [low, high], and two scalars beside it, since DVC and MLflow drop lists."""
         self.add(key, lambda: list(interval()), needs=_RHO)
-        ends = self.values.get(key)
+        ends = self.values[key]
         low, high = ends if isinstance(ends, list) else (None, None)
         self.values |= {f"{key}_low": low, f"{key}_high": high}
 

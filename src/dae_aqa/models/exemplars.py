@@ -158,12 +158,13 @@ class ExemplarHead(Head):
 
     def partners(self, rows: Sequence[int], *, rng: np.random.Generator) -> list[int]:
         """Return for each training sample another that is alike, at random; itself if none is."""
-        found = []
-        for row in rows:
-            code = int(self.action_class[row])
-            alike = [one for one in self._alike(float(self.difficulty[row]), code) if one != row]
-            found.append(int(rng.choice(alike)) if alike else row)
-        return found
+        alike = self.alike(self.difficulty[rows], action_class=self.action_class[rows])
+        alike[range(len(rows)), rows] = False
+        found = (others.nonzero()[:, 0].tolist() for others in alike)
+        return [
+            int(rng.choice(others)) if others else row
+            for row, others in zip(rows, found, strict=True)
+        ]
 
     def predict(
         self, output: HeadOutput, difficulty: Tensor, *, action_class: Tensor | None = None
@@ -198,9 +199,10 @@ class ExemplarHead(Head):
         whose difficulty is nearest. What is missing to V has weight 0.
         """
         checked_difficulty(difficulty)
+        alike = self.alike(difficulty, action_class=action_class)
         rows = [
-            self._voters_of(float(dd), None if action_class is None else int(action_class[row]))
-            for row, dd in enumerate(difficulty.tolist())
+            self._voters_of(dd, candidates=candidates)
+            for dd, candidates in zip(difficulty.tolist(), alike, strict=True)
         ]
         num_voters = min(self.exemplars.num_voters, len(self.scores))
         index = torch.zeros(len(rows), num_voters, dtype=torch.int64)
@@ -210,43 +212,35 @@ class ExemplarHead(Head):
             weight[row, : len(chosen)] = 1 / len(chosen)
         return index.to(self.scores.device), weight.to(self.scores.device)
 
-    def num_alike(self, difficulty: Tensor, *, action_class: Tensor | None = None) -> list[int]:
-        """Return how many exemplars are alike each of N performances."""
-        codes = [None] * len(difficulty) if action_class is None else action_class.tolist()
-        pairs = zip(difficulty.tolist(), codes, strict=True)
-        return [len(self._alike(dd, code)) for dd, code in pairs]
+    def alike(self, difficulty: Tensor, *, action_class: Tensor | None = None) -> Tensor:
+        """Return which exemplars have in common with N performances what they should, (N, E).
 
-    def _voters_of(self, difficulty: float, action_class: int | None) -> Tensor:
-        alike = self._alike(difficulty, action_class)
-        if len(alike) == 0:
+        Args:
+            difficulty: degrees of difficulty of the performances (N,).
+            action_class: their `targets.class_codes` (N,), where exemplars are chosen by these.
+
+        Raises:
+            ModelError: exemplars are chosen by class, and the classes are not known.
+        """
+        if self.exemplars.by == "difficulty":
+            distance = difficulty.cpu()[:, None] - self.difficulty.cpu()
+            return distance.abs() < _SAME_DIFFICULTY
+        if self.exemplars.by == "any":
+            return torch.ones(len(difficulty), len(self.scores), dtype=torch.bool)
+        if action_class is None:
+            raise ModelError(
+                "this model compares performances of one action class "
+                "(train.exemplars.by: action_class), but the class is not known."
+            )
+        return action_class.cpu()[:, None] == self.action_class.cpu()
+
+    def _voters_of(self, difficulty: float, *, candidates: Tensor) -> Tensor:
+        """Return the rows of those who vote, at most V, of the exemplars in a mask (E,)."""
+        if not bool(candidates.any()):
             distance = (self.difficulty.cpu() - difficulty).abs()
-            alike = (distance <= distance.min() + _SAME_DIFFICULTY).nonzero()[:, 0]
-        ordered = alike[self.scores.cpu()[alike].argsort(stable=True)]
+            candidates = distance <= distance.min() + _SAME_DIFFICULTY
+        chosen = candidates.nonzero()[:, 0]
+        ordered = chosen[self.scores.cpu()[chosen].argsort(stable=True)]
         num = min(self.exemplars.num_voters, len(ordered))
         places = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64).round().long()
         return ordered[places]
-
-    def _alike(self, difficulty: float, action_class: int | None) -> Tensor:
-        """Return the rows of the exemplars that have in common what they should."""
-        if self.exemplars.by == "difficulty":
-            same = (self.difficulty.cpu() - difficulty).abs() < _SAME_DIFFICULTY
-        elif self.exemplars.by == "action_class":
-            if action_class is None:
-                raise ModelError(
-                    "this model compares performances of one action class "
-                    "(train.exemplars.by: action_class), but the class is not known."
-                )
-            same = self.action_class.cpu() == action_class
-        else:
-            same = torch.ones(len(self.scores), dtype=torch.bool)
-        return same.nonzero()[:, 0]
-
-    def is_alike(self, targets: Targets) -> Tensor:
-        """Return which samples of a batch are alike, (N, N)."""
-        if self.exemplars.by == "difficulty":
-            dd = targets.difficulty
-            return (dd[:, None] - dd[None, :]).abs() < _SAME_DIFFICULTY
-        if self.exemplars.by == "action_class" and targets.action_class is not None:
-            return targets.action_class[:, None] == targets.action_class[None, :]
-        num = len(targets.difficulty)
-        return torch.ones(num, num, dtype=torch.bool, device=targets.difficulty.device)

@@ -33,8 +33,7 @@ def published_net(method: str, state: Mapping[str, Tensor]) -> nn.Module:
     """
     state = checkpoints.serial_keys(dict(state))
     if method == "core":
-        (pair_dim,) = _dims(state, "first_layer.0.weight", axis=1)
-        net: nn.Module = RegressionTree(pair_dim)
+        net: nn.Module = RegressionTree(_size(state, "first_layer.0.weight", axis=1))
     elif method in ("usdl", "musdl"):
         state = {key.removeprefix(_PREFIX): value for key, value in state.items()}
         judges = (
@@ -43,8 +42,8 @@ def published_net(method: str, state: Mapping[str, Tensor]) -> nn.Module:
         names = [f"{judge}." if judge else "" for judge in judges]
         mlps = [
             BinsMlp(
-                *_dims(state, f"{name}layer1.weight", axis=1),
-                num_bins=_dims(state, f"{name}layer3.weight", axis=0)[0],
+                _size(state, f"{name}layer1.weight", axis=1),
+                num_bins=_size(state, f"{name}layer3.weight", axis=0),
                 dropout=0.0,
             )
             for name in names
@@ -58,7 +57,7 @@ def published_net(method: str, state: Mapping[str, Tensor]) -> nn.Module:
     return net.eval()
 
 
-def _dims(state: Mapping[str, Tensor], key: str, *, axis: int) -> tuple[int]:
+def _size(state: Mapping[str, Tensor], key: str, *, axis: int) -> int:
     if key not in state:
         raise ModelError(f"the weights lack {key}; they have {first_few(sorted(state), limit=8)}.")
-    return (state[key].shape[axis],)
+    return state[key].shape[axis]

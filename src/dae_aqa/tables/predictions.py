@@ -46,6 +46,7 @@ JUDGES_COLUMNS = (
     "sigma_judges",  # the part of sigma that comes from judges who scatter among themselves
     "sigma_judges_execution",  # the same of the execution score
 )
+HONEST = "honest"  # the protocol of an evaluation that names none
 PROTOCOL_COLUMN = "protocol"  # honest, or as_published where the test samples chose the epoch
 # where a forecast is no Gaussian: the components of its mixture, each weight:mean:sigma, execution
 # scale, with a space between two

@@ -7,7 +7,7 @@ import logging
 import pandas as pd
 
 from dae_aqa.inference.trained_model import Seen
-from dae_aqa.training.options import SPLITS_OF, Protocol
+from dae_aqa.training.options import Protocol, splits_seen
 
 logger = logging.getLogger(__name__)
 LEAK_TAG = "leaked_test_samples"
@@ -26,8 +26,7 @@ def seen_with(
     """
     if not performances_of:
         return weights
-    used = [name for names in SPLITS_OF[protocol] for name in names]
-    names = set(splits.loc[splits["split"].isin(used), "sample_id"])
+    names = set(splits.loc[splits["split"].isin(splits_seen(protocol)), "sample_id"])
     if weights is not None and weights.performances_of == performances_of:
         names |= set(weights.sample_ids)
     return Seen(performances_of=performances_of, sample_ids=sorted(names))

@@ -28,9 +28,6 @@ from dae_aqa.inference.options import Precision
 from dae_aqa.inference.predict import autocast, chunks, exemplar_features, predict
 from dae_aqa.inference.processes import ALONE, Processes, without_sync
 from dae_aqa.inference.samples import ScoredSamples
-from dae_aqa.metrics.accuracy import MetricUndefinedError, relative_l2, spearman
-from dae_aqa.metrics.calibration import nll
-from dae_aqa.metrics.sample_size import MIN_RANKED
 from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import LossOptions
@@ -41,6 +38,7 @@ from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.options import OptimizerName, Schedule, TrainingOptions
 from dae_aqa.training.schedule import lr_factor, make_optimizer, set_lr
+from dae_aqa.training.validation import validation_figures
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +195,9 @@ def fit(
                     "epoch": float(epoch),
                     "lr": optimizer.param_groups[-1]["lr"],
                     "train_loss": train_loss,
-                    **_validate(model, val, options, processes),
+                    **validation_figures(
+                        _predict(model, val, options, processes), val.samples.targets
+                    ),
                 }
                 kept.add(figures, choice=choice, trained=trained)
             speed = _speed(train, started=started, train_seconds=train_seconds, device=device)
@@ -417,45 +417,12 @@ def _predict(
     )
 
 
-def _validate(
-    model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
-) -> Figures:
-    """Return the figures of the validation samples."""
-    prediction, targets = _predict(model, val, options, processes), val.samples.targets
-    score = targets.final_score.double()
-    return {
-        "val_mae": (score - prediction.mu).abs().mean().item(),
-        "val_rl2_x100": _relative_l2(prediction.mu, score),
-        "val_nll": nll(forecast=prediction.forecast(), target=score.numpy()),
-        "val_spearman": _rho(prediction.mu, targets.final_score),
-        "val_spearman_execution": _rho(prediction.mu_execution, targets.execution_score),
-    }
-
-
 def _calibrate_sigma(
     model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
 ) -> None:
     prediction = _predict(model, val, options, processes)
     factor = model.fit_sigma_scale(prediction, val.samples.targets)
     logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val.samples))
-
-
-def _rho(predicted: Tensor, target: Tensor) -> float:
-    if len(target) < MIN_RANKED:
-        return math.nan
-    try:
-        return spearman(predicted=predicted.numpy(), target=target.numpy())
-    except MetricUndefinedError:  # all predictions equal, as can happen in the first epochs
-        return math.nan
-
-
-def _relative_l2(predicted: Tensor, target: Tensor) -> float:
-    low, high = target.min().item(), target.max().item()
-    if not high > low:
-        return math.nan
-    return 100 * relative_l2(
-        predicted=predicted.numpy(), target=target.numpy(), score_range=(low, high)
-    )
 
 
 def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:

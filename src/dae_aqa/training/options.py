@@ -50,6 +50,11 @@ SPLITS_OF: dict[Protocol, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+def splits_seen(protocol: Protocol) -> list[str]:
+    """Return the splits whose samples train, or choose the epoch."""
+    return [split for splits in SPLITS_OF[protocol] for split in splits]
+
+
 def _memory_is_saved_one_way(train: TrainSection) -> Iterator[str]:
     if train.compile and train.activation_checkpointing:
         yield (

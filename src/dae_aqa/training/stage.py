@@ -37,7 +37,7 @@ from dae_aqa.training.fingerprint import training_fingerprint
 from dae_aqa.training.history import no_history, write_history
 from dae_aqa.training.imported import import_models
 from dae_aqa.training.leaks import leak_tags, seen_with
-from dae_aqa.training.options import SPLITS_OF, TrainingOptions
+from dae_aqa.training.options import TrainingOptions, splits_seen
 from dae_aqa.training.session import inputs_of, train_model
 from dae_aqa.wording import first_few
 
@@ -376,12 +376,12 @@ def _fingerprint(
     values = flatten(options) | {"scoring_rule": scoring_rule}
     if part:
         values["rows"] = splits.to_csv(index=False)
-    used = [name for names in SPLITS_OF[options.protocol] for name in names]
+    is_seen = splits["split"].isin(splits_seen(options.protocol))
     tables = [annotations_file] if part else [annotations_file, splits_file]
     return training_fingerprint(
         values,
         data_files=[*tables, *_named_files(options)],
-        frames=frames_digest(frames_dir, splits.loc[splits["split"].isin(used), "sample_id"]),
+        frames=frames_digest(frames_dir, splits.loc[is_seen, "sample_id"]),
         package_dir=_PACKAGE,
     )
 

@@ -165,7 +165,7 @@ class TreeHead(ExemplarHead):
         super().fit_to(targets, standardize=standardize)
         score = targets.execution_score.double().cpu()
         pairs = torch.ones(len(score), len(score), dtype=torch.bool).triu(1)
-        alike = pairs & self.is_alike(targets).cpu()
+        alike = pairs & self.alike(self.difficulty, action_class=self.action_class)
         if self.exemplars.pairs == "released" and bool(alike.any()):
             pairs = alike
         first, second = pairs.nonzero(as_tuple=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dae_aqa import scoring
 from dae_aqa.models.bins import BinsMlp, centres, divergence, soft_labels, width
-from dae_aqa.models.heads.base import Head, HeadOutput, exact, from_mixture, mean_and_spread
+from dae_aqa.models.heads.base import Head, HeadOutput, exact, from_mixture
 from dae_aqa.models.marks import checked_marks
 from dae_aqa.models.options import Bins, Decoding, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
@@ -84,10 +84,8 @@ class MarkBinsHead(Head):
         return HeadOutput(torch.stack([net(features) for net in self.net], dim=1))
 
     def fit_to(self, targets: Targets, *, standardize: bool) -> None:
-        """Check that there are marks, and something to learn; the bins are known."""
-        marks = checked_marks(targets, num_judges=len(self.net), model="musdl")
-        if standardize:
-            mean_and_spread(marks)
+        """Check that there are marks; no scale is to be set, since the bins are known."""
+        checked_marks(targets, num_judges=len(self.net), model="musdl")
 
     def loss(
         self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool

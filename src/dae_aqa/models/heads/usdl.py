@@ -7,7 +7,6 @@ Source: Tang et al., "Uncertainty-aware score distribution learning for action q
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,7 +18,6 @@ from dae_aqa.models.heads.base import (
     checked_difficulty,
     exact,
     from_mixture,
-    mean_and_spread,
 )
 from dae_aqa.models.options import Bins, Decoding, LossOptions, ModelSpec
 from dae_aqa.models.targets import ScorePrediction, Targets
@@ -41,9 +39,7 @@ class ScoreBinsHead(Head):
         return HeadOutput(self.net(features))
 
     def fit_to(self, targets: Targets, *, standardize: bool) -> None:
-        """Check that there is something to learn; the bins are known."""
-        if standardize:
-            mean_and_spread(targets.final_score)
+        """There is no scale to set: the bins are known."""
 
     def loss(
         self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
@@ -61,27 +57,14 @@ class ScoreBinsHead(Head):
         """
         del action_class
         probability = torch.softmax(exact(output).values, dim=1)  # (N, B)
-        points = centres(self.bins)
         dd = checked_difficulty(difficulty).to(probability)
-        answer = points[probability.argmax(dim=1)] if self.decoding == "published" else None
-        sigma = width(self.bins) / math.sqrt(12)  # of a uniform distribution
-        means, sigmas = points.expand_as(probability), torch.full_like(probability, sigma)
-        final = from_mixture(
-            torch.stack((probability, means, sigmas), dim=1),
-            torch.ones_like(dd),
-            sigma_scale=self.sigma_scale.cpu(),
-            answer=answer,
-        )
-        assert final.mixture_execution is not None
-        weights, means, sigmas = final.mixture_execution.unbind(dim=1)
-        return replace(
-            final,
-            mu_execution=final.mu / dd,
-            sigma_execution=final.sigma / dd,
-            mixture_execution=torch.stack(
-                (weights, means / dd[:, None], sigmas / dd[:, None]), dim=1
-            ),
-        )
+        points = centres(self.bins) / dd[:, None]  # of the execution score, (N, B)
+        sigmas = (width(self.bins) / math.sqrt(12) / dd)[:, None]  # of a uniform distribution
+        mixture = torch.stack((probability, points, sigmas.expand_as(points)), dim=1)
+        answer = None
+        if self.decoding == "published":
+            answer = points.gather(1, probability.argmax(dim=1, keepdim=True)).squeeze(1)
+        return from_mixture(mixture, dd, sigma_scale=self.sigma_scale.cpu(), answer=answer)
 
 
 def build_head(feature_dim: int, spec: ModelSpec) -> Head:
