@@ -4,10 +4,11 @@
     python benchmarks/models_on_simdive.py [--only dae_mt …] [--seeds 0 1 2] [--threads 2]
     python benchmarks/models_on_simdive.py --table
 
-Trains with the parameters of params.yaml, changed as `CONFIGURATIONS` says, as `dvc exp run -S …`
-would; a seed also draws another validation split. The test samples are predicted once. Each
-training's figures go into benchmarks/results/models_on_simdive.json as soon as they are known, and
-those that are there are not trained again. `--table` prints the tables of docs/models.md.
+Trains with the parameters of params.yaml, but in `BATCHES` as they were shipped at first, changed
+as `CONFIGURATIONS` says, as `dvc exp run -S …` would; a seed also draws another validation split.
+The test samples are predicted once. Each training's figures go into
+benchmarks/results/models_on_simdive.json as soon as they are known, and those that are there are
+not trained again. `--table` prints the tables of docs/models.md.
 
 `oracle` is the rank correlation with the judges' true sigma that the best possible sigma has, one
 that knows the judges' noise and how large the model's own errors are at each score. `…_other_law`
@@ -21,7 +22,7 @@ import argparse
 import copy
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,6 +47,7 @@ from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.session import inputs_of, train_model
 
 RESULT = RESULTS_DIR / "models_on_simdive.json"
+BATCHES = {"train_batch_size": 16, "lr": 2e-3, "train.average_weights": 0.0}
 MID_PEAK = {"datasets.simdive.noise_law": "mid_peak"}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "dae_mt": {},
@@ -186,22 +188,28 @@ def oracle(predictions: pd.DataFrame, *, error: np.ndarray) -> float:
     return float(stats.spearmanr(np.sqrt(variance + noise**2), noise).statistic)
 
 
-def read_rows() -> list[dict[str, Any]]:
-    """Return the rows of the result file."""
-    return json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+def missing(path: Path, *, names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Yield what the result file does not hold yet: seed by seed, each name in its order."""
+    for seed in seeds:
+        for name in names:
+            if not any(row["name"] == name and row["seed"] == seed for row in read_rows(path)):
+                yield name, seed
 
 
-def write_rows(new: dict[str, Any]) -> None:
-    """Add a row to the result file; several processes may do so in turn."""
-    with FileLock(RESULT.with_suffix(".lock")):
-        _add_row(new)
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a result file."""
+    return json.loads(path.read_text())["rows"] if path.exists() else []
 
 
-def _add_row(new: dict[str, Any]) -> None:
-    rows = [*read_rows(), new]
-    rows.sort(key=lambda row: (list(CONFIGURATIONS).index(row["name"]), row["seed"]))
-    with written_whole(RESULT) as part:
-        part.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
+def add_row(path: Path, row: dict[str, Any], *, names: Sequence[str]) -> None:
+    """Add a row to a result file, in the order of `names`; several processes may do so in turn."""
+    with FileLock(path.with_suffix(".lock")):
+        rows = [*read_rows(path), row]
+        rows.sort(key=lambda row: (names.index(row["name"]), row["seed"]))
+        with written_whole(path) as part:
+            part.write_text(
+                json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n"
+            )
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -223,12 +231,13 @@ def show(rows: list[dict[str, Any]]) -> None:
     for name in CONFIGURATIONS:
         of_name = [row for row in rows if row["name"] == name]
         if of_name:
-            cells = [_cell([row.get(key) for row in of_name]) for key in columns.values()]
+            cells = [cell([row.get(key) for row in of_name]) for key in columns.values()]
             table.append((name, len(of_name), *cells))
     print(markdown_table(("model, loss", "seeds", *columns), table))
 
 
-def _cell(values: list[float | None]) -> str:
+def cell(values: Sequence[float | None]) -> str:
+    """Return the mean over the seeds, and the range where there are several."""
     known = [value for value in values if value is not None]
     if not known:
         return "–"
@@ -246,14 +255,13 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing")
     args = parser.parse_args()
     keep_decoded_frames()
-    for seed in [] if args.table else args.seeds:
-        for name in args.only:
-            if any(row["name"] == name and row["seed"] == seed for row in read_rows()):
-                continue
-            params = parameters(CONFIGURATIONS[name], seed=seed, num_threads=args.threads)
-            row = {"name": name, "seed": seed}
-            write_rows(row | train_and_test(params, frames_dir=args.frames))
-    show(read_rows())
+    names = list(CONFIGURATIONS)
+    for name, seed in [] if args.table else missing(RESULT, names=args.only, seeds=args.seeds):
+        changes = {**BATCHES, **CONFIGURATIONS[name]}
+        params = parameters(changes, seed=seed, num_threads=args.threads)
+        figures = train_and_test(params, frames_dir=args.frames)
+        add_row(RESULT, {"name": name, "seed": seed, **figures}, names=names)
+    show(read_rows(RESULT))
 
 
 if __name__ == "__main__":
