@@ -146,7 +146,14 @@ def test_several_tasks_show_their_mean_and_are_not_tested():
 
 @pytest.mark.parametrize(
     ("dataset", "model", "rho"),
-    [("mtl_aqa", "dae_mt", 0.9452), ("mtl_aqa", "dae", 0.9231), ("aqa7", "core", 0.840)],
+    [
+        *(("mtl_aqa", "dae_mt", 0.9452), ("mtl_aqa", "dae", 0.9231)),
+        *(("mtl_aqa", "usdl", 0.9231), ("mtl_aqa", "musdl", 0.9273)),
+        *(("mtl_aqa", "core", 0.9512), ("mtl_aqa", "dae_core", 0.9589)),
+        *(("jigsaws", "usdl", 0.63), ("jigsaws", "musdl", 0.70), ("jigsaws", "dae", 0.72)),
+        *(("jigsaws", "dae_mt", 0.76), ("jigsaws", "core", 0.85), ("jigsaws", "dae_core", 0.86)),
+        *(("aqa7", "usdl", 0.8102), ("aqa7", "core", 0.840), ("finediving", "core", 0.9061)),
+    ],
 )
 def test_published_figures_are_found_by_the_methods_name(dataset, model, rho):
     found = published_of(model, DATASETS[dataset].published)
