@@ -281,7 +281,7 @@ def _train_epoch(
             indices, inputs = next(batches)  # clips (N, K, 3, T, S, S) or features (N, K, D)
             targets = train.samples.targets.take(indices).to(inputs.device)
             with without_sync(loss_of, last=piece is pieces[-1]):
-                loss = loss_of(inputs, targets, warmup=warmup)
+                loss: Tensor = loss_of(inputs, targets, warmup=warmup)
                 scaler.scale(loss * piece.weight).backward()  # type: ignore[no-untyped-call]
             watch.add(loss.detach(), indices, num_counted=piece.num_counted)
         if options.clip_grad_norm is not None:
