@@ -1,4 +1,4 @@
-"""Stage 5: predict the test samples once; write predictions, metrics and the report."""
+"""Stage 5: predict the test samples once; write predictions, calibration, metrics and report."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ REPORTS_DIR = Path("reports")
 
 
 def main() -> None:
-    """Write predictions.csv, metrics.json and index.html."""
+    """Write predictions.csv, calibration.csv, metrics.json and index.html."""
     # imported here: Ctrl-C meanwhile is then no traceback
     import pandas as pd
 

@@ -248,6 +248,7 @@ def test_queue_of_four_on_a_store_that_does_not_exist(project):
     for uri in runs["artifact_uri"]:
         folder = Path(uri.removeprefix("file://"))
         assert (folder / "evaluation/predictions.csv").exists()
+        assert (folder / "evaluation/calibration.csv").exists()
     shown = project.run("dvc", "exp", "show", "--csv")
     assert sum(name in shown for name in runs["tags.dvc.exp_name"]) == 4
 

@@ -235,6 +235,7 @@ def test_evaluate(project, run):
     assert metrics["mae"] == pytest.approx(errors.abs().mean())
     assert metrics["bias"] == pytest.approx(errors.mean())
     assert (metrics["num_train"], metrics["num_val"], metrics["num_test"]) == (4, 2, 3)
+    assert table("reports/calibration.csv").columns.tolist() == ["nominal", "observed", "protocol"]
     page = Path("reports/index.html").read_text()
     assert all(sample in page for sample in TESTED)
     assert not list(Path(".cache/trainings").glob("*"))  # evaluated, so no longer needed

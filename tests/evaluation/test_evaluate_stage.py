@@ -20,6 +20,7 @@ from tests.training.seen import names_in, watching
 from dae_aqa.datasets import DATASETS
 from dae_aqa.datasets.simdive.dives import FAULT_WEIGHTS
 from dae_aqa.evaluation import stage
+from dae_aqa.evaluation.calibration import write_calibration
 from dae_aqa.evaluation.stage import evaluate_and_report
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.metrics.summary import evaluate_predictions
@@ -220,6 +221,22 @@ def test_the_written_table_gives_the_same_figures_again(evaluated: Evaluated):
     )
     assert len(again) > 30
     assert again == {key: metrics[key] for key in again}
+
+
+def test_what_the_intervals_hold_is_told_of_enough_samples(evaluated: Evaluated, tmp_path: Path):
+    columns = "nominal,observed,protocol"
+    assert (evaluated.reports_dir / "calibration.csv").read_text() == f"{columns}\n"  # of 14
+    # mu is 0 and sigma 1 for 40 scores at the middles of 40 equal shares of the normal distribution
+    table = evaluated.predictions.reset_index().iloc[np.zeros(40, int)].reset_index(drop=True)
+    score = stats.norm.ppf((np.arange(40) + 0.5) / 40)
+    write_calibration(
+        table.assign(mu=0.0, sigma=1.0, final_score=score), tmp_path / "c.csv", protocol="honest"
+    )
+    written = pd.read_csv(tmp_path / "c.csv")
+    assert ",".join(written.columns) == columns
+    assert written["protocol"].unique().tolist() == ["honest"]
+    np.testing.assert_allclose(written["nominal"], np.arange(0.05, 0.96, 0.05))
+    np.testing.assert_allclose(written["observed"], written["nominal"])
 
 
 def test_the_report_is_given_the_same_tables(evaluated: Evaluated):

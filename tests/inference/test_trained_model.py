@@ -12,12 +12,13 @@ import pytest
 import torch
 from tests.packed_samples import MARGIN, draw_frames, write_pack
 from tests.scored_windows import LAYOUT, draw_windows, expected_scores, small_trained_model
+from tests.tiny_training import BRIGHTNESS, MakeOptions, TinyData
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.options import ClipOptions
 from dae_aqa.errors import ModelError
 from dae_aqa.inference.predict import predict
-from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.inference.samples import ScoredSamples, select_samples
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.normalization import HALF, IMAGENET, KINETICS, Normalization
 from dae_aqa.models.targets import make_targets
@@ -68,6 +69,47 @@ def test_windows_in_memory_are_scored_as_packed_samples_are(tmp_path: Path) -> N
     longer = np.concatenate([windows, windows], axis=1)  # frames after the clips change nothing
     again, _ = trained.score_frames(longer, difficulty=np.array(DIFFICULTY))
     np.testing.assert_allclose(again, mu, rtol=1e-6)
+
+
+def test_a_model_that_compares_within_a_class_is_told_the_class(
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
+) -> None:
+    options = small_options({"model": "core", "train.exemplars.by": "action_class"})
+    trained, _ = tiny_data.train(options, tmp_path)
+    assert trained.needs_action_class
+    rows = tiny_data.annotations.set_index("sample_id").loc[["v0", "v1", "v2"]]
+    samples = select_samples(
+        tiny_data.annotations.assign(action_class="dark"),
+        tiny_data.splits,
+        split=("val",),
+        scoring_rule=None,
+        with_judges=False,
+    )
+    feed = trained.feed(
+        samples.sample_ids, frames_dir=tiny_data.frames_dir, num_workers=0, cache=False
+    )
+    packed = predict(
+        trained.model, feed, samples=samples, batch_size=2, precision="fp32", show_progress=False
+    )
+    drawn = [draw_frames(name, num_frames=10, brightness=BRIGHTNESS[name]) for name in rows.index]
+    windows = np.stack(drawn)[:, MARGIN:-MARGIN]
+    difficulty = np.array(rows["difficulty"])
+    dark, _ = trained.score_frames(windows, difficulty=difficulty, action_class=["dark"] * 3)
+    np.testing.assert_allclose(dark, packed.mu.numpy(), rtol=1e-4)
+    bright, _ = trained.score_frames(windows, difficulty=difficulty, action_class=["bright"] * 3)
+    assert (np.abs(bright / dark - 1) > 1e-3).all()
+    with pytest.raises(ModelError, match=r"Give action_class, a name for each of the 3 window"):
+        trained.score_frames(windows, difficulty=difficulty)
+    with pytest.raises(ModelError, match=r"each of the 3 window\(s\), got 1 name\(s\)"):
+        trained.score_frames(windows, difficulty=difficulty, action_class=["dark"])
+
+
+def test_a_model_without_classes_needs_none_and_takes_them() -> None:
+    trained, windows = small_trained_model(), draw_windows(2)
+    assert not trained.needs_action_class
+    plain = trained.score_frames(windows, difficulty=np.ones(2))
+    named = trained.score_frames(windows, difficulty=np.ones(2), action_class=["a", "b"])
+    np.testing.assert_array_equal(plain, named)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def cell(
     error: float = 5.0,
     model: str = "dae",
     seconds: float | None = None,
+    settings: dict[str, Any] | None = None,
     **metrics: Any,
 ) -> Cell:
     """Return a cell whose metrics are made up; figures that are not named are 1.0."""
@@ -50,4 +51,5 @@ def cell(
         metrics={**dict.fromkeys(FIGURES, 1.0), "spearman": rho, **metrics},
         predictions=predictions(error=error, seed=seed + 10 * sum(row.encode())),
         train_seconds=seconds,
+        settings=settings,
     )

@@ -62,6 +62,53 @@ def test_protocols_are_never_in_one_ranking():
     assert [(row.name, row.verdict) for row in other.rows] == [("as papers do", "best")]
 
 
+def of_both_protocols(**settings):
+    honest = [(0, 0.80, 2.0), (1, 0.84, 1.5), (2, 0.90, 1.0)]
+    published = [(1, 0.88, 1.0), (2, 0.92, 0.75), (3, 0.99, 0.1)]
+    return [
+        *(cell("honest", s, rho=r, rl2_x100=d, settings={"lr": 0.1}) for s, r, d in honest),
+        *(
+            cell("peeks", s, rho=r, rl2_x100=d, settings=settings, protocol="as_published")
+            for s, r, d in published
+        ),
+    ]
+
+
+def test_a_protocol_brings_the_difference_of_the_seeds_that_both_rows_have():
+    seeds = {"peeks": [1, 2, 3], "honest": [0, 1, 2]}
+    honest, other = blocks_of(of_both_protocols(lr=0.1), seeds=seeds, published=())
+    assert honest.rows[0].above_honest is None
+    found = other.rows[0].above_honest
+    assert found is not None
+    assert (found.row, found.seeds) == ("honest", (1, 2))
+    # 0.88 - 0.84 and 0.92 - 0.90; 1.0 - 1.5 and 0.75 - 1.0
+    rho, rl2 = found.figures["spearman"], found.figures["rl2_x100"]
+    assert rho is not None
+    assert rl2 is not None
+    assert (rho.mean, rho.spread) == pytest.approx((0.03, 0.02 / 2**0.5))
+    assert (rl2.mean, rl2.spread) == pytest.approx((-0.375, 0.25 / 2**0.5))
+    assert [row.verdict for row in other.rows] == ["best"]  # of its own block
+
+
+def test_rows_that_differ_in_more_than_the_protocol_have_no_such_difference():
+    seeds = {"honest": [0, 1, 2], "peeks": [1, 2, 3]}
+    for cells in (of_both_protocols(lr=0.2), of_both_protocols(lr=0.1)[:1] + of_both_protocols()):
+        *_, other = blocks_of(cells, seeds=seeds, published=())
+        assert other.rows[0].above_honest is None
+    no_common_seed = [of_both_protocols(lr=0.1)[0], of_both_protocols(lr=0.1)[-1]]
+    assert blocks_of(no_common_seed, seeds=seeds, published=())[1].rows[0].above_honest is None
+
+
+def test_a_difference_of_protocols_that_is_undefined_for_a_seed_has_no_mean():
+    cells = of_both_protocols(lr=0.1)
+    cells[1] = cell("honest", 1, rho=None, rl2_x100=1.5, settings={"lr": 0.1})
+    _, other = blocks_of(cells, seeds={"honest": [1, 2], "peeks": [1, 2]}, published=())
+    found = other.rows[0].above_honest
+    assert found is not None
+    assert found.figures["spearman"] is None
+    assert found.figures["rl2_x100"] is not None
+
+
 def test_seeds_of_two_protocols_have_no_mean():
     cells = [cell("a", 0, rho=0.9), cell("a", 1, rho=0.9, protocol="as_published")]
     with pytest.raises(EvaluationError, match=r"'a': .* different protocols, as_published and hon"):
@@ -99,7 +146,14 @@ def test_several_tasks_show_their_mean_and_are_not_tested():
 
 @pytest.mark.parametrize(
     ("dataset", "model", "rho"),
-    [("mtl_aqa", "dae_mt", 0.9452), ("mtl_aqa", "dae", 0.9231), ("aqa7", "core", 0.840)],
+    [
+        *(("mtl_aqa", "dae_mt", 0.9452), ("mtl_aqa", "dae", 0.9231)),
+        *(("mtl_aqa", "usdl", 0.9231), ("mtl_aqa", "musdl", 0.9273)),
+        *(("mtl_aqa", "core", 0.9512), ("mtl_aqa", "dae_core", 0.9589)),
+        *(("jigsaws", "usdl", 0.63), ("jigsaws", "musdl", 0.70), ("jigsaws", "dae", 0.72)),
+        *(("jigsaws", "dae_mt", 0.76), ("jigsaws", "core", 0.85), ("jigsaws", "dae_core", 0.86)),
+        *(("aqa7", "usdl", 0.8102), ("aqa7", "core", 0.840), ("finediving", "core", 0.9061)),
+    ],
 )
 def test_published_figures_are_found_by_the_methods_name(dataset, model, rho):
     found = published_of(model, DATASETS[dataset].published)

@@ -12,7 +12,7 @@ from tests.method_table.made_up import cell
 from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.method_table.page import render_table
 from dae_aqa.method_table.rows import blocks_of, ceilings_of
-from dae_aqa.method_table.texts import HEADINGS, WARNING, csv_table, markdown
+from dae_aqa.method_table.texts import HEADINGS, PROTOCOL_TITLE, WARNING, csv_table, markdown
 
 PUBLISHED = [PublishedResult(label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang")]
 WORDS = {"title": "2 methods on simdive", "unfinished": ["table-x-s0: no file (log: `dvc …`)"]}
@@ -89,3 +89,28 @@ def test_the_page_is_self_contained_and_repeats(table):
     assert "other|row" in page
     assert WARNING in page
     assert page.count("<svg") == 2
+
+
+def test_what_the_protocol_brings_stands_by_itself(table):
+    cells = [
+        cell("dae", seed, rho=rho, rl2_x100=1.0, settings={}, protocol=protocol)
+        if protocol == "honest"
+        else cell("peek|ing", seed, rho=rho + 0.02, rl2_x100=0.5, settings={}, protocol=protocol)
+        for seed, rho in ((0, 0.90), (1, 0.91))
+        for protocol in ("honest", "as_published")
+    ]
+    blocks = blocks_of(cells, seeds={"dae": [0, 1], "peek|ing": [0, 1]}, published=())
+    text = markdown(blocks, [], **WORDS)
+    _, _, section = text.partition(f"## {PROTOCOL_TITLE}")
+    assert "| peek\\|ing | dae | 2 | +0.020 ± 0.000 | −0.500 ± 0.000 |" in section
+    page = render_table(blocks, [], **WORDS)
+    assert PROTOCOL_TITLE in page
+    assert "+0.020 ± 0.000" in page
+    found = pd.read_csv(io.StringIO(csv_table(blocks, []))).set_index("row")
+    assert found.loc["peek|ing", "honest_row"] == "dae"
+    assert found.loc["peek|ing", "spearman_above_honest_mean"] == pytest.approx(0.02)
+    assert found.loc["peek|ing", "rl2_x100_above_honest_std"] == pytest.approx(0.0)
+    assert found.loc["dae", ["honest_row", "spearman_above_honest_mean"]].isna().all()
+    # where no row has an honest one like it, nothing is said
+    assert PROTOCOL_TITLE not in markdown(*table, **WORDS)
+    assert PROTOCOL_TITLE not in render_table(*table, **WORDS)

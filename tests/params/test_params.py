@@ -284,6 +284,10 @@ DO_NOT_FIT = [
         {"model": "core", "train_batch_size": 2, "train.accumulate_steps": 2},
         "one goes through the network at once; make train_batch_size at least 4",
     ),
+    (
+        {"model": "dae_core", "train_batch_size": 3, "train.num_processes": 2},
+        "one goes through the network at once; make train_batch_size at least 4",
+    ),
     ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
     ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),
     ({"train.clips.starts": [9]}, "the last clip ends at frame 103, but a sample has only 103"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import mlflow
 import mlflow.pyfunc
 import numpy as np
+import pandas as pd
 import pytest
 import tiny_model
 from mlflow import MlflowClient
@@ -155,7 +157,8 @@ def test_evaluation_joins_the_run_of_its_model(root, runs_of):
     assert one.info.status == "FINISHED"
     client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
     assert [f.path for f in client.list_artifacts(one.info.run_id, "evaluation")] == [
-        "evaluation/predictions.csv"
+        "evaluation/predictions.csv",
+        "evaluation/predictions.json",
     ]
     assert len(client.get_metric_history(one.info.run_id, "test/spearman")) == 1
 
@@ -209,6 +212,45 @@ def test_the_evaluation_of_a_run_is_fetched_by_its_id(root, runs_of, tmp_path_fa
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert not fetch_evaluation(one, folder, root=elsewhere)
     assert list(elsewhere.iterdir()) == []
+
+
+def test_predictions_are_a_table_that_the_next_evaluation_replaces(root, runs_of):
+    path = _log(root, weight=1.0)
+    report = root / "predictions.csv"
+    rows = {"sample_id": ["a1", "a2"], "mu": [83.1236728, 0.00123456789], "protocol": "honest"}
+    table = pd.DataFrame(rows)
+    for number in (0.0, 1.0):
+        table["mu"] += number
+        table.to_csv(report, index=False)
+        log_evaluation(
+            root=root,
+            experiment="e",
+            model_sha256=file_sha256(path),
+            metrics={},
+            artifacts=[report],
+        )
+    (run,) = runs_of(root)
+    client = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{root}/.mlflow/mlflow.db")
+    try:
+        loaded = client.load_table(run.info.experiment_id, "evaluation/predictions.json")
+    finally:
+        mlflow.set_tracking_uri(None)
+    pd.testing.assert_frame_equal(loaded, table)
+    # what `log_table` itself leaves, so that the UI knows the table
+    client.log_table(run.info.run_id, table, "own.json")
+    listed = json.loads(client.get_run(run.info.run_id).data.tags["mlflow.loggedArtifacts"])
+    assert listed == [
+        {"path": "evaluation/predictions.json", "type": "table"},
+        {"path": "own.json", "type": "table"},
+    ]
+    folder = Path(client.download_artifacts(run.info.run_id, ""))
+    ours, theirs = (
+        json.loads((folder / name).read_text())
+        for name in ("evaluation/predictions.json", "own.json")
+    )
+    assert ours.keys() == theirs.keys()
+    assert ours["columns"] == theirs["columns"]
 
 
 def test_looking_for_a_run_builds_no_store(tmp_path):

@@ -86,6 +86,42 @@ def test_two_processes_train_as_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["core", "dae_core"])
+def test_two_processes_compare_with_exemplars_as_one_does(
+    model: str, small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
+) -> None:
+    """A sample and its exemplar go through the network at once, in one process and in two."""
+    found = {}
+    for count in (1, 2):
+        drawn = {"model": model, "train.exemplars.pairs": "released", "train.exemplars.by": "any"}
+        pieces = {"train_batch_size": 2, "train.accumulate_steps": 3 - count}
+        prepare(tmp_path / str(count), tiny_data, small_options(SHARED | drawn | pieces))
+        found[count] = train_together(tmp_path / str(count), num_processes=count)
+    one, two = found[1], found[2]
+    assert one.num_steps == two.num_steps == 8
+    for key, value in one.states[0].items():
+        torch.testing.assert_close(two.states[0][key], value, rtol=1e-3, atol=1e-4)
+        assert torch.equal(two.states[1][key], two.states[0][key]), key
+    assert bool(one.states[0]["head.features"].any())
+    pd.testing.assert_frame_equal(two.history, one.history, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["core", "dae_core"])
+def test_two_processes_that_pair_their_own_shares_train_one_model(
+    model: str, small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
+) -> None:
+    options = small_options(SHARED | {"model": model, "train_batch_size": 4})
+    prepare(tmp_path / "two", tiny_data, options)
+    two = train_together(tmp_path / "two", num_processes=2)
+    assert two.num_steps == 4
+    assert collections.Counter(itertools.chain(*two.shares)) == dict.fromkeys(range(4), 4)
+    for key, value in two.states[0].items():
+        assert torch.equal(two.states[1][key], value), key
+    assert two.history["train_loss"].notna().all()
+
+
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others(
     small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
 ) -> None:

@@ -347,4 +347,9 @@ def read_cell(plan: CellPlan, commit: str, *, root: Path) -> Cell:
         predictions=read_predictions(predictions),
         train_seconds=seconds.train,
         score_seconds=seconds.score,
+        settings={
+            key: value
+            for key, value in flatten(plan.params.used).items()
+            if key not in ("seed", "protocol")
+        },
     )

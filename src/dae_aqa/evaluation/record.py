@@ -84,7 +84,7 @@ def _add_evaluation(
         imported=params["evaluate.checkpoint"],
     )
     mean = {} if part_metrics is None else part_metrics.mean
-    reports = ("predictions.csv", "metrics.json", "index.html")
+    reports = ("predictions.csv", "calibration.csv", "metrics.json", "index.html")
     added = log(
         model_sha256=next(iter(hashes.values())),
         metrics=metrics | {f"mean_{key}": value for key, value in mean.items()},

@@ -15,6 +15,7 @@ import pandas as pd
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets import Dataset
+from dae_aqa.evaluation.calibration import write_calibration
 from dae_aqa.evaluation.costs import model_costs
 from dae_aqa.evaluation.notes import ExemplarCounts
 from dae_aqa.evaluation.options import EvaluateOptions
@@ -56,7 +57,7 @@ def evaluate_and_report(
     trainings_dir: Path,
     features_dir: Path,
 ) -> None:
-    """Write `predictions.csv`, `metrics.json` and `index.html` to `reports_dir`.
+    """Write `predictions.csv`, `calibration.csv`, `metrics.json` and `index.html` to `reports_dir`.
 
     Each part's test samples are predicted by the part's own model.
 
@@ -68,7 +69,7 @@ def evaluate_and_report(
         tables: of the stages before.
         frames_dir: folder of packed samples.
         models_dir: the models of the train stage, see `inference.trained_model.model_file`.
-        reports_dir: where the three files go.
+        reports_dir: where the four files go.
         trainings_dir: work folders of trainings; those that ended with these models are removed.
         features_dir: cache of clip features, used where only the head was trained.
 
@@ -114,6 +115,7 @@ def evaluate_and_report(
     write_predictions(
         predictions.assign(protocol=options.protocol), reports_dir / "predictions.csv"
     )
+    write_calibration(whole, reports_dir / "calibration.csv", protocol=options.protocol)
     of_parts = {} if part_metrics is None else asdict(part_metrics)
     write_metrics({**metrics, **of_parts}, reports_dir / "metrics.json")
     inputs = report_inputs(

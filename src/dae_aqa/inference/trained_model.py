@@ -23,6 +23,7 @@ from dae_aqa.models.build import is_model_file, load_model, load_released_checkp
 from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
+from dae_aqa.models.targets import class_codes
 from dae_aqa.options import Options, parse_options
 from dae_aqa.wording import first_few
 
@@ -167,6 +168,12 @@ class TrainedModel:
         return self.has_difficulty and self.model.head.needs_difficulty
 
     @property
+    def needs_action_class(self) -> bool:
+        """Whether a score cannot be told without the class of what was performed."""
+        head = self.model.head
+        return isinstance(head, ExemplarHead) and head.exemplars.by == "action_class"
+
+    @property
     def device(self) -> torch.device:
         """Where the model lies."""
         return next(self.model.parameters()).device
@@ -205,17 +212,23 @@ class TrainedModel:
 
     @torch.no_grad()
     def score_frames(
-        self, frames: NDArray[np.uint8], *, difficulty: NDArray[np.float64]
+        self,
+        frames: NDArray[np.uint8],
+        *,
+        difficulty: NDArray[np.float64],
+        action_class: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mu and sigma of the final score, (N,) each, for windows held in memory.
 
         Args:
             frames: uint8 RGB, (N, F, H, W, 3): the frames of N windows.
             difficulty: (N,), 1.0 where the sport has none.
+            action_class: N names, as in the annotations table. Only a model that compares within a
+                class looks at them (`needs_action_class`).
 
         Raises:
-            ModelError: there is no window, or they are shorter than the model's clips reach or
-                smaller than its crop.
+            ModelError: there is no window, they are shorter than the model's clips reach or smaller
+                than its crop, or the classes are missing or not as many.
         """
         num_windows, num_frames, height, width, _ = frames.shape
         layout = self.layout
@@ -230,6 +243,17 @@ class TrainedModel:
                 f"got frames of {width}x{height} px. Give them in the size that it was trained "
                 "with (extract_frames.width and height)."
             )
+        if action_class is None and self.needs_action_class:
+            raise ModelError(
+                "this model compares performances of one action class "
+                "(train.exemplars.by: action_class). Give action_class, a name for each of the "
+                f"{num_windows} window(s)."
+            )
+        if action_class is not None and len(action_class) != num_windows:
+            raise ModelError(
+                f"action_class must name the class of each of the {num_windows} window(s), got "
+                f"{len(action_class)} name(s)."
+            )
         windows = torch.from_numpy(np.ascontiguousarray(frames[:, layout.frame_indices]))
         scaled = [scale_frames(window.permute(0, 3, 1, 2), layout) for window in windows]
         clips = make_clips(
@@ -239,6 +263,8 @@ class TrainedModel:
             device=self.device,
         )
         prediction = self.model.predict(
-            self.model(clips), torch.from_numpy(difficulty).to(self.device, torch.float32)
+            self.model(clips),
+            torch.from_numpy(difficulty).to(self.device, torch.float32),
+            action_class=None if action_class is None else class_codes(action_class),
         )
         return prediction.mu.cpu().numpy(), prediction.sigma.cpu().numpy()

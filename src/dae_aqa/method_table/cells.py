@@ -23,6 +23,8 @@ class Cell:
         predictions: its predictions table, parts and all.
         train_seconds: how long the training took; None where it is not known.
         score_seconds: how long the test samples took; likewise.
+        settings: all parameters that it was run with, by dotted key, but for the seed and the
+            protocol; None where they are not known.
     """
 
     row: str
@@ -32,6 +34,7 @@ class Cell:
     predictions: pd.DataFrame
     train_seconds: float | None = None
     score_seconds: float | None = None
+    settings: Mapping[str, Any] | None = None
 
     @property
     def protocol(self) -> str:

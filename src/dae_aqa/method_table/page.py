@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dae_aqa.method_table.rows import Block, Ceiling
-from dae_aqa.method_table.texts import HEADINGS, NOTES, WARNING, ceiling_line, line_of
+from dae_aqa.method_table.texts import (
+    HEADINGS,
+    NOTES,
+    PROTOCOL_HEADINGS,
+    PROTOCOL_NOTE,
+    PROTOCOL_TITLE,
+    WARNING,
+    ceiling_line,
+    line_of,
+    protocol_lines,
+)
 from dae_aqa.report import drawing
 from dae_aqa.report.drawing import GUIDE, PREDICTION, REFERENCE
 from dae_aqa.report.figure import ReportFigure
@@ -41,6 +51,12 @@ def render_table(
             }
             for number, block in enumerate(blocks)
         ],
+        between={
+            "title": PROTOCOL_TITLE,
+            "note": PROTOCOL_NOTE,
+            "headings": PROTOCOL_HEADINGS,
+            "lines": protocol_lines(blocks),
+        },
         warning=WARNING,
         notes=NOTES,
         unfinished=unfinished,

@@ -39,6 +39,22 @@ class MeanAndSpread:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AboveHonest:
+    """A row minus the honest row that differs from it in the protocol alone.
+
+    Attributes:
+        row: name of the honest row.
+        seeds: those that both have.
+        figures: by key of `metrics.json`, the difference over these seeds; None where it is
+            undefined for one.
+    """
+
+    row: str
+    seeds: tuple[int, ...]
+    figures: Mapping[str, MeanAndSpread | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One method in the table.
 
@@ -54,6 +70,8 @@ class Row:
         published: what others have published of this method on the dataset.
         difference: from the best row of its protocol; None of the best row itself.
         verdict: what the difference says.
+        above_honest: what its protocol brings; None of an honest row, and where no honest row
+            differs from it in the protocol alone or none of its seeds is finished.
     """
 
     name: str
@@ -67,6 +85,7 @@ class Row:
     published: PublishedResult | None
     difference: PairedDifference | None = None
     verdict: str = ""
+    above_honest: AboveHonest | None = None
 
     @property
     def rho(self) -> float | None:
@@ -120,6 +139,7 @@ FIGURES = (
     "num_parameters",
     "gflop_per_performance",
 )
+PROTOCOL_FIGURES = (RHO, "rl2_x100")  # what papers report
 
 
 def blocks_of(
@@ -142,7 +162,8 @@ def blocks_of(
     for name, wanted in seeds.items():
         own = [cell for cell in cells if cell.row == name]
         if own:
-            rows[name] = _row(name, own, wanted, published)
+            row = _row(name, own, wanted, published)
+            rows[name] = replace(row, above_honest=_above_honest(own, cells))
     protocols = sorted({row.protocol for row in rows.values()}, key=lambda each: each != HONEST)
     return [
         Block(
@@ -208,6 +229,25 @@ def _row(
         score_seconds=_known_mean([cell.score_seconds for cell in cells]),
         published=published_of(cells[0].model, published),
     )
+
+
+def _above_honest(own: Sequence[Cell], cells: Sequence[Cell]) -> AboveHonest | None:
+    """Return by how much a row's cells are above those of the first honest row like it."""
+    settings = own[0].settings
+    if own[0].protocol == HONEST or settings is None:
+        return None
+    alike = [cell for cell in cells if cell.protocol == HONEST and cell.settings == settings]
+    honest = {cell.seed: cell for cell in alike if cell.row == alike[0].row}
+    both = [(cell, honest[cell.seed]) for cell in own if cell.seed in honest]
+    if not both:
+        return None
+    figures: dict[str, MeanAndSpread | None] = {}
+    for key in PROTOCOL_FIGURES:
+        pairs = [(cell.figure(key), other.figure(key)) for cell, other in both]
+        known = [a - b for a, b in pairs if a is not None and b is not None]
+        figures[key] = MeanAndSpread.of(known) if len(known) == len(pairs) else None
+    seeds = tuple(cell.seed for cell, _ in both)
+    return AboveHonest(row=alike[0].row, seeds=seeds, figures=figures)
 
 
 def _over_seeds(key: str, cells: Sequence[Cell]) -> MeanAndSpread | None:

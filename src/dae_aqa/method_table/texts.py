@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dae_aqa.method_table.rows import Block, Ceiling, MeanAndSpread, Row
+from dae_aqa.method_table.rows import PROTOCOL_FIGURES, Block, Ceiling, MeanAndSpread, Row
 from dae_aqa.running.progress import duration
 
 NOTHING = "–"
@@ -16,6 +16,13 @@ WARNING = (
     "The rows below chose their epoch, or made their scores, as the papers did: with a look at the "
     "test samples. Compare them with published figures, and with no row above."
 )
+PROTOCOL_TITLE = "What choosing the epoch on test samples brings"
+PROTOCOL_NOTE = (
+    "Each row minus the honest row that differs from it in the protocol alone, seed by seed: mean "
+    "± standard deviation over the seeds of both. A row as published also trains on the validation "
+    "samples. These differences are no methods, and are not ranked."
+)
+PROTOCOL_HEADINGS = ("row", "minus", "seeds", "ρ", "R-ℓ2 × 100")
 NOTES = (
     "Each figure is the mean over the seeds ± their standard deviation; of one seed there is no "
     "deviation.",
@@ -88,6 +95,21 @@ def line_of(row: Row) -> Line:
     )
 
 
+def protocol_lines(blocks: Sequence[Block]) -> list[tuple[str, ...]]:
+    """Return a cell for each of `PROTOCOL_HEADINGS`, for each row with an honest one like it."""
+    return [
+        (
+            row.name,
+            found.row,
+            str(len(found.seeds)),
+            *(_figure(found.figures[key], "+.3f") for key in PROTOCOL_FIGURES),
+        )
+        for block in blocks
+        for row in block.rows
+        if (found := row.above_honest) is not None
+    ]
+
+
 def ceiling_line(ceiling: Ceiling) -> Line:
     """Return a human ceiling as text."""
     start = (ceiling.label, "", f"{ceiling.rho:.3f}", _interval(ceiling.interval))
@@ -114,6 +136,12 @@ def markdown(
         lines += [_markdown_line(HEADINGS), _markdown_line(["---"] * len(HEADINGS))]
         lines += [_markdown_line(line.cells) for line in shown]
         lines += [""]
+    between = protocol_lines(blocks)
+    if between:
+        lines += [f"## {PROTOCOL_TITLE}", "", PROTOCOL_NOTE, ""]
+        lines += [_markdown_line(PROTOCOL_HEADINGS)]
+        lines += [_markdown_line(["---"] * len(PROTOCOL_HEADINGS))]
+        lines += [*map(_markdown_line, between), ""]
     if unfinished:
         lines += ["Without a result:", "", *(f"- {line}" for line in unfinished), ""]
     return "\n".join([*lines, *(f"- {note}" for note in NOTES)]) + "\n"
@@ -148,7 +176,11 @@ def _record(row: Row) -> dict[str, object]:
     for key, figure in row.figures.items():
         record[f"{key}_mean"] = None if figure is None else figure.mean
         record[f"{key}_std"] = None if figure is None else figure.spread
-    published, difference = row.published, row.difference
+    published, difference, above = row.published, row.difference, row.above_honest
+    for key in PROTOCOL_FIGURES:
+        figure = None if above is None else above.figures[key]
+        record[f"{key}_above_honest_mean"] = None if figure is None else figure.mean
+        record[f"{key}_above_honest_std"] = None if figure is None else figure.spread
     return record | {
         "spearman_low": low,
         "spearman_high": high,
@@ -160,6 +192,7 @@ def _record(row: Row) -> dict[str, object]:
         "difference_low": None if difference is None else difference.low,
         "difference_high": None if difference is None else difference.high,
         "verdict": row.verdict,
+        "honest_row": None if above is None else above.row,
     }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pandas as pd
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.files.whole import copy_file
@@ -17,6 +20,7 @@ from dae_aqa.tracking.store import Store, explained, open_existing_store
 
 EVALUATION_FOLDER = "evaluation"
 EVALUATED = ("predictions.csv", "metrics.json")  # in it, of each evaluated run
+PREDICTIONS_TABLE = f"{EVALUATION_FOLDER}/predictions.json"  # as `mlflow.load_table` reads it
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +38,13 @@ def log_evaluation(
     """Add an evaluation to the run that trained the model; say whether it was added.
 
     Of `metrics`, those that tell models apart become metrics of the run, see
-    `dae_aqa.tracking.metric_names`; the files in `artifacts` lie under `evaluation/`. Evaluating
-    the same model again replaces the files and, where a number changed, adds it as a further step,
-    so that the latest one is shown. With `of_parent` the figures belong to all parts, and go to the
-    run below which that of the model stands. An imported model has its figures in the run of its
-    import: `imported`, what was named, tells that run from one that trained the same bytes.
+    `dae_aqa.tracking.metric_names`; the files in `artifacts` lie under `evaluation/`. Of
+    `predictions.csv` there is also a table that MLflow's UI shows and `mlflow.load_table` reads.
+    Evaluating the same model again replaces the files and, where a number changed, adds it as a
+    further step, so that the latest one is shown. With `of_parent` the figures belong to all parts,
+    and go to the run below which that of the model stands. An imported model has its figures in the
+    run of its import: `imported`, what was named, tells that run from one that trained the same
+    bytes.
 
     Where no run is found (DVC restored the model from its cache or a colleague's remote, or the
     store was deleted), or the store is out of reach, a message is logged and nothing else happens:
@@ -67,6 +73,8 @@ def log_evaluation(
             )
             for path in artifacts:
                 store.client.log_artifact(run_id, str(path), EVALUATION_FOLDER)
+                if path.name == "predictions.csv":
+                    _log_table(store, run_id, path)
     except TrackingError as error:
         logger.warning("The evaluation is in the reports only. %s", error)
         return False
@@ -126,6 +134,23 @@ def _find_run(store: Store, experiment: str, model_sha256: str, imported: str | 
         )
         own = (run for run in runs if run.data.tags.get(IMPORTED_TAG) == imported)
         return next((str(run.info.run_id) for run in own), None)
+
+
+def _log_table(store: Store, run_id: str, predictions: Path) -> None:
+    """Add the predictions as MLflow's kind of table, in the place of an earlier one.
+
+    `MlflowClient.log_table` would append the rows to those of an earlier evaluation. So this writes
+    the file and the tag that it would write the first time.
+    """
+    from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
+
+    table = pd.read_csv(predictions, dtype={"sample_id": str})
+    text = table.to_json(orient="split", index=False, double_precision=15)
+    store.client.log_text(run_id, text, PREDICTIONS_TABLE)
+    listed = json.loads(store.client.get_run(run_id).data.tags.get(MLFLOW_LOGGED_ARTIFACTS, "[]"))
+    entry = {"path": PREDICTIONS_TABLE, "type": "table"}
+    if entry not in listed:
+        store.client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps([*listed, entry]))
 
 
 def _add_figures(

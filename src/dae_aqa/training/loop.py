@@ -31,7 +31,7 @@ from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.options import LossOptions
-from dae_aqa.models.targets import ScorePrediction
+from dae_aqa.models.targets import ScorePrediction, Targets
 from dae_aqa.running.progress import Progress
 from dae_aqa.training.averaging import WeightAverage
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
@@ -166,7 +166,7 @@ def fit(
         average = WeightAverage(trained, decay=options.average_weights)
         stateful["average"] = average
     kept = _resume(work_dir, stateful, processes)
-    network = processes.parallel(model)
+    loss_of = processes.parallel(_BatchLoss(model, options))
     first, last = len(kept.history), options.num_epochs
     bar = Progress("train", total=last, unit="epoch", done=first, show=processes.is_first)
     with device_advice(), bar:
@@ -177,7 +177,7 @@ def fit(
             started = time.perf_counter()
             train_loss = _train_epoch(
                 model,
-                network,
+                loss_of,
                 train,
                 epoch=epoch,
                 options=options,
@@ -233,7 +233,7 @@ def _optimizer_of(model: ScoreModel, options: FitOptions) -> torch.optim.Optimiz
 
 def _train_epoch(
     model: ScoreModel,
-    network: nn.Module,
+    loss_of: nn.Module,
     train: FedSamples,
     *,
     epoch: int,
@@ -248,7 +248,7 @@ def _train_epoch(
 
     Args:
         model: what is trained.
-        network: the model as it runs in parallel; with one process, the model itself.
+        loss_of: a `_BatchLoss`, as it runs in parallel.
         train: training samples.
         epoch: counted from 0.
         options: how to train.
@@ -280,10 +280,8 @@ def _train_epoch(
         for piece in pieces:
             indices, inputs = next(batches)  # clips (N, K, 3, T, S, S) or features (N, K, D)
             targets = train.samples.targets.take(indices).to(inputs.device)
-            with without_sync(network, last=piece is pieces[-1]):
-                with autocast(inputs.device, options.precision):
-                    output = network(inputs, means_only=warmup)
-                loss = model.loss(output, targets, options=options.loss, warmup=warmup)
+            with without_sync(loss_of, last=piece is pieces[-1]):
+                loss: Tensor = loss_of(inputs, targets, warmup=warmup)
                 scaler.scale(loss * piece.weight).backward()  # type: ignore[no-untyped-call]
             watch.add(loss.detach(), indices, num_counted=piece.num_counted)
         if options.clip_grad_norm is not None:
@@ -294,6 +292,31 @@ def _train_epoch(
         if average is not None:
             average.update()
     return sum(processes.gather(watch.total())) / len(train.samples)
+
+
+class _BatchLoss(nn.Module):
+    """From what goes through the network to its loss, as one module.
+
+    What runs in parallel must use all its parameters in its own forward pass, and a head that
+    compares uses them in the loss.
+    """
+
+    def __init__(self, model: ScoreModel, options: FitOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+
+    def forward(self, inputs: Tensor, targets: Targets, *, warmup: bool) -> Tensor:
+        """Return the mean loss, a scalar.
+
+        Args:
+            inputs: clips (N, K, 3, T, S, S) or features (N, K, D).
+            targets: of the N samples.
+            warmup: train the means alone, by their squared error.
+        """
+        with autocast(inputs.device, self.options.precision):
+            output = self.model(inputs, means_only=warmup)
+        return self.model.loss(output, targets, options=self.options.loss, warmup=warmup)
 
 
 def _with_exemplars(

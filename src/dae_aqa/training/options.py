@@ -123,13 +123,13 @@ def _one_way_to_share_the_machine(options: TrainingOptions) -> Iterator[str]:
 
 
 def _pairs_need_two(options: TrainingOptions) -> Iterator[str]:
-    steps = options.train.accumulate_steps
+    steps, processes = options.train.accumulate_steps, options.train.num_processes
     pairs = METHODS[options.model].has_exemplars and options.train.exemplars.pairs == "batch"
-    if pairs and math.ceil(options.train_batch_size / steps) < 2:
+    if pairs and math.ceil(options.train_batch_size // processes / steps) < 2:
         yield (
             "train.exemplars.pairs: batch compares the samples of a batch with each other, but one "
-            f"goes through the network at once; make train_batch_size at least {2 * steps}, or set "
-            "train.exemplars.pairs to released."
+            "goes through the network at once; make train_batch_size at least "
+            f"{2 * steps * processes}, or set train.exemplars.pairs to released."
         )
 
 

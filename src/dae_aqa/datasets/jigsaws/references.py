@@ -7,13 +7,14 @@ CITATION = (
     "Activity Dataset for Human Motion Modeling, MICCAI Workshop M2CAI 2014, "
     "https://cirl.lcsr.jhu.edu/research/hmm/datasets/jigsaws_release/"
 )
+_USDL = "Tang et al., Uncertainty-Aware Score Distribution Learning for AQA, CVPR 2020"
+_DAE = "Zhang et al., Auto-Encoding Score Distribution Regression for AQA (2021)"
 _PAPERS = {
-    "USDL": (0.63, "Tang et al., Uncertainty-Aware Score Distribution Learning for AQA, CVPR 2020"),
-    "MUSDL": (
-        0.70,
-        "Tang et al., Uncertainty-Aware Score Distribution Learning for AQA, CVPR 2020",
-    ),
-    "DAE-MT": (0.76, "Zhang et al., Auto-Encoding Score Distribution Regression for AQA (2021)"),
+    "USDL": (0.63, _USDL),
+    "MUSDL": (0.70, _USDL),
+    "DAE": (0.72, _DAE),
+    "DAE-MT": (0.76, _DAE),
+    "DAE-CoRe": (0.86, _DAE),
     "CoRe": (0.85, "Yu et al., Group-aware Contrastive Regression for AQA, ICCV 2021"),
 }
 PUBLISHED = tuple(
