@@ -28,7 +28,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"model": "core", "train.exemplars.pairs": "released", "train.exemplars.by": "action_class"},
     {"model": "dae_core", "train.average_weights": 0.9, "train.neck": "attention"},
     {"model": "dae_core", "train.finetune": "head", "train.neck": "attention"},
-    {"model": "dae_mt", "train.average_weights": 0.9},
+    {"model": "dae_mt", "train.average_weights": 0.9, "train.average_mirrored": True},
+    {"model": "dae_mt", "train.average_mirrored": True, "train.finetune": "head"},
     {"model": "core", "train.precision": "bf16"},
 ]
 
@@ -126,6 +127,25 @@ def test_a_neck_that_attends_knows_the_order_of_clips() -> None:
     assert forwards.shape == (2, neck.out_dim)
     torch.testing.assert_close(forwards[:, :6], backwards[:, :6])  # their mean
     assert (forwards[:, 6:] - backwards[:, 6:]).abs().max() > 1e-3
+
+
+def test_a_mirrored_clip_scores_alike_and_training_sees_each_clip_once(
+    small_options: MakeOptions, tiny_data: TinyData, tmp_path: Path
+) -> None:
+    options = small_options({"model": "dae_mt", "train.average_mirrored": True})
+    tiny_data.train(options, tmp_path)[0].save(tmp_path / "model.pt")
+    model = TrainedModel.load(tmp_path / "model.pt").model
+    clips = torch.randn(2, 1, 3, 16, 32, 32)
+    seen: list[int] = []
+    model.backbone.register_forward_hook(lambda module, inputs, output: seen.append(1))
+    with torch.no_grad():
+        plain, mirrored = model(clips), model(clips.flip(-1))
+        assert len(seen) == 4
+        one_way = model.backbone(clips.flatten(0, 1))
+        model.train()(clips)
+    assert len(seen) == 6
+    torch.testing.assert_close(plain.values, mirrored.values)
+    assert not torch.allclose(one_way, model.eval().features(clips)[:, 0])
 
 
 def test_positions_are_sines_and_cosines() -> None:

@@ -631,6 +631,7 @@ TESTED_ELSEWHERE = {
     "train.select_by": "tests/training/test_validation.py",
     "protocol": "tests/training/test_protocol.py",
     "train.neck": "tests/training/test_methods.py",
+    "train.average_mirrored": "tests/training/test_methods.py",
     "train.average_weights": "tests/training/test_methods.py",
     "train.decoding": "tests/training/test_methods.py",
     **{f"train.bins.{name}": "tests/training/test_methods.py" for name in BINS},

@@ -101,7 +101,10 @@ def _key(
     trained: TrainedModel, samples: ScoredSamples, *, frames_dir: Path, precision: Precision
 ) -> str:
     steps = "steps" if trained.model.neck.needs_steps else ""
-    digest = hashlib.sha256(f"{trained.layout}{trained.normalization}{precision}{steps}".encode())
+    mirrored = "mirrored" if trained.model.spec.average_mirrored else ""
+    digest = hashlib.sha256(
+        f"{trained.layout}{trained.normalization}{precision}{steps}{mirrored}".encode()
+    )
     buffer = io.BytesIO()
     torch.save({k: v.cpu() for k, v in trained.model.backbone.state_dict().items()}, buffer)
     digest.update(buffer.getbuffer())

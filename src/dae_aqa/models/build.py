@@ -43,6 +43,7 @@ def build_model(
     num_judges: int | None,
     dropout: float,
     neck: NeckName = "mean",
+    average_mirrored: bool = False,
     decoding: Decoding = "mean",
     bins: Bins | None = None,
     exemplars: Exemplars | None = None,
@@ -59,6 +60,7 @@ def build_model(
         num_judges: marks per sample, used by the same.
         dropout: probability with which the head drops inputs in training.
         neck: how the clips of a performance become one vector.
+        average_mirrored: score the mean of a clip's features and of its mirror image's.
         decoding: what the answer is of a distribution that is no Gaussian.
         bins: used by methods that have them.
         exemplars: used by methods that compare.
@@ -79,6 +81,7 @@ def build_model(
         "num_judges": num_judges,
         "dropout": dropout,
         "neck": neck,
+        "average_mirrored": average_mirrored,
         "decoding": decoding,
         "bins": bins,
         "exemplars": exemplars,

@@ -58,7 +58,8 @@ class ScoreModel(nn.Module):
     def features(self, clips: Tensor) -> Tensor:
         """Return features (N, K, D) of normalised clips (N, K, 3, T, H, W), in one backbone call.
 
-        Where the neck looks at time steps, K counts those of all clips.
+        Where the neck looks at time steps, K counts those of all clips. With `average_mirrored`, a
+        backbone that is not learning sees every clip twice.
 
         Raises:
             ModelError: the clips have another number of axes.
@@ -68,8 +69,10 @@ class ScoreModel(nn.Module):
                 f"the model takes clips of shape (N, K, 3, T, H, W), got {tuple(clips.shape)}."
             )
         num_samples, num_clips = clips.shape[:2]
-        steps = self.neck.needs_steps
-        features: Tensor = self.backbone(clips.flatten(0, 1), steps=steps)  # (N * K, S?, D)
+        steps, each = self.neck.needs_steps, clips.flatten(0, 1)
+        features: Tensor = self.backbone(each, steps=steps)  # (N * K, S?, D)
+        if self.spec.average_mirrored and not self.backbone.training:
+            features = (features + self.backbone(each.flip(-1), steps=steps)) / 2
         num_steps = num_clips * features.shape[1] if steps else num_clips
         return features.view(num_samples, num_steps, -1)
 

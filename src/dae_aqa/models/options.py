@@ -207,6 +207,7 @@ class ModelSpec(Options):
         num_judges: marks per sample; None where the method needs none.
         dropout: probability with which the head drops inputs in training.
         neck: how the clips of a performance become one vector.
+        average_mirrored: score the mean of a clip's features and of its mirror image's.
         decoding: what the answer is of a distribution that is no Gaussian: its mean, or what the
             published code takes.
         bins: of methods that have them.
@@ -222,6 +223,7 @@ class ModelSpec(Options):
     num_judges: Annotated[int, Field(ge=1, le=100)] | None
     dropout: Dropout
     neck: NeckName = "mean"
+    average_mirrored: bool = False
     decoding: Decoding = "mean"
     bins: Bins | None = None
     exemplars: Exemplars | None = None

@@ -71,6 +71,7 @@ class TrainSection(Options):
     clips: ClipOptions
     loss: LossOptions
     neck: NeckName
+    average_mirrored: bool
     decoding: Decoding
     bins: BinOptions
     exemplars: ExemplarOptions

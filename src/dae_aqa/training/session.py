@@ -146,6 +146,7 @@ def new_model(
         num_judges=None if judges is None else judges.shape[1],
         dropout=section.dropout,
         neck=section.neck,
+        average_mirrored=section.average_mirrored,
         decoding=section.decoding,
         bins=_bins(section.bins, train, rule=scoring_rule) if facts.has_bins else None,
         exemplars=Exemplars(**dict(section.exemplars), sample_ids=train.sample_ids)
