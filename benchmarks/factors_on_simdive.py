@@ -19,7 +19,7 @@ from typing import Any
 
 from _common import REPO_ROOT, RESULTS_DIR, markdown_table
 from models_on_simdive import (
-    BATCHES,
+    AT_FIRST,
     add_row,
     cell,
     keep_decoded_frames,
@@ -32,18 +32,23 @@ from models_on_simdive import (
 RESULT = RESULTS_DIR / "factors_on_simdive.json"
 FACTORS: dict[str, dict[str, Any]] = {
     "shipped": {},
-    "as shipped at first": BATCHES,
-    "60 epochs": {"num_epochs": 60},
-    "15 epochs": {"num_epochs": 15},
-    "batches of 16": {"train_batch_size": 16, "lr": 2e-3},
+    "as shipped at first": AT_FIRST,
+    "mean over time": {"train.neck": "mean"},
+    "every other frame, from frame 4": {
+        key: AT_FIRST[key]
+        for key in ("train.clips.starts", "train.clips.num_frames", "train.clips.stride")
+    },
+    "25 epochs": {"num_epochs": 25},
+    "100 epochs": {"num_epochs": 100},
+    "whole frame, 64 px": {"train.clips.crop_px": 256, "train.clips.size_px": 64},
+    "64 px": {"train.clips.size_px": 64},
     "weights not averaged": {"train.average_weights": 0.0},
+    "not mirrored": {"train.average_mirrored": False},
     "half of the training dives": {"make_splits.val_fraction": 0.6},
-    "attention over time steps": {"train.neck": "attention"},
-    "96 px": {"train.clips.size_px": 96},
+    "batches of 8": {"train_batch_size": 8},
     "crps": {"train.loss.name": "crps"},
     "dropout 0.3": {"train.dropout": 0.3},
     "weight decay 0.1": {"weight_decay": 0.1},
-    "moved by up to 3 px": {"train.clips.jitter_px": 3},
     "no colour jitter": {"train.clips.color_jitter": 0.0},
     "no shift in time": {"temporal_aug": 0},
 }

@@ -4,7 +4,7 @@
     python benchmarks/models_on_simdive.py [--only dae_mt …] [--seeds 0 1 2] [--threads 2]
     python benchmarks/models_on_simdive.py --table
 
-Trains with the parameters of params.yaml, but in `BATCHES` as they were shipped at first, changed
+Trains with the parameters of params.yaml, but in `AT_FIRST` as they were shipped at first, changed
 as `CONFIGURATIONS` says, as `dvc exp run -S …` would; a seed also draws another validation split.
 The test samples are predicted once. Each training's figures go into
 benchmarks/results/models_on_simdive.json as soon as they are known, and those that are there are
@@ -47,7 +47,17 @@ from dae_aqa.tables.predictions import build_predictions
 from dae_aqa.training.session import inputs_of, train_model
 
 RESULT = RESULTS_DIR / "models_on_simdive.json"
-BATCHES = {"train_batch_size": 16, "lr": 2e-3, "train.average_weights": 0.0}
+AT_FIRST: dict[str, Any] = {
+    "num_epochs": 30,
+    "train.clips.starts": [4],
+    "train.clips.num_frames": 48,
+    "train.clips.stride": 2,
+    "train.clips.crop_px": 256,
+    "train.clips.size_px": 64,
+    "train.neck": "mean",
+    "train.average_mirrored": False,
+    "train.average_weights": 0.0,
+}
 MID_PEAK = {"datasets.simdive.noise_law": "mid_peak"}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "dae_mt": {},
@@ -257,7 +267,7 @@ def main() -> None:
     keep_decoded_frames()
     names = list(CONFIGURATIONS)
     for name, seed in [] if args.table else missing(RESULT, names=args.only, seeds=args.seeds):
-        changes = {**BATCHES, **CONFIGURATIONS[name]}
+        changes = {**AT_FIRST, **CONFIGURATIONS[name]}
         params = parameters(changes, seed=seed, num_threads=args.threads)
         figures = train_and_test(params, frames_dir=args.frames)
         add_row(RESULT, {"name": name, "seed": seed, **figures}, names=names)
