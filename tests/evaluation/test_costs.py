@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,10 @@ from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.evaluation.costs import model_costs
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.build import build_model
-from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.normalization import HALF
 
 
-def trained(num_clips: int) -> TrainedModel:
+def trained(num_clips: int, **changes: Any) -> TrainedModel:
     model = build_model(
         model="dae_mt",
         backbone="small3d",
@@ -26,6 +26,7 @@ def trained(num_clips: int) -> TrainedModel:
         scoring_rule=None,
         num_judges=None,
         dropout=0.0,
+        **changes,
     )
     layout = ClipLayout(
         starts=tuple(range(num_clips)), num_frames=16, stride=1, crop_px=64, size_px=48, jitter_px=0
@@ -33,7 +34,7 @@ def trained(num_clips: int) -> TrainedModel:
     return TrainedModel(model, layout, HALF)
 
 
-def gflop_by_hand(model: ScoreModel, clips: Tensor) -> float:
+def gflop_by_hand(model: nn.Module, clips: Tensor) -> float:
     """Add up twice the multiplications of each convolution and each linear layer."""
     total = 0
 
@@ -73,6 +74,15 @@ def test_costs_are_the_same_in_training_mode_and_leave_no_gradient():
     subject.model.train()
     assert model_costs(subject) == first
     assert all(each.grad is None for each in subject.model.parameters())
+
+
+def test_a_neck_that_attends_has_costs_and_mirror_images_double_those_of_the_backbone():
+    once = model_costs(trained(2, neck="attention"))
+    both = model_costs(trained(2, neck="attention", average_mirrored=True))
+    backbone = gflop_by_hand(trained(2).model.backbone, torch.zeros(2, 3, 16, 48, 48))
+    assert once["gflop_per_performance"] > backbone
+    added = both["gflop_per_performance"] - once["gflop_per_performance"]
+    assert added == pytest.approx(backbone)
 
 
 @pytest.mark.parametrize("model", ["usdl", "musdl", "core", "dae_core"])
