@@ -74,7 +74,7 @@ class ScoreModel(nn.Module):
         if self.spec.average_mirrored and not self.backbone.training:
             features = (features + self.backbone(each.flip(-1), steps=steps)) / 2
         num_steps = num_clips * features.shape[1] if steps else num_clips
-        return features.view(num_samples, num_steps, -1)
+        return features.reshape(num_samples, num_steps, -1)
 
     def loss(
         self, output: HeadOutput, targets: Targets, *, options: LossOptions, warmup: bool
