@@ -24,7 +24,9 @@ TINY = {
     "download": {"num_workers": 2},
     "extract_frames": {"width": 114, "height": 64},
     "make_splits": {"val_fraction": 0.25},
-    "train": {"clips": {"num_frames": 16, "stride": 6, "crop_px": 64, "size_px": 32}},
+    "train": {
+        "clips": {"starts": [4], "num_frames": 16, "stride": 6, "crop_px": 64, "size_px": 32}
+    },
     "evaluate": {"num_bootstrap": 200, "num_worst": 2},
     "datasets": {
         "simdive": {

@@ -273,8 +273,8 @@ DO_NOT_FIT = [
         "train.clips.starts: 21 clips of 100000 frames are too many.",
     ),
     (
-        {"train.clips.jitter_px": 993},
-        "train.clips.jitter_px: 993 on either side of size_px 64 makes more than 2048 px",
+        {"train.clips.jitter_px": 1001},
+        "train.clips.jitter_px: 1001 on either side of size_px 48 makes more than 2048 px",
     ),
     (
         {"train.bins.low": 5.0, "train.bins.high": 5.0},
@@ -290,10 +290,10 @@ DO_NOT_FIT = [
     ),
     ({"temporal_aug": 7}, "temporal_aug: 7 needs more than the 3 frames"),
     ({"train.clips.starts": []}, "train.clips.starts: needs at least one clip start"),
-    ({"train.clips.starts": [9]}, "the last clip ends at frame 103, but a sample has only 103"),
-    ({"train.clips.num_frames": 51}, "the last clip ends at frame 104"),
+    ({"train.clips.starts": [40]}, "the last clip ends at frame 103, but a sample has only 103"),
+    ({"train.clips.num_frames": 70}, "the last clip ends at frame 104"),
     ({"train.clips.crop_px": 257}, "needs a square of 257 px, but frames have 455x256"),
-    ({"train.clips.jitter_px": 1}, "needs a square of 264 px"),
+    ({"train.clips.jitter_px": 9}, "needs a square of 264 px"),
     (
         {"train.compile": True, "train.activation_checkpointing": True},
         "train.compile: cannot go together with train.activation_checkpointing",
@@ -310,7 +310,7 @@ DO_NOT_FIT = [
     ),
     (
         {"backbone": "mvit_v2_s", "train.clips.size_px": 224},
-        "train.clips.num_frames: 48, but mvit_v2_s takes exactly 16.",
+        "train.clips.num_frames: 64, but mvit_v2_s takes exactly 16.",
     ),
     ({"train.pretrained": True}, "train.pretrained: true fetches torchvision's weights"),
     ({"evaluate.checkpoint": "x.pth"}, "evaluate.checkpoint: a released checkpoint holds the"),
@@ -412,10 +412,10 @@ def test_every_value_is_checked_by_the_whole_file(changed, key):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"train.clips.starts": [8]},
+        {"train.clips.starts": [39]},
         {"temporal_aug": 7, "extract_frames.margin_frames": 4},
         {"temporal_aug": 7, "extract_frames.window": "uniform"},
-        {"train.clips.crop_px": 224, "train.clips.jitter_px": 4},
+        {"train.clips.crop_px": 192, "train.clips.jitter_px": 8},
         {"train.clips.size_px": 32, "train.clips.num_frames": 8},
         {"backbone": "mvit_v2_s", "train.clips.size_px": 224, "train.clips.num_frames": 16},
         {"backbone": "r2plus1d_18", "train.pretrained": True},

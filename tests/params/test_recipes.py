@@ -123,7 +123,7 @@ def test_other_yaml_readers_agree(params_file):
 def test_changes_are_told(params_file):
     changes = apply_recipe("mtl_aqa_dae", path=params_file)
     assert "model: dae_mt -> dae" in changes
-    assert "train.clips.num_frames: 48 -> 16" in changes
+    assert "train.clips.num_frames: 64 -> 16" in changes
 
 
 def test_unknown_recipe_names_the_known_ones(params_file):
@@ -146,7 +146,7 @@ def test_invalid_result_leaves_the_file_alone(params_file):
 
 
 def test_faulty_file_is_refused_first(params_file):
-    text = params_file.read_text().replace("num_epochs: 30", "num_epochs: many")
+    text = params_file.read_text().replace("num_epochs: 50", "num_epochs: many")
     params_file.write_text(text)
     with pytest.raises(ParamsError, match=r"num_epochs: expected a whole number, got 'many'"):
         apply_recipe("mtl_aqa_dae", path=params_file)
