@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _common import REPO_ROOT, RESULTS_DIR, markdown_table
+from _common import REPO_ROOT, RESULTS_DIR
 from models_on_simdive import (
     AT_FIRST,
     add_row,
@@ -26,6 +26,7 @@ from models_on_simdive import (
     missing,
     parameters,
     read_rows,
+    table_of,
     train_and_test,
 )
 
@@ -62,17 +63,6 @@ COLUMNS = {
 }
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print one line per factor: the mean over the seeds, and the range."""
-    table = []
-    for name in FACTORS:
-        of_name = [row for row in rows if row["name"] == name]
-        if of_name:
-            cells = [cell([row[key] for row in of_name]) for key in COLUMNS.values()]
-            table.append((name, len(of_name), *cells))
-    print(markdown_table(("changed", "seeds", *COLUMNS), table))
-
-
 def main() -> None:
     """Train what is asked for and not known yet; print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -91,7 +81,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         row = {"name": name, "seed": seed, "changes": FACTORS[name], **figures, "seconds": seconds}
         add_row(RESULT, row, names=names)
-    show(read_rows(RESULT))
+    print(table_of(read_rows(RESULT), names=names, columns=COLUMNS, heading="changed"))
 
 
 if __name__ == "__main__":

@@ -237,13 +237,31 @@ def show(rows: list[dict[str, Any]]) -> None:
         "judges' part ~ judges' sigma": "sigma_judges_rank_correlation_execution",
         "judges' part, of the other law": "sigma_judges_rank_correlation_other_law",
     }
-    table = []
-    for name in CONFIGURATIONS:
+    print(table_of(rows, names=list(CONFIGURATIONS), columns=columns, heading="model, loss"))
+
+
+def table_of(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    names: Sequence[str],
+    columns: Mapping[str, str],
+    heading: str,
+) -> str:
+    """Return a table with a line for each name that has rows: the mean over the seeds, the range.
+
+    Args:
+        rows: of a result file.
+        names: in the order of the lines.
+        columns: key of a row by title.
+        heading: title of the names.
+    """
+    lines = []
+    for name in names:
         of_name = [row for row in rows if row["name"] == name]
         if of_name:
             cells = [cell([row.get(key) for row in of_name]) for key in columns.values()]
-            table.append((name, len(of_name), *cells))
-    print(markdown_table(("model, loss", "seeds", *columns), table))
+            lines.append((name, len(of_name), *cells))
+    return markdown_table((heading, "seeds", *columns), lines)
 
 
 def cell(values: Sequence[float | None]) -> str:
