@@ -21,7 +21,6 @@ from _common import REPO_ROOT, RESULTS_DIR
 from models_on_simdive import (
     AT_FIRST,
     add_row,
-    cell,
     keep_decoded_frames,
     missing,
     parameters,
