@@ -133,6 +133,17 @@ def test_small3d_tells_early_from_late() -> None:
         assert not torch.allclose(net(clip), net(clip.flip(2)), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [*OWN, "r3d_18", "swin3d_t"])
+def test_a_clip_has_the_same_features_alone_and_among_others(name: str) -> None:
+    torch.manual_seed(0)
+    net = fresh_backbone(name).eval()
+    clips = torch.randn(5, 3, 16, 48, 48)
+    with torch.no_grad():
+        together = net(clips)
+        for size in (1, 2, 3):
+            assert torch.equal(torch.cat([net(some) for some in clips.split(size)]), together), size
+
+
 @pytest.mark.parametrize("name", [*OWN, "r2plus1d_18", "s3d", "swin3d_t"])
 def test_stated_facts_hold(name: str) -> None:
     torch.manual_seed(0)

@@ -45,7 +45,7 @@ def predict(
         model: is left in evaluation mode.
         feed: gives the samples' inputs, not augmented.
         samples: those of `feed`; their difficulty is used.
-        batch_size: samples per forward pass; it does not change the predictions.
+        batch_size: samples per pass of the backbone; on a CPU it changes no bit.
         precision: of the forward pass.
         show_progress: whether to draw a progress bar.
         processes: share the samples between them; each returns all predictions.
@@ -60,22 +60,32 @@ def predict(
     with Progress("predict", total=len(own), unit="sample", show=show_progress) as bar:
         for indices, inputs in feed.batches(chunks(own, batch_size), epoch=0):
             with autocast(device, precision):
-                output = model(inputs)
-            difficulty = samples.targets.difficulty[indices].to(device)
-            sample_ids = [samples.sample_ids[row] for row in indices.tolist()]
-            prediction = model.predict(
-                output, difficulty, action_class=_classes(samples, indices), sample_ids=sample_ids
-            )
-            parts.append((indices, prediction))
+                features = model.features(inputs) if inputs.ndim == 6 else inputs
+            for index, own_features in zip(indices[:, None], features[:, None], strict=True):
+                parts.append((index, _answer(model, own_features, samples, index, precision)))
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
     return ScorePrediction.joined([part for _, part in parts]).take(order)
 
 
-def _classes(samples: ScoredSamples, indices: Tensor) -> Tensor | None:
+def _answer(
+    model: ScoreModel, features: Tensor, samples: ScoredSamples, index: Tensor, precision: Precision
+) -> ScorePrediction:
+    """Return the prediction for one sample from its features (1, K, D).
+
+    Neck and head look at one sample at a time: the last bits of a product of matrices depend on how
+    many rows there are, and a score must not depend on what it is scored beside.
+    """
+    with autocast(features.device, precision):
+        output = model(features)
     codes = samples.targets.action_class
-    return None if codes is None else codes[indices]
+    return model.predict(
+        output,
+        samples.targets.difficulty[index].to(features.device),
+        action_class=None if codes is None else codes[index],
+        sample_ids=[samples.sample_ids[int(index)]],
+    )
 
 
 @torch.no_grad()

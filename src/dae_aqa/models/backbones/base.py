@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from dae_aqa.errors import ModelError
@@ -35,6 +36,9 @@ class Backbone(nn.Module, ABC):
     def forward(self, clips: Tensor, *, steps: bool = False) -> Tensor:
         """Return features (B, D) of normalised clips (B, 3, T, H, W), or (B, S, D) with `steps`.
 
+        On a CPU the features of a clip do not depend on how many others are in the batch, to the
+        bit, as long as the number of threads is the same.
+
         Raises:
             ModelError: the clips are no such array or are smaller than `min_clip`.
         """
@@ -48,7 +52,16 @@ class Backbone(nn.Module, ABC):
                 f"{type(self).__name__} needs clips of at least {self.min_clip} (frames, height, "
                 f"width), got {tuple(clips.shape[2:])}. Raise train.clips.num_frames or size_px."
             )
-        return self.encode_steps(clips) if steps else self.encode(clips)
+        encode = self.encode_steps if steps else self.encode
+        if self.training or clips.device.type != "cpu":
+            return encode(clips)
+        if any(isinstance(module, nn.Linear) for module in self.modules()):
+            # a product of matrices is rounded by the number of their rows
+            return torch.cat([encode(clip[None]) for clip in clips])
+        if len(clips) == 1:
+            # PyTorch convolves a single clip by slower kernels, with other last bits
+            return encode(torch.cat((clips, clips)))[:1]
+        return encode(clips)
 
     def stages(self) -> Sequence[nn.Module]:
         """Return the modules that activations pass one after the other.
