@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import to_hydra_overrides
 
 from dae_aqa.cli.experiments import (
+    count_workers,
     finished_experiments,
     guarded_workspace,
     parse_queue_status,
@@ -36,14 +38,29 @@ def test_queue_status_is_read_as_dvc_prints_it():
         "tall-ruse": "Success",
     }
     assert queue.tasks["table-mlp-s0-1a2b3c4d"] == "dd69e18"
-    assert queue.num_workers == 3
 
 
 def test_an_empty_queue_has_no_tasks():
     queue = parse_queue_status(
         "No experiment tasks in the queue.\n\nWorker status: 0 active, 0 idle"
     )
-    assert (queue.states, queue.num_workers) == ({}, 0)
+    assert queue.states == {}
+
+
+def test_workers_are_counted_by_the_system(tmp_path):
+    """DVC's own count is 0 where the machine is too busy for its workers to answer."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)", "exp", "queue-worker", "w-1"]
+    (tmp_path / "other").mkdir()
+    assert count_workers(root=tmp_path) == 0
+    workers = [subprocess.Popen(sleeping, cwd=tmp_path) for _ in range(2)]
+    workers.append(subprocess.Popen(sleeping, cwd=tmp_path / "other"))
+    try:
+        assert count_workers(root=tmp_path) == 2
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert count_workers(root=tmp_path) == 0
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from dae_aqa.files.whole import remove, written_whole
 
 State = Literal["Queued", "Running", "Failed", "Success"]
 _TASK = re.compile(r"^([0-9a-f]{7,})\s+(\S+)\s.*\b(Queued|Running|Failed|Success)\s*$")
+_WORKER = "queue-worker"  # in the command line of each, as DVC starts them
 # what else lies under refs/exps belongs to DVC's own work
 _EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(?P<name>.+)")
-_WORKERS = re.compile(r"^Worker status: (\d+) active, (\d+) idle")
 _PLAIN_TEXT = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _NOT_PLAIN = ("true", "false", "null", "nan", "inf", "yes", "no", "on", "off")
 _LEAVES_SECONDS = 60.0  # what `dvc exp run --queue` may take
@@ -38,12 +38,10 @@ class Queue:
     Attributes:
         states: of each experiment by name; of several tasks of one name the liveliest.
         tasks: the short revision of the task of each, by which processes name it.
-        num_workers: workers that live.
     """
 
     states: Mapping[str, State]
     tasks: Mapping[str, str]
-    num_workers: int
 
 
 def git(*arguments: str, root: Path) -> str:
@@ -99,15 +97,12 @@ def parse_queue_status(text: str) -> Queue:
     liveliest = ("Running", "Queued", "Success", "Failed")
     states: dict[str, Any] = {}
     tasks: dict[str, str] = {}
-    num_workers = 0
     for line in text.splitlines():
         if task := _TASK.match(line):
             revision, name, state = task.groups()
             if name not in states or liveliest.index(state) < liveliest.index(states[name]):
                 states[name], tasks[name] = state, revision
-        elif workers := _WORKERS.match(line):
-            num_workers = sum(map(int, workers.groups()))
-    return Queue(states=states, tasks=tasks, num_workers=num_workers)
+    return Queue(states=states, tasks=tasks)
 
 
 def enqueue(name: str, changes: Mapping[str, Any], *, root: Path) -> None:
@@ -136,6 +131,24 @@ def set_text(value: object) -> str:
     return f"'{quoted}'"
 
 
+def count_workers(*, root: Path) -> int:
+    """Return how many workers of the repository's queue live.
+
+    The system is asked, not DVC: its workers answer it late where the machine is busy, and then
+    count as gone.
+    """
+    import psutil
+
+    num_workers = 0
+    for process in psutil.process_iter():
+        try:
+            is_worker = _WORKER in " ".join(process.cmdline())
+            num_workers += is_worker and Path(process.cwd()) == root.resolve()
+        except psutil.Error:
+            continue
+    return num_workers
+
+
 def running_tasks() -> list[str]:
     """Return the revisions of the tasks that a living worker runs, as DVC's processes name them."""
     import psutil
@@ -147,7 +160,7 @@ def running_tasks() -> list[str]:
             if "exec-run" not in line or "--infofile" not in line:
                 continue
             parent = process.parent()
-            if parent is not None and "queue-worker" in " ".join(parent.cmdline()):
+            if parent is not None and _WORKER in " ".join(parent.cmdline()):
                 tasks.append(Path(line[line.index("--infofile") + 1]).stem)
         except psutil.Error:
             continue

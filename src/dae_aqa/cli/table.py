@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from dae_aqa.cli.dvc import call_dvc, run_dvc, try_dvc
 from dae_aqa.cli.experiments import (
+    count_workers,
     enqueue,
     finished_experiments,
     git,
@@ -144,7 +145,7 @@ class _Run:
             self._enqueue([name for name in left if name not in live], seen=queue.states)
             self.mine |= set(left)
             self._free_lost([name for name in live if queue.states[name] == "Running"], queue.tasks)
-            if left and queue.num_workers < min(self.jobs, len(left)):
+            if left and count_workers(root=self.root) < min(self.jobs, len(left)):
                 call_dvc("queue", "start", "--jobs", str(self.jobs), root=self.root)
             self._say(running=sum(queue.states[name] == "Running" for name in live))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
