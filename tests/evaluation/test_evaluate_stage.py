@@ -145,9 +145,10 @@ def evaluated(
             features_dir=folder,
         )
     torch.use_deterministic_algorithms(False)
-    # the second pass is that of one sample without content, which counts the arithmetic
-    ((mu, log_variance), _), (one, _) = seen.val.outputs, seen.val.passes
-    assert log_variance is not None
+    # the last output and pass are those of a sample without content, which count the arithmetic
+    *outputs, _ = seen.val.outputs
+    one, _ = seen.val.passes
+    mu, log_variance = (np.concatenate(each) for each in zip(*outputs, strict=True))
     head = trained.model.head
     return Evaluated(
         annotations=tables.annotations.set_index("sample_id"),
