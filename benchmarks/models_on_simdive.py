@@ -34,6 +34,7 @@ from scipy import ndimage, stats
 
 from _common import REPO_ROOT, RESULTS_DIR, environment, markdown_table
 from dae_aqa.clips.dataset import SampleDataset
+from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.datasets.simdive.generation import tables
 from dae_aqa.datasets.simdive.options import NoiseLaw
 from dae_aqa.files.whole import written_whole
@@ -110,12 +111,12 @@ def parameters(changes: Mapping[str, Any], *, seed: int, num_threads: int) -> Pa
 
 
 def keep_decoded_frames() -> None:
-    """Let all trainings of this run share the samples' decoded frames, a sixth of their time."""
-    known: dict[tuple[str, int], Any] = {}
+    """Let trainings of this run that look alike share the samples' frames, a sixth of their time."""
+    known: dict[tuple[str, int, ClipLayout], Any] = {}
     read = SampleDataset._read
 
     def reading(self: SampleDataset, pack: Any, rows: np.ndarray) -> Any:
-        key = (pack.meta.sample_id, hash(rows.tobytes()))
+        key = (pack.meta.sample_id, hash(rows.tobytes()), self.layout)
         if key not in known:
             known[key] = read(self, pack, rows)
         return known[key]
