@@ -111,7 +111,7 @@ def parameters(changes: Mapping[str, Any], *, seed: int, num_threads: int) -> Pa
 
 
 def keep_decoded_frames() -> None:
-    """Let trainings of this run that look alike share the samples' frames, a sixth of their time."""
+    """Let trainings of one layout share their samples' frames, a sixth of their time."""
     known: dict[tuple[str, int, ClipLayout], Any] = {}
     read = SampleDataset._read
 
