@@ -139,11 +139,11 @@ def count_workers(*, root: Path) -> int:
     """
     import psutil
 
-    num_workers = 0
+    num_workers, folder = 0, root.resolve()
     for process in psutil.process_iter():
         try:
             is_worker = _WORKER in " ".join(process.cmdline())
-            num_workers += is_worker and Path(process.cwd()) == root.resolve()
+            num_workers += is_worker and Path(process.cwd()) == folder
         except psutil.Error:
             continue
     return num_workers
