@@ -55,3 +55,7 @@ class EvaluationError(DaeAqaError):
 
 class TrackingError(DaeAqaError):
     """The MLflow store cannot be opened or written."""
+
+
+class ScoreInputError(DaeAqaError):
+    """What is to be scored is described wrongly: a stretch, a table, or a file outside a folder."""

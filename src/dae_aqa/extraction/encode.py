@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
-from dae_aqa.extraction.options import ExtractOptions, ImageFormat
+from dae_aqa.extraction.options import ExtractOptions
 from dae_aqa.extraction.plan import SamplePlan, Task
+from dae_aqa.packs.options import FrameOptions, ImageFormat
 from dae_aqa.packs.store import write_packed_sample
 from dae_aqa.video.decode import read_frames
+from dae_aqa.video.index import VideoIndex
 from dae_aqa.video.upright import UprightScaler
 
 
@@ -57,7 +59,15 @@ def _write_pass(
         for place, number in enumerate(sample.decoded):
             uses.setdefault(number, []).append((sample, place))
     images: dict[str, dict[int, bytes]] = {sample.sample_id: {} for sample in task.samples}
-    for number, image in _encoded_frames(task, uses, options, num_threads):
+    frames = encoded_frames(
+        task.path,
+        index=task.index,
+        numbers=uses,
+        options=options,
+        num_threads=num_threads,
+        hwaccel=options.hwaccel,
+    )
+    for number, image in frames:
         for sample, place in uses[number]:
             collected = images[sample.sample_id]
             collected[place] = image
@@ -69,19 +79,33 @@ def _write_pass(
                 yield sample, path
 
 
-def _encoded_frames(
-    task: Task, numbers: Iterable[int], options: ExtractOptions, num_threads: int
+def encoded_frames(
+    path: Path,
+    *,
+    index: VideoIndex,
+    numbers: Iterable[int],
+    options: FrameOptions,
+    num_threads: int,
+    hwaccel: str | None = None,
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield `(number, compressed image)` for the decoded frames `numbers`, ascending."""
+    """Yield `(number, compressed image)` for decoded frames of a video, ascending.
+
+    Args:
+        path: the video.
+        index: of the video.
+        numbers: of the decoded frames that are wanted.
+        options: how to scale and compress.
+        num_threads: decoder threads.
+        hwaccel: hardware decoder, or None.
+
+    Raises:
+        VideoError: the video is damaged before the last of them.
+    """
     scaler = UprightScaler(
         width=options.width, height=options.height, resize_filter=options.resize_filter
     )
     frames = read_frames(
-        task.path,
-        index=task.index,
-        numbers=sorted(numbers),
-        num_threads=num_threads,
-        hwaccel=options.hwaccel,
+        path, index=index, numbers=sorted(numbers), num_threads=num_threads, hwaccel=hwaccel
     )
     for number, frame in frames:
         image = encode_image(

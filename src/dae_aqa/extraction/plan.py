@@ -12,7 +12,7 @@ import pandas as pd
 from dae_aqa.errors import VideoError
 from dae_aqa.extraction.cache import WorkCache
 from dae_aqa.extraction.options import ExtractOptions
-from dae_aqa.extraction.window import SampleWindow, sample_window
+from dae_aqa.extraction.window import SampleWindow, repetition_notes, sample_window
 from dae_aqa.files.hashing import value_sha256
 from dae_aqa.packs.store import SampleMeta
 from dae_aqa.tables.annotations import ID_RULE, SAFE_ID
@@ -235,12 +235,10 @@ def _video_notes(video: _Video, options: ExtractOptions) -> list[Note]:
 
 def sample_notes(meta: SampleMeta) -> list[Note]:
     """Return what to tell the user about a sample: frames that it shows more than once."""
-    notes = []
-    if meta.num_repeated_before:
-        notes.append(f"the first frame of the video is repeated {meta.num_repeated_before} times")
-    if meta.num_repeated_after:
-        notes.append(f"the last frame of the video is repeated {meta.num_repeated_after} times")
-    window = meta.frame_numbers[meta.window_offset : meta.window_offset + meta.window_length]
-    if meta.window == "uniform" and len(set(window)) < len(window):
-        notes.append(f"{len(set(window))} frames are stretched to {len(window)}")
+    notes = repetition_notes(
+        meta.frame_numbers[meta.window_offset : meta.window_offset + meta.window_length],
+        num_before=meta.num_repeated_before,
+        num_after=meta.num_repeated_after,
+        window=meta.window,
+    )
     return [Note(sample_id=meta.sample_id, video_id=meta.video_id, note=note) for note in notes]

@@ -5,10 +5,11 @@ All ranges are half-open and all numbers are 0-based, in the dataset's numbering
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dae_aqa.errors import VideoError
-from dae_aqa.extraction.options import EarlyEnd, Window
+from dae_aqa.packs.options import EarlyEnd, Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,27 @@ def sample_window(
         num_repeated_before=num_before,
         num_repeated_after=num_after,
     )
+
+
+def repetition_notes(
+    numbers: Sequence[int], *, num_before: int, num_after: int, window: Window
+) -> list[str]:
+    """Return what to tell the user about a window: frames that it shows more than once.
+
+    Args:
+        numbers: of the frames in the window.
+        num_before: how many of them repeat the first frame of the video.
+        num_after: how many repeat the last one.
+        window: how the frames were chosen.
+    """
+    notes = []
+    if num_before:
+        notes.append(f"the first frame of the video is repeated {num_before} times")
+    if num_after:
+        notes.append(f"the last frame of the video is repeated {num_after} times")
+    if window == "uniform" and len(set(numbers)) < len(numbers):
+        notes.append(f"{len(set(numbers))} frames are stretched to {len(numbers)}")
+    return notes
 
 
 def _spread(start: int, end: int, count: int) -> list[int]:

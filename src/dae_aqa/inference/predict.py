@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from dae_aqa.inference.feeds import Feed
 from dae_aqa.inference.options import Precision
 from dae_aqa.inference.processes import ALONE, Processes
-from dae_aqa.inference.samples import ScoredSamples
+from dae_aqa.inference.samples import Performances
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.targets import ScorePrediction
 from dae_aqa.running.progress import Progress
@@ -33,7 +33,7 @@ def predict(
     model: ScoreModel,
     feed: Feed,
     *,
-    samples: ScoredSamples,
+    performances: Performances,
     batch_size: int,
     precision: Precision,
     show_progress: bool,
@@ -44,7 +44,7 @@ def predict(
     Args:
         model: is left in evaluation mode.
         feed: gives the samples' inputs, not augmented.
-        samples: those of `feed`; their difficulty is used.
+        performances: those of `feed`.
         batch_size: samples per pass of the backbone; on a CPU it changes no bit.
         precision: of the forward pass.
         show_progress: whether to draw a progress bar.
@@ -53,39 +53,66 @@ def predict(
     Raises:
         ModelError: the output for a sample is not finite.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    own = list(range(processes.rank, len(samples), processes.count))
+    own = range(processes.rank, len(performances), processes.count)
     parts: list[tuple[Tensor, ScorePrediction]] = []
     with Progress("predict", total=len(own), unit="sample", show=show_progress) as bar:
-        for indices, inputs in feed.batches(chunks(own, batch_size), epoch=0):
-            with autocast(device, precision):
-                features = model.features(inputs) if inputs.ndim == 6 else inputs
-            for index, own_features in zip(indices[:, None], features[:, None], strict=True):
-                parts.append((index, _answer(model, own_features, samples, index, precision)))
+        batches = clip_features(model, feed, chunks(own, batch_size), precision=precision)
+        for indices, features in batches:
+            answer = score_features(model, features, performances.take(indices), precision)
+            parts.append((indices, answer))
             bar.advance(len(indices))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
     return ScorePrediction.joined([part for _, part in parts]).take(order)
 
 
-def _answer(
-    model: ScoreModel, features: Tensor, samples: ScoredSamples, index: Tensor, precision: Precision
-) -> ScorePrediction:
-    """Return the prediction for one sample from its features (1, K, D).
+@torch.no_grad()
+def clip_features(
+    model: ScoreModel, feed: Feed, groups: Sequence[Sequence[int]], *, precision: Precision
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (indices, features) of each group of samples, not augmented; features (N, K, D).
 
-    Neck and head look at one sample at a time: the last bits of a product of matrices depend on how
-    many rows there are, and a score must not depend on what it is scored beside.
+    Args:
+        model: is left in evaluation mode.
+        feed: gives the samples' clips, or features that are known already.
+        groups: samples per pass of the backbone; on a CPU it changes no bit.
+        precision: of the forward pass.
     """
-    with autocast(features.device, precision):
-        output = model(features)
-    codes = samples.targets.action_class
-    return model.predict(
-        output,
-        samples.targets.difficulty[index].to(features.device),
-        action_class=None if codes is None else codes[index],
-        sample_ids=[samples.sample_ids[int(index)]],
-    )
+    model.eval()
+    for indices, inputs in feed.batches(groups, epoch=None):
+        if inputs.ndim == 3:
+            yield indices, inputs
+            continue
+        with autocast(inputs.device, precision):
+            features = model.features(inputs)
+        yield indices, features
+
+
+@torch.no_grad()
+def score_features(
+    model: ScoreModel, features: Tensor, performances: Performances, precision: Precision
+) -> ScorePrediction:
+    """Return the predictions for N performances from their clip features (N, K, D).
+
+    Neck and head look at one performance at a time: the last bits of a product of matrices depend
+    on how many rows there are, and a score must not depend on what it is scored beside.
+
+    Raises:
+        ModelError: the output for one is not finite, or its difficulty is not a number > 0.
+    """
+    answers = []
+    for row in range(len(performances)):
+        one = performances.take(torch.tensor([row]))
+        with autocast(features.device, precision):
+            output = model(features[row : row + 1])
+        answer = model.predict(
+            output,
+            one.difficulty.to(features.device),
+            action_class=one.action_class,
+            sample_ids=one.sample_ids,
+        )
+        answers.append(answer)
+    return ScorePrediction.joined(answers)
 
 
 @torch.no_grad()
@@ -108,13 +135,13 @@ def exemplar_features(
         precision: of the forward pass.
         processes: share the samples between them; each returns all features.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    own = list(range(processes.rank, num_samples, processes.count))
+    own = range(processes.rank, num_samples, processes.count)
     parts = []
-    for indices, inputs in feed.batches(chunks(own, batch_size), epoch=None):
-        with autocast(device, precision):
-            parts.append((indices, model.head(model.vectors(inputs)).values.cpu()))
+    for indices, features in clip_features(
+        model, feed, chunks(own, batch_size), precision=precision
+    ):
+        with autocast(features.device, precision):
+            parts.append((indices, model.head(model.vectors(features)).values.cpu()))
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
     return torch.cat([features for _, features in parts])[order]

@@ -6,11 +6,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from torch import Tensor
 
 from dae_aqa.errors import SplitError
 from dae_aqa.models.targets import Targets, make_targets
 from dae_aqa.tables.annotations import parse_judge_scores
 from dae_aqa.wording import first_few
+
+
+@dataclass(frozen=True)
+class Performances:
+    """What a prediction must know of N performances besides their inputs.
+
+    Attributes:
+        sample_ids: N names.
+        difficulty: degrees of difficulty (N,), float32.
+        action_class: `targets.class_codes` of what was performed (N,); None where unknown.
+    """
+
+    sample_ids: list[str]
+    difficulty: Tensor
+    action_class: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def take(self, rows: Tensor) -> Performances:
+        """Return those at `rows`, int64 (M,)."""
+        codes = self.action_class
+        return Performances(
+            [self.sample_ids[row] for row in rows.tolist()],
+            self.difficulty[rows],
+            None if codes is None else codes[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -27,6 +55,11 @@ class ScoredSamples:
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    @property
+    def performances(self) -> Performances:
+        """The samples without their scores."""
+        return Performances(self.sample_ids, self.targets.difficulty, self.targets.action_class)
 
 
 def select_samples(

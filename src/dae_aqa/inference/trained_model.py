@@ -6,25 +6,26 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dae_aqa.clips.augmentation import Augmenter
-from dae_aqa.clips.dataset import FrameBatch, SampleDataset, scale_frames
+from dae_aqa.clips.dataset import SampleDataset
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.clips.options import ClipOptions
-from dae_aqa.clips.transform import make_clips
 from dae_aqa.errors import ModelError, ParamsError
+from dae_aqa.inference.familiarity import TrainingFeatures
 from dae_aqa.inference.feeds import ClipFeed
+from dae_aqa.inference.options import Precision
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.build import is_model_file, load_model, load_released_checkpoint, save_model
 from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.normalization import IMAGENET, NORMALIZATIONS, Normalization
-from dae_aqa.models.targets import class_codes
-from dae_aqa.options import Options, parse_options
+from dae_aqa.models.normalization import IMAGENET, Normalization
+from dae_aqa.models.targets import Targets
+from dae_aqa.options import FROM_LIST, Options, PositiveInt, parse_options
+from dae_aqa.packs.options import NumberedFrameOptions
 from dae_aqa.wording import first_few
 
 
@@ -33,18 +34,52 @@ def model_file(models_dir: Path, part: str) -> Path:
     return models_dir / f"{part or 'model'}.pt"
 
 
+class TrainingRange(Options):
+    """What the training samples were, for whoever looks at a score.
+
+    Attributes:
+        num_samples: how many there were.
+        final_score: lowest and highest final score, in points.
+        difficulty: lowest and highest degree of difficulty.
+    """
+
+    num_samples: PositiveInt
+    final_score: Annotated[tuple[float, float], FROM_LIST]
+    difficulty: Annotated[tuple[float, float], FROM_LIST]
+
+    @classmethod
+    def of(cls, targets: Targets) -> TrainingRange:
+        """Return that of the training samples' targets."""
+        final, difficulty = targets.final_score, targets.difficulty
+        return cls(
+            num_samples=len(final),
+            final_score=(float(final.min()), float(final.max())),
+            difficulty=(float(difficulty.min()), float(difficulty.max())),
+        )
+
+
 class Usage(Options):
     """What a model file says on how the model is used.
 
     Attributes:
         layout: of the clips.
         normalization: of the pixels.
-        has_difficulty: see `TrainedModel`.
+        has_difficulty: whether its training samples had difficulties other than 1.0; True where
+            that is not known, as of a released checkpoint.
+        precision: of the forward pass.
+        from_features: the backbone was frozen, so its features are taken as they were in training.
+        frames: how the frames of its training samples were made from videos; None where that is not
+            known.
+        trained_on: what the training samples were; None where that is not known.
     """
 
     layout: ClipLayout
     normalization: Normalization
-    has_difficulty: bool
+    has_difficulty: bool = True
+    precision: Precision = "fp32"
+    from_features: bool = False
+    frames: NumberedFrameOptions | None = None
+    trained_on: TrainingRange | None = None
 
 
 class Seen(Options):
@@ -76,41 +111,32 @@ class Seen(Options):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model, and how clips are made for it.
+    """A model, and how it is used.
 
     Attributes:
         model: in evaluation mode unless it is being trained.
-        layout: of the clips.
-        normalization: of the pixels.
-        has_difficulty: whether its training samples had difficulties other than 1.0; True where
-            that is not known, as of a released checkpoint.
+        usage: how performances are shown to it.
         seen: performances that had a part in its training, or in that of its backbone; None where
             no other dataset has them too.
+        features: what its training samples look like to it; None where that is not known.
     """
 
     model: ScoreModel
-    layout: ClipLayout
-    normalization: Normalization
-    has_difficulty: bool = True
+    usage: Usage
     seen: Seen | None = None
+    features: TrainingFeatures | None = None
 
     @classmethod
-    def with_clips(
-        cls, model: ScoreModel, clips: ClipOptions, *, has_difficulty: bool
+    def released(
+        cls, path: Path, *, model: str, clips: ClipOptions, frames: NumberedFrameOptions
     ) -> TrainedModel:
-        """Return `model` with the clips that `train.clips` describes."""
-        own = model.backbone.normalization
-        normalization = NORMALIZATIONS.get(clips.normalization, own)
-        return cls(model, clips.layout, normalization, has_difficulty)
-
-    @classmethod
-    def released(cls, path: Path, *, model: str, clips: ClipOptions) -> TrainedModel:
         """Return the model of a checkpoint of the released DAE code, with ImageNet normalisation.
 
         Raises:
             ModelError: the file is no such checkpoint.
         """
-        return cls(load_released_checkpoint(path, model=model), clips.layout, IMAGENET)
+        usage = Usage(layout=clips.layout, normalization=IMAGENET, frames=frames)
+        return cls(load_released_checkpoint(path, model=model), usage)
 
     @classmethod
     def load(cls, path: Path) -> TrainedModel:
@@ -120,7 +146,7 @@ class TrainedModel:
             ModelError: the file is missing, damaged, edited or of another kind.
         """
         model, content = load_model(path)
-        seen = content.pop("seen", None)
+        seen, features = content.pop("seen", None), content.pop("features", None)
         try:
             usage = parse_options(Usage, content, source="usage")
             known = None if seen is None else parse_options(Seen, seen, source="seen")
@@ -128,17 +154,27 @@ class TrainedModel:
             raise ModelError(
                 f"{path}: says nothing usable on how its clips are made; train it again. {error}"
             ) from error
-        return cls(model, usage.layout, usage.normalization, usage.has_difficulty, known)
+        look = None if features is None else TrainingFeatures.from_file(features, path=path)
+        return cls(model, usage, known, look)
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
-        usage = Usage(
-            layout=self.layout,
-            normalization=self.normalization,
-            has_difficulty=self.has_difficulty,
-        )
-        seen = {} if self.seen is None else {"seen": self.seen.model_dump(mode="json")}
-        save_model(self.model, path, usage=usage.model_dump(mode="json") | seen)
+        content = self.usage.model_dump(mode="json")
+        if self.seen is not None:
+            content["seen"] = self.seen.model_dump(mode="json")
+        if self.features is not None:
+            content["features"] = self.features.values
+        save_model(self.model, path, usage=content)
+
+    @property
+    def layout(self) -> ClipLayout:
+        """Of the clips."""
+        return self.usage.layout
+
+    @property
+    def normalization(self) -> Normalization:
+        """Of the pixels."""
+        return self.usage.normalization
 
     def check_exemplars(self, tested: ScoredSamples) -> None:
         """Check that no sample is compared with itself, as an exemplar whose score is known.
@@ -165,7 +201,7 @@ class TrainedModel:
     @property
     def needs_difficulty(self) -> bool:
         """Whether a final score cannot be told from the frames alone."""
-        return self.has_difficulty and self.model.head.needs_difficulty
+        return self.usage.has_difficulty and self.model.head.needs_difficulty
 
     @property
     def needs_action_class(self) -> bool:
@@ -209,62 +245,3 @@ class TrainedModel:
             num_workers=num_workers,
             device=self.device,
         )
-
-    @torch.no_grad()
-    def score_frames(
-        self,
-        frames: NDArray[np.uint8],
-        *,
-        difficulty: NDArray[np.float64],
-        action_class: Sequence[str] | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mu and sigma of the final score, (N,) each, for windows held in memory.
-
-        Args:
-            frames: uint8 RGB, (N, F, H, W, 3): the frames of N windows.
-            difficulty: (N,), 1.0 where the sport has none.
-            action_class: N names, as in the annotations table. Only a model that compares within a
-                class looks at them (`needs_action_class`).
-
-        Raises:
-            ModelError: there is no window, they are shorter than the model's clips reach or smaller
-                than its crop, or the classes are missing or not as many.
-        """
-        num_windows, num_frames, height, width, _ = frames.shape
-        layout = self.layout
-        if num_windows == 0 or num_frames < layout.reach:
-            raise ModelError(
-                f"the model looks at {layout.reach} frames of a window, got {num_windows} "
-                f"window(s) of {num_frames} frames. Give longer ones."
-            )
-        if min(height, width) < layout.padded_crop_px:
-            raise ModelError(
-                f"the model looks at the centre square of {layout.padded_crop_px} px of a frame, "
-                f"got frames of {width}x{height} px. Give them in the size that it was trained "
-                "with (extract_frames.width and height)."
-            )
-        if action_class is None and self.needs_action_class:
-            raise ModelError(
-                "this model compares performances of one action class "
-                "(train.exemplars.by: action_class). Give action_class, a name for each of the "
-                f"{num_windows} window(s)."
-            )
-        if action_class is not None and len(action_class) != num_windows:
-            raise ModelError(
-                f"action_class must name the class of each of the {num_windows} window(s), got "
-                f"{len(action_class)} name(s)."
-            )
-        windows = torch.from_numpy(np.ascontiguousarray(frames[:, layout.frame_indices]))
-        scaled = [scale_frames(window.permute(0, 3, 1, 2), layout) for window in windows]
-        clips = make_clips(
-            FrameBatch.of_windows(scaled, layout),
-            layout=layout,
-            normalization=self.normalization,
-            device=self.device,
-        )
-        prediction = self.model.predict(
-            self.model(clips),
-            torch.from_numpy(difficulty).to(self.device, torch.float32),
-            action_class=None if action_class is None else class_codes(action_class),
-        )
-        return prediction.mu.cpu().numpy(), prediction.sigma.cpu().numpy()

@@ -72,6 +72,8 @@ class ScorePrediction(_OfSamples):
             > 0; None where the model does not tell it apart.
         mixture_execution: weight, mean and sigma (N, 3, K) of the components of the execution
             score's distribution; None where that is the Gaussian of mu and sigma.
+        marks: what each judge, or for each element, is expected to give (N, J); None where the
+            model knows no marks.
     """
 
     mu: Tensor
@@ -80,6 +82,7 @@ class ScorePrediction(_OfSamples):
     sigma_execution: Tensor
     sigma_judges_execution: Tensor | None = None
     mixture_execution: Tensor | None = None
+    marks: Tensor | None = None
 
     def forecast(self) -> Mixture:
         """Return the distributions of the final scores."""

@@ -13,6 +13,7 @@ from dae_aqa.evaluation.options import EvaluateOptions
 from dae_aqa.extraction.options import ExtractSection
 from dae_aqa.files.yaml_file import read_yaml
 from dae_aqa.options import Options, one_of, parse_options
+from dae_aqa.packs.options import FrameOptions, NumberedFrameOptions
 from dae_aqa.params.rules import CROSS_RULES
 from dae_aqa.splits.options import SplitOptions
 from dae_aqa.training.options import TrainingOptions
@@ -67,6 +68,12 @@ class Params(TrainingOptions):
         values = {"dataset": self.dataset} | self.model_dump()
         values["datasets"] = {self.dataset: values["datasets"][self.dataset]}
         return values
+
+    @property
+    def frames(self) -> NumberedFrameOptions:
+        """How the frames of the dataset's samples are made."""
+        section = {name: getattr(self.extract_frames, name) for name in FrameOptions.model_fields}
+        return NumberedFrameOptions(**section, numbering=self.dataset_options.frame_numbering)
 
     @property
     def training(self) -> TrainingOptions:

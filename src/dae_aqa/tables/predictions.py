@@ -159,7 +159,7 @@ def check_predictions(predictions: pd.DataFrame, *, source: str) -> pd.DataFrame
     table = table.sort_values(names_of(table)[::-1], key=_place, kind="stable", ignore_index=True)
     for name in numbers_of(table):
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        table[name] = [float(_format(number)) for number in numbers]
+        table[name] = [rounded(number) for number in numbers]
     problems = _row_problems(table)
     if problems:
         raise EvaluationError(f"{source}: the predictions table has {problem_list(problems)}")
@@ -266,6 +266,11 @@ def _place(column: pd.Series) -> pd.Series:
     if column.name == PART_COLUMN:
         return column.map(lambda name: Part.parse(name).place if _is_part(name) else (name, 0, ""))
     return column
+
+
+def rounded(number: float) -> float:
+    """Return the number as the table holds it, with nine significant digits."""
+    return float(_format(number))
 
 
 def _format(number: float) -> str:

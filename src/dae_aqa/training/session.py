@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,14 +17,17 @@ from dae_aqa.inference.device import (
     set_determinism,
     set_threads,
 )
+from dae_aqa.inference.familiarity import training_features
 from dae_aqa.inference.inputs import Inputs
 from dae_aqa.inference.processes import ALONE, Processes
 from dae_aqa.inference.samples import ScoredSamples, select_samples
-from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.inference.trained_model import TrainedModel, TrainingRange, Usage
 from dae_aqa.models.bins import known_bins
 from dae_aqa.models.build import build_model
+from dae_aqa.models.normalization import NORMALIZATIONS
 from dae_aqa.models.options import METHODS, BinOptions, Bins, Exemplars
 from dae_aqa.models.recompute import recompute_activations
+from dae_aqa.packs.options import NumberedFrameOptions
 from dae_aqa.running.places import user_path
 from dae_aqa.scoring import SCORING_RULES
 from dae_aqa.training.history import EpochChoice
@@ -41,6 +45,7 @@ def train_model(
     options: TrainingOptions,
     *,
     scoring_rule: str | None,
+    frames: NumberedFrameOptions,
     annotations: pd.DataFrame,
     splits: pd.DataFrame,
     inputs: Inputs,
@@ -53,6 +58,7 @@ def train_model(
     Args:
         options: how to train.
         scoring_rule: the dataset's rule for the marks of judges; None where it has none.
+        frames: how the samples' frames were made, for the model file.
         annotations: annotations table.
         splits: split table; 'test' is not looked at, unless the protocol is as_published.
         inputs: where clips or features come from.
@@ -87,7 +93,7 @@ def train_model(
     )
     if options.protocol == "as_published":
         logger.warning(AS_PUBLISHED_WARNING)
-    trained = new_model(options, train, scoring_rule=scoring_rule, device=device)
+    trained = new_model(options, train, scoring_rule=scoring_rule, frames=frames, device=device)
     clips = options.train.clips
     augmenter = Augmenter(
         num_shifts=options.temporal_aug,
@@ -95,18 +101,26 @@ def train_model(
         color_jitter=clips.color_jitter,
         seed=options.seed,
     )
+    fed = FedSamples(train, inputs.feed(trained, train, augmenter=augmenter))
     result = fit(
         trained.model,
         options=FitOptions.of(options),
         choice=EpochChoice.of(options, num_val=len(val)),
-        train=FedSamples(train, inputs.feed(trained, train, augmenter=augmenter)),
+        train=fed,
         val=FedSamples(val, inputs.feed(trained, val)),
         work_dir=work_dir,
         on_epoch=on_epoch,
         processes=processes,
     )
-    trained.model.eval()
-    return trained, result
+    features = training_features(
+        trained.model,
+        fed.feed,
+        num_samples=len(train),
+        batch_size=options.test_batch_size,
+        precision=options.train.precision,
+        processes=processes,
+    )
+    return replace(trained, features=features), result
 
 
 def inputs_of(options: TrainingOptions, *, frames_dir: Path, features_dir: Path) -> Inputs:
@@ -127,9 +141,17 @@ def new_model(
     train: ScoredSamples,
     *,
     scoring_rule: str | None,
+    frames: NumberedFrameOptions,
     device: torch.device,
 ) -> TrainedModel:
     """Return the model that `options` ask for, on `device`, ready to be trained on `train`.
+
+    Args:
+        options: how to train.
+        train: the training samples.
+        scoring_rule: as in `train_model`, like the rest.
+        frames: likewise.
+        device: where the model goes.
 
     Raises:
         ModelError: unknown names, or weights that are missing, damaged or of another architecture.
@@ -163,8 +185,20 @@ def new_model(
         recompute_activations(model.backbone)
     if options.train.compile:
         compile_in_place(model.backbone, device=device)
-    has_difficulty = bool((train.targets.difficulty != 1.0).any())
-    return TrainedModel.with_clips(model, options.train.clips, has_difficulty=has_difficulty)
+    return TrainedModel(
+        model,
+        Usage(
+            layout=section.clips.layout,
+            normalization=NORMALIZATIONS.get(
+                section.clips.normalization, model.backbone.normalization
+            ),
+            has_difficulty=bool((train.targets.difficulty != 1.0).any()),
+            precision=section.precision,
+            from_features=section.finetune == "head",
+            frames=frames,
+            trained_on=TrainingRange.of(train.targets),
+        ),
+    )
 
 
 def _bins(options: BinOptions, train: ScoredSamples, *, rule: str | None) -> Bins:

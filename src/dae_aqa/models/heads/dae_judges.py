@@ -13,6 +13,7 @@ sample and call: predictions are never random, gradients pass through it, and an
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -163,7 +164,9 @@ class JudgesHead(GaussianHead):
             own, common = self._variances(output)
             _, sigma_judges = self._propagated(output.values, own, torch.zeros_like(common))
         sigma = sigma * self.sigma_scale.to(sigma)
-        return from_execution(mu, sigma, difficulty, sigma_judges=sigma_judges)
+        prediction = from_execution(mu, sigma, difficulty, sigma_judges=sigma_judges)
+        mean, std = self.target_mean.to(mu), self.target_std.to(mu)
+        return replace(prediction, marks=mean + std * output.values)
 
     @property
     def _is_panel(self) -> bool:

@@ -10,6 +10,8 @@ Source: Tang et al., "Uncertainty-aware score distribution learning for action q
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -119,12 +121,13 @@ class MarkBinsHead(Head):
         answer = None
         if self.decoding == "published":
             answer = self.rule.execution(centres(self.bins)[probability.argmax(dim=-1)])
-        return from_mixture(
+        prediction = from_mixture(
             torch.stack(components, dim=1),
             difficulty.cpu(),
             sigma_scale=self.sigma_scale.cpu(),
             answer=answer,
         )
+        return replace(prediction, marks=probability @ centres(self.bins))
 
 
 def build_head(feature_dim: int, spec: ModelSpec) -> Head:
