@@ -32,6 +32,7 @@ def main() -> None:
             options=params.training,
             performances_of=params.dataset_options.PERFORMANCES_OF,
             params=flatten(params.used),
+            frames=params.frames,
             splits=read_splits(SPLITS),
             frames_dir=FRAMES_DIR,
             models_dir=MODELS_DIR,
@@ -41,6 +42,7 @@ def main() -> None:
     train_and_track(
         params.training,
         scoring_rule=params.dataset_options.scoring_rule,
+        frames=params.frames,
         performances_of=params.dataset_options.PERFORMANCES_OF,
         params=flatten(params.used),
         annotations=read_annotations(ANNOTATIONS),

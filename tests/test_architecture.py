@@ -21,7 +21,7 @@ ROOMS = (
     *("errors", "wording", "options", "scoring"),
     *("files", "running", "tables", "metrics", "splits"),
     *("video", "packs", "extraction", "datasets"),
-    *("models", "clips", "inference", "tracking", "training"),
+    *("models", "clips", "inference", "tracking", "scorer", "training"),
     *("report", "evaluation", "method_table", "params", "cli"),
 )
 WITHOUT_TORCH = ROOMS[: ROOMS.index("models")]

@@ -14,7 +14,6 @@ import pandas as pd
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.files.hashing import file_sha256
-from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.metrics.parts import PartMetrics
 from dae_aqa.metrics.summary import Metrics
 from dae_aqa.report import KeptEpoch
@@ -117,7 +116,6 @@ def _record_restored(
                 write_history(rows, history_path)
                 record_restored_training(
                     params,
-                    TrainedModel.load(path),
                     best_epoch=None if kept is None else kept.epoch,
                     chosen_by=None if kept is None else kept.chosen_by,
                     model_path=path,

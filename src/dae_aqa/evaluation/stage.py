@@ -219,7 +219,7 @@ def _predict_part(
     prediction = predict(
         trained.model,
         inputs.feed(trained, samples),
-        samples=samples,
+        performances=samples.performances,
         batch_size=options.test_batch_size,
         precision=options.train.precision,
         show_progress=not part,  # of many short ones, the log says which

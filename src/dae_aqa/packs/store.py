@@ -19,6 +19,7 @@ from types import TracebackType
 
 from dae_aqa.errors import FrameStoreError
 from dae_aqa.files.whole import write_error, written_whole
+from dae_aqa.packs.options import Window
 
 FORMAT_VERSION = 1
 META_NAME = "meta.json"
@@ -45,7 +46,7 @@ class SampleMeta:
     video_id: str
     video_sha256: str
     numbering: str
-    window: str
+    window: Window
     frame_numbers: tuple[int, ...]
     window_offset: int
     window_length: int

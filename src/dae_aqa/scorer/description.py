@@ -22,13 +22,13 @@ def describe(
         view: what they have in common.
         sources: their files; names and hashes are told, not where they lie.
     """
+    files = [{"file": path.name, "sha256": file_sha256(path)} for path in sources]
     return {
         "dae_aqa_version": __version__,
         "num_models": len(models),
         "models": [
-            _of_model(trained)
-            | ({"file": path.name, "sha256": file_sha256(path)} if path is not None else {})
-            for trained, path in zip(models, sources or [None] * len(models), strict=True)
+            file | _of_model(trained)
+            for trained, file in zip(models, files or [{}] * len(models), strict=True)
         ],
         "frames": view.frames.model_dump(mode="json"),
         "clips": view.layout.model_dump(mode="json"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.metrics.mixture import Mixture
@@ -177,7 +178,7 @@ def make_score(
     )
 
 
-def familiarity_of(trained: TrainedModel, features: object) -> Familiarity | None:
+def familiarity_of(trained: TrainedModel, features: Tensor) -> Familiarity | None:
     """Return how usual a performance with clip features (K, D) is; None where it is not known."""
     usual = trained.features
     if usual is None:

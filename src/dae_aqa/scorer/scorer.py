@@ -261,8 +261,8 @@ class Scorer:
                 try:
                     clip, future = batch[place]
                     scores[place] = self._score_clips([clip], [future.result()])[0]
-                except ModelError as error:
-                    failed[place] = error
+                except ModelError as fault:
+                    failed[place] = fault
         for place, (clip, _) in enumerate(batch):
             error = errors[place]
             if error is not None and not isinstance(error, DaeAqaError):

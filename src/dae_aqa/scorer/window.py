@@ -183,7 +183,15 @@ class _Shown:
 
 
 def _shown_numbers(video: Path, start: int, end: int, numbers: Int64Array, view: View) -> _Shown:
-    """Return those of the stretch [start, end), whose numbers in the dataset's way are `numbers`."""
+    """Return the numbers of the frames of [start, end) that the clips use.
+
+    Args:
+        video: for messages.
+        start: first frame of the stretch.
+        end: one past its last.
+        numbers: the decoded frame that each number means.
+        view: how the model looks at the video.
+    """
     options, layout = view.frames, view.layout
     if layout.reach > options.num_frames:
         raise ScoreInputError(
@@ -256,5 +264,5 @@ def _check_length(video: Path, index: VideoIndex, limits: Limits) -> None:
     if index.num_frames > limits.max_frames or seconds > limits.max_seconds:
         raise VideoError(
             f"{video}: it has {index.num_frames:,} frames and lasts {seconds:.1f} s, the limits "
-            f"are {limits.max_frames:,} frames and {limits.max_seconds:g} s. Cut the clip out first."
+            f"are {limits.max_frames:,} frames and {limits.max_seconds:g} s. Cut the clip out."
         )

@@ -11,9 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from dae_aqa.errors import TrackingError
 from dae_aqa.files.hashing import file_sha256
@@ -135,13 +133,7 @@ class MlflowTracker(Tracker):
             lambda: self._store.client.log_figure(self.run_id, figure, artifact_file),
         )
 
-    def log_model(
-        self,
-        *,
-        model_path: Path,
-        input_example: NDArray[np.uint8],
-        step: int,
-    ) -> None:
+    def log_model(self, *, model_path: Path, step: int) -> None:
         """Add the trained model; see `Tracker.log_model`."""
         tags = {MODEL_TAG: file_sha256(model_path)}
         self._write(
@@ -151,7 +143,6 @@ class MlflowTracker(Tracker):
                 run_id=self.run_id,
                 experiment_id=self._experiment_id,
                 model_path=model_path,
-                input_example=input_example,
                 step=step,
                 tags=tags,
             ),

@@ -1,4 +1,4 @@
-"""Writing a trained model into the store as an MLflow model, with signature and input example."""
+"""Writing a trained model into the store as an MLflow model, with its signature."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dae_aqa.tracking.served import DIFFICULTY
 from dae_aqa.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
 MODEL_NAME = "model"
-EXAMPLE_FILE = "input_example.npz"
-_LOADER_MODULE = "dae_aqa.tracking.served"  # its `_load_pyfunc(path)` gives a `ServedModel`
-_MAX_JSON_VALUES = 4_000_000  # MLflow writes the example as JSON text: 16 MB at most
+_LOADER_MODULE = "dae_aqa.scorer.served"  # its `_load_pyfunc(path)` gives a `ServedModel`
 _REQUIRED = ("mlflow", "numpy", "pandas", "torch")
 
 
@@ -30,22 +24,19 @@ def log_model(
     run_id: str,
     experiment_id: str,
     model_path: Path,
-    input_example: NDArray[np.uint8],
     step: int,
     tags: dict[str, str],
 ) -> str:
     """Write the model file as an MLflow model of the run and return the model's id.
 
-    MLflow's own `log_model` would score the example again through JSON and copy metrics around;
-    these are the calls that it is made of, less that.
+    MLflow's own `log_model` would copy metrics around; these are the calls that it is made of, less
+    that.
 
     Args:
         store: where to.
         run_id: the run that trained the model.
         experiment_id: the run's experiment.
         model_path: the model file, copied as it is: nothing is pickled.
-        input_example: uint8 RGB, (1, F, H, W, 3), one sample; beyond 4 million values it goes into
-            `input_example.npz` beside the model instead of MLflow's JSON.
         step: epoch whose weights these are.
         tags: tags of the model.
     """
@@ -65,22 +56,17 @@ def log_model(
     )
     with tempfile.TemporaryDirectory(prefix="dae-aqa-model-") as folder:
         written = Path(folder) / MODEL_NAME
-        _write(written, description, model_path, input_example)
+        _write(written, description, model_path)
         client.log_model_artifacts(logged.model_id, str(written))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     return str(logged.model_id)
 
 
-def _write(
-    folder: Path,
-    description: Model,
-    model_path: Path,
-    input_example: NDArray[np.uint8],
-) -> None:
+def _write(folder: Path, description: Model, model_path: Path) -> None:
     import mlflow.pyfunc
 
-    small = input_example.size <= _MAX_JSON_VALUES
     with warnings.catch_warnings():
+        # an example would be a whole video
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         mlflow.pyfunc.save_model(
             path=str(folder),
@@ -88,26 +74,33 @@ def _write(
             loader_module=_LOADER_MODULE,
             data_path=str(model_path),
             signature=_signature(),
-            input_example=input_example if small else None,
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIRED],
         )
-    if description.saved_input_example_info:
-        # a second copy for `mlflow models serve`, indented: five times the size of the first
-        serving_file = description.saved_input_example_info.pop("serving_input_path")
-        (folder / serving_file).unlink()
-        description.save(folder / "MLmodel")
-    else:
-        np.savez_compressed(folder / EXAMPLE_FILE, frames=input_example)
 
 
 def _signature() -> ModelSignature:
+    """Return what `scorer.served.ServedModel.predict` takes and gives."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    frames = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1, 3))  # (N, F, H, W, 3)
-    return ModelSignature(
-        inputs=Schema([frames]),
-        outputs=Schema([ColSpec(DataType.double, "mu"), ColSpec(DataType.double, "sigma")]),
-        # empty: not given; the model knows whether it can do without
-        params=ParamSchema([ParamSpec(DIFFICULTY, DataType.double, [], shape=(-1,))]),
+    def column(kind: DataType, name: str) -> ColSpec:
+        return ColSpec(kind, name, required=False)
+
+    inputs: list[ColSpec | TensorSpec] = [
+        column(DataType.binary, "video"),
+        column(DataType.string, "path"),
+        column(DataType.double, "start_seconds"),
+        column(DataType.double, "end_seconds"),
+        column(DataType.double, "difficulty"),
+        column(DataType.string, "action_class"),
+    ]
+    numbers = (
+        *("mu", "sigma", "low_50", "high_50", "low_90", "high_90"),
+        *("mu_execution", "sigma_execution"),
     )
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in numbers]
+    outputs += [
+        ColSpec(DataType.boolean, "unlike_training"),
+        ColSpec(DataType.string, "notes"),
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))

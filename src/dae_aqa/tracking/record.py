@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from dae_aqa.errors import ParamsError
 from dae_aqa.files.outputs import recorded_hashes
 from dae_aqa.files.yaml_file import parse_yaml
-from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import flatten
 from dae_aqa.running.places import experiment_name
 from dae_aqa.tracking.identity import IMPORTED_TAG, PARENT_TAG, committed_text, flat_params
@@ -24,14 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TRAINED_ON = {Path("data/frames"), Path("data/annotations.csv"), Path("data/splits.csv")}
-_GREY = 128  # of the example; a served model refuses black frames
 _MAX_CHANGES_NAMED = 3
 _MAX_VALUE_NAMED = 40  # characters
 
 
 def record_restored_training(
     params: Mapping[str, Any],
-    trained: TrainedModel,
     *,
     best_epoch: int | None,
     chosen_by: str | None,
@@ -51,7 +47,6 @@ def record_restored_training(
             log_epoch(tracker, int(row["epoch"]), {str(key): value for key, value in row.items()})
         log_result(
             tracker,
-            trained,
             history,
             best_epoch=best_epoch,
             chosen_by=chosen_by,
@@ -135,7 +130,6 @@ def _committed_params(root: Path, *, keys: set[str]) -> dict[str, Any] | None:
 
 def log_result(
     tracker: Tracker,
-    trained: TrainedModel,
     history: pd.DataFrame,
     *,
     best_epoch: int | None,
@@ -154,13 +148,7 @@ def log_result(
         tracker.log_metrics(best_metrics(best), step=best_epoch)
         tracker.log_artifact(history_path, artifact_dir="training")
         tracker.log_figure(_learning_curves(history), artifact_file="plots/learning_curves.png")
-    layout = trained.layout
-    window = (1, layout.reach, layout.padded_crop_px, layout.padded_crop_px, 3)
-    tracker.log_model(
-        model_path=model_path,
-        input_example=np.full(window, _GREY, dtype=np.uint8),
-        step=best_epoch or 0,
-    )
+    tracker.log_model(model_path=model_path, step=best_epoch or 0)
 
 
 def _learning_curves(history: pd.DataFrame) -> Figure:

@@ -7,9 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -52,18 +49,11 @@ class Tracker:
     def log_figure(self, figure: Figure, *, artifact_file: str) -> None:
         """Save a figure as the run's `artifact_file`, e.g. `plots/loss.png`."""
 
-    def log_model(
-        self,
-        *,
-        model_path: Path,
-        input_example: NDArray[np.uint8],
-        step: int,
-    ) -> None:
+    def log_model(self, *, model_path: Path, step: int) -> None:
         """Add the trained model; its hash is what an evaluation finds the run by.
 
         Args:
             model_path: the model file.
-            input_example: uint8 RGB, (1, F, H, W, 3), one sample.
             step: epoch whose weights these are.
         """
 

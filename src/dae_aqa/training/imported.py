@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from dae_aqa.errors import ModelError
 from dae_aqa.inference.trained_model import TrainedModel, model_file
 from dae_aqa.models.build import is_model_file
 from dae_aqa.models.options import released_checkpoint_fault
+from dae_aqa.packs.options import NumberedFrameOptions
 from dae_aqa.packs.store import PackedSample, SampleMeta
 from dae_aqa.running.places import user_path
 from dae_aqa.splits.make import rows_of_part
@@ -22,6 +24,7 @@ def import_models(
     checkpoint: str,
     *,
     options: TrainingOptions,
+    frames: NumberedFrameOptions,
     splits: pd.DataFrame,
     parts: Sequence[str],
     frames_dir: Path,
@@ -35,6 +38,7 @@ def import_models(
     Args:
         checkpoint: names the file or the folder.
         options: the model and the backbone that it must be, and the clips of a released one.
+        frames: how the samples' frames are made, for a model that does not say how its own were.
         splits: split table.
         parts: names of the parts.
         frames_dir: folder of packed samples.
@@ -53,22 +57,27 @@ def import_models(
                 f"evaluate.checkpoint: the folder {checkpoint} lacks {first_few(missing)}; each "
                 "part needs a model file there, or name one file for all of them."
             )
-        models = {part: _load(path, options) for part, path in files.items()}
+        models = {part: _load(path, options, frames) for part, path in files.items()}
     else:
-        models = dict.fromkeys(parts, _load(place, options))
+        models = dict.fromkeys(parts, _load(place, options, frames))
     faults = list(dict.fromkeys(_faults(models, options, splits=splits, frames_dir=frames_dir)))
     if faults:
         raise ModelError(f"evaluate.checkpoint: {checkpoint}: {problem_list(faults)}")
     return models
 
 
-def _load(path: Path, options: TrainingOptions) -> TrainedModel:
+def _load(path: Path, options: TrainingOptions, frames: NumberedFrameOptions) -> TrainedModel:
     if is_model_file(path):
-        return TrainedModel.load(path)
+        trained = TrainedModel.load(path)
+        if trained.usage.frames is None:
+            return replace(trained, usage=trained.usage.replaced(frames=frames))
+        return trained
     fault = released_checkpoint_fault(model=options.model, backbone=options.backbone)
     if fault is not None:
         raise ModelError(f"{path}: {fault}")
-    return TrainedModel.released(path, model=options.model, clips=options.train.clips)
+    return TrainedModel.released(
+        path, model=options.model, clips=options.train.clips, frames=frames
+    )
 
 
 def _faults(

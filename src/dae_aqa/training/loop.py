@@ -432,7 +432,7 @@ def _predict(
     return predict(
         model,
         val.feed,
-        samples=val.samples,
+        performances=val.samples.performances,
         batch_size=options.test_batch_size,
         precision=options.precision,
         show_progress=False,

@@ -20,6 +20,7 @@ from dae_aqa.inference.processes import Processes, joined, start_processes
 from dae_aqa.inference.trained_model import Seen, model_file
 from dae_aqa.options import flatten
 from dae_aqa.packs.digest import frames_digest
+from dae_aqa.packs.options import NumberedFrameOptions
 from dae_aqa.running.places import check_outputs, user_path
 from dae_aqa.splits.make import part_names, rows_of_part
 from dae_aqa.tracking import NullTracker, Tracker
@@ -50,6 +51,7 @@ def train_and_track(
     options: TrainingOptions,
     *,
     scoring_rule: str | None,
+    frames: NumberedFrameOptions,
     performances_of: str,
     params: Mapping[str, Any],
     annotations: pd.DataFrame,
@@ -70,6 +72,7 @@ def train_and_track(
     Args:
         options: how to train.
         scoring_rule: the dataset's rule for the marks of judges; None where it has none.
+        frames: how the samples' frames were made, for the model files.
         performances_of: see `datasets.options.DatasetOptions.PERFORMANCES_OF`.
         params: all that the run is told, by dotted key, for its record.
         annotations: annotations table.
@@ -93,6 +96,7 @@ def train_and_track(
         _fingerprint,
         options,
         scoring_rule=scoring_rule,
+        frames=frames,
         annotations_file=annotations_file,
         splits_file=splits_file,
         frames_dir=frames_dir,
@@ -108,6 +112,7 @@ def train_and_track(
             _train_part,
             options=options,
             scoring_rule=scoring_rule,
+            frames=frames,
             performances_of=performances_of,
             params=params,
             annotations=annotations,
@@ -189,6 +194,7 @@ def _train_part(
     *,
     options: TrainingOptions,
     scoring_rule: str | None,
+    frames: NumberedFrameOptions,
     performances_of: str,
     params: Mapping[str, Any],
     parent: Tracker | None,
@@ -204,6 +210,7 @@ def _train_part(
         training: what to train on.
         options: as in `train_and_track`, like what is not named here.
         scoring_rule: likewise.
+        frames: likewise.
         performances_of: likewise.
         params: likewise.
         parent: the run of all parts; None where there is but one part.
@@ -239,6 +246,7 @@ def _train_part(
             trained, result = train_model(
                 options,
                 scoring_rule=scoring_rule,
+                frames=frames,
                 annotations=annotations,
                 splits=training.splits,
                 inputs=inputs,
@@ -260,7 +268,6 @@ def _train_part(
             write_history(result.history, curves)
             log_result(
                 tracker,
-                trained,
                 result.history,
                 best_epoch=result.best_epoch,
                 chosen_by=result.chosen_by,
@@ -282,6 +289,7 @@ def import_and_track(
     options: TrainingOptions,
     performances_of: str,
     params: Mapping[str, Any],
+    frames: NumberedFrameOptions,
     splits: pd.DataFrame,
     frames_dir: Path,
     models_dir: Path,
@@ -296,6 +304,7 @@ def import_and_track(
         options: say which model it is, and how the clips of a released one are made.
         performances_of: as in `train_and_track`.
         params: all that the run is told, by dotted key, for its record.
+        frames: how the samples' frames are made.
         splits: split table.
         frames_dir: folder of packed samples.
         models_dir: where the models go.
@@ -308,14 +317,18 @@ def import_and_track(
     parts = part_names(splits)
     check_outputs(model_file(models_dir, parts[0]), history_path)
     models = import_models(
-        checkpoint, options=options, splits=splits, parts=parts, frames_dir=frames_dir
+        checkpoint,
+        options=options,
+        frames=frames,
+        splits=splits,
+        parts=parts,
+        frames_dir=frames_dir,
     )
     history = no_history()
 
     def record(tracker: Tracker, part: str) -> None:
         log_result(
             tracker,
-            models[part],
             history,
             best_epoch=None,
             chosen_by=None,
@@ -355,6 +368,7 @@ def _fingerprint(
     splits: pd.DataFrame,
     *,
     scoring_rule: str | None,
+    frames: NumberedFrameOptions,
     annotations_file: Path,
     splits_file: Path,
     frames_dir: Path,
@@ -369,11 +383,12 @@ def _fingerprint(
         part: name of the part.
         splits: rows of the part.
         scoring_rule: as in `train_and_track`, like the rest.
+        frames: likewise.
         annotations_file: likewise.
         splits_file: likewise.
         frames_dir: likewise.
     """
-    values = flatten(options) | {"scoring_rule": scoring_rule}
+    values = flatten(options) | {"scoring_rule": scoring_rule} | flatten(frames, prefix="frames.")
     if part:
         values["rows"] = splits.to_csv(index=False)
     is_seen = splits["split"].isin(splits_seen(options.protocol))
