@@ -139,6 +139,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
         trained, result = train_model(
             params,
             scoring_rule=simulated.scoring_rule,
+            frames=params.frames,
             annotations=annotations,
             splits=splits,
             inputs=inputs,
@@ -151,7 +152,7 @@ def train_and_test(params: Params, *, frames_dir: Path) -> dict[str, Any]:
         prediction = predict(
             trained.model,
             inputs.feed(trained, test),
-            samples=test,
+            performances=test.performances,
             batch_size=params.test_batch_size,
             precision=params.train.precision,
             show_progress=False,

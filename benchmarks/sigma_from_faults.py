@@ -118,7 +118,7 @@ def train_and_test(name: str, *, num_train: int, seed: int) -> dict[str, Any]:
     prediction = predict(
         model,
         inputs["test"].feed,
-        samples=inputs["test"].samples,
+        performances=inputs["test"].samples.performances,
         batch_size=100,
         precision="fp32",
         show_progress=False,

@@ -11,6 +11,7 @@ from dvc.repo import Repo
 
 from dae_aqa.datasets import DATASETS
 from dae_aqa.options import flatten
+from dae_aqa.packs.options import FrameOptions
 from dae_aqa.params import load_params
 from dae_aqa.training.fingerprint import CODE
 from dae_aqa.training.options import TrainingOptions
@@ -192,6 +193,10 @@ def params_read(script: Path) -> set[str]:
     sections = {
         "training": {*TrainingOptions.model_fields},
         "dataset_options": {"datasets.${dataset}"},
+        "frames": {
+            "datasets.${dataset}.frame_numbering",
+            *(f"extract_frames.{name}" for name in FrameOptions.model_fields),
+        },
         "is_split_users_own": {"dataset"},
         "used": set(),  # for the record alone
     }

@@ -13,6 +13,7 @@ import yaml
 from dae_aqa.inference.processes import ALONE, Processes
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.options import parse_options
+from dae_aqa.packs.options import NumberedFrameOptions
 from dae_aqa.params import Params
 from dae_aqa.training.loop import EpochCallback, FitResult
 from dae_aqa.training.options import TrainingOptions
@@ -50,6 +51,18 @@ SMALL = {
     "train.num_threads": 1,
     "train.tracking": False,
 }
+FRAMES = NumberedFrameOptions(
+    num_frames=NUM_FRAMES,
+    margin_frames=MARGIN,
+    window="end",
+    width=WIDTH,
+    height=HEIGHT,
+    resize_filter="bicubic",
+    image_format="png",
+    jpeg_quality=92,
+    early_end="error",
+    numbering="decoded",
+)
 BRIGHTNESS = {"t0": 0.1, "t1": 0.9, "t2": 0.4, "t3": 0.6, "v0": 0.2, "v1": 0.8, "v2": 0.5}
 
 
@@ -76,6 +89,7 @@ class TinyData:
         return train_model(
             options,
             scoring_rule="diving",
+            frames=FRAMES,
             annotations=self.annotations,
             splits=self.splits,
             inputs=inputs,

@@ -19,7 +19,7 @@ from dae_aqa.cli import main as cli
 from dae_aqa.cli import video_features
 from dae_aqa.cli.video_features import FeatureExtractor
 from dae_aqa.clips.layout import PUBLISHED_LAYOUT, ClipLayout
-from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.inference.trained_model import TrainedModel, Usage
 from dae_aqa.models.build import build_model
 from dae_aqa.models.normalization import HALF, IMAGENET
 from dae_aqa.video.probe import video_index
@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, Pat
         num_judges=None,
         dropout=0.0,
     ).eval()
-    made = TrainedModel(model, SMALL_LAYOUT, IMAGENET)
+    made = TrainedModel(model, Usage(layout=SMALL_LAYOUT, normalization=IMAGENET))
     path = tmp_path_factory.mktemp("model") / "model.pt"
     made.save(path)
     return made, path

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dae_aqa.clips.layout import ClipLayout
 from dae_aqa.evaluation.costs import model_costs
-from dae_aqa.inference.trained_model import TrainedModel
+from dae_aqa.inference.trained_model import TrainedModel, Usage
 from dae_aqa.models.build import build_model
 from dae_aqa.models.normalization import HALF
 
@@ -31,7 +31,7 @@ def trained(num_clips: int, **changes: Any) -> TrainedModel:
     layout = ClipLayout(
         starts=tuple(range(num_clips)), num_frames=16, stride=1, crop_px=64, size_px=48, jitter_px=0
     )
-    return TrainedModel(model, layout, HALF)
+    return TrainedModel(model, Usage(layout=layout, normalization=HALF))
 
 
 def gflop_by_hand(model: nn.Module, clips: Tensor) -> float:

@@ -77,7 +77,7 @@ def test_a_score_does_not_depend_on_what_is_scored_beside_it(model: str, neck: s
         predict(
             net,
             clips,
-            samples=samples,
+            performances=samples.performances,
             batch_size=batch_size,
             precision="fp32",
             show_progress=False,

@@ -1,142 +1,151 @@
-"""A really trained kind of model as MLflow hands it out: logged, loaded, asked, and served."""
+"""A trained model as MLflow hands it out: logged, fetched, registered, asked, and served."""
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import mlflow.pyfunc
-import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
-from tests.scored_windows import draw_windows, expected_scores, small_trained_model
+from tests.scored_windows import small_trained_model, write_clip
 
+from dae_aqa import Scorer
+from dae_aqa.errors import TrackingError
 from dae_aqa.tracking import start_training_run
 from dae_aqa.tracking.record import log_result
+from dae_aqa.tracking.registry import register
 
 
-def logged(root: Path, model: str = "dae_mt", *, has_difficulty: bool = True) -> PyFuncModel:
-    """Return a small model after its way through the store, as the train stage logs it."""
-    trained = small_trained_model(model, has_difficulty=has_difficulty)
+def log_small(root: Path) -> str:
+    """Log a small model as the train stage does; return the run's id."""
     path = root / "models/model.pt"
-    trained.save(path)
+    small_trained_model().save(path)
     with start_training_run(
         root=root, experiment="e", resume_key=None, run_name="r", params={}, tags={}
     ) as tracker:
         log_result(
             tracker,
-            trained,
             pd.DataFrame(),
             best_epoch=None,
             chosen_by=None,
             model_path=path,
             history_path=root / "training.csv",
         )
+    return tracker.run_id
+
+
+@pytest.fixture
+def run_id(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(root)
+    (root / "dvc.yaml").touch()
+    return log_small(root)
+
+
+@pytest.fixture
+def clips(root: Path) -> Path:
+    for seed in range(3):
+        write_clip(root / f"clips/{seed}.mp4", seed=seed)
+    write_clip(root / "outside.mp4")
+    return root / "clips"
+
+
+@pytest.fixture
+def model(run_id: str, root: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> PyFuncModel:
+    monkeypatch.setenv("DAE_AQA_CLIPS", str(clips))
     (description,) = (root / ".mlflow").rglob("MLmodel")
     return mlflow.pyfunc.load_model(str(description.parent))
 
 
-@pytest.fixture
-def model(root: Path) -> PyFuncModel:
-    return logged(root)
-
-
-def post(model: PyFuncModel, frames: object, **params: object) -> pd.DataFrame:
+def post(model: PyFuncModel, rows: list[dict[str, object]]) -> pd.DataFrame:
     """Send a JSON request through the code that `mlflow models serve` answers with."""
-    frames = frames.tolist() if isinstance(frames, np.ndarray) else frames
-    body = {"inputs": frames} | ({"params": params} if params else {})
-    schema = model.metadata.get_input_schema()
-    answer = invocations(json.dumps(body), "application/json", model, schema)
+    body = json.dumps({"dataframe_records": rows})
+    answer = invocations(body, "application/json", model, model.metadata.get_input_schema())
     assert answer.status == 200
     return pd.DataFrame(json.loads(answer.response)["predictions"])
 
 
-def test_it_scores_the_centre_of_its_frames_times_difficulty(model: PyFuncModel) -> None:
-    windows, difficulty = draw_windows(2), [3.2, 1.5]
-    expected = expected_scores(small_trained_model(), windows, difficulty)
-    for answer in (
-        model.predict(windows, params={"difficulty": difficulty}),
-        post(model, windows, difficulty=difficulty),
-    ):
-        np.testing.assert_allclose(answer["mu"], expected[0], rtol=1e-5)
-        np.testing.assert_allclose(answer["sigma"], expected[1], rtol=1e-5)
-    one_for_all = model.predict(windows, params={"difficulty": [2.0]})
-    np.testing.assert_allclose(
-        one_for_all["mu"], expected_scores(small_trained_model(), windows, [2.0])[0], rtol=1e-5
-    )
-    example = model.predict(model.input_example, params={"difficulty": [1.0]})
-    assert np.isfinite(example.to_numpy()).all()
-
-
-def test_without_difficulty_an_execution_model_does_not_answer(model: PyFuncModel) -> None:
-    told = r"this model scores the execution.*give `difficulty` among the params"
-    with pytest.raises(MlflowException, match=told):
-        model.predict(draw_windows(1))
-    with pytest.raises(MlflowException, match=told) as caught:
-        post(model, draw_windows(1))
-    assert caught.value.get_http_status_code() == 400
-
-
-@pytest.mark.parametrize(("name", "has_difficulty"), [("dae_mt", False), ("dae", True)])
-def test_where_difficulty_says_nothing_it_may_be_left_out(
-    name: str, has_difficulty: bool, root: Path
+def test_every_way_through_mlflow_scores_as_the_scorer_does(
+    model: PyFuncModel, clips: Path, root: Path
 ) -> None:
-    model = logged(root, name, has_difficulty=has_difficulty)
-    windows = draw_windows(3)
-    trained = small_trained_model(name)
-    expected, _ = expected_scores(trained, windows, [1.0, 1.0, 1.0])
-    np.testing.assert_allclose(model.predict(windows)["mu"], expected, rtol=1e-5)
-    np.testing.assert_allclose(post(model, windows)["mu"], expected, rtol=1e-5)
-
-
-def _frames(scale: float, shift: float) -> list[object]:
-    listed: list[object] = (draw_windows(1) / 255.0 * scale + shift).tolist()
-    return listed
-
-
-def test_what_a_server_refuses(model: PyFuncModel) -> None:
-    """MLflow's server casts JSON numbers to uint8 before the model sees them."""
-    unit = draw_windows(1) / 255.0
-    for frames, message in (
-        (unit, "the frames of sample 0 are black: no value is above [01] of 255"),
-        (1.8 * unit - 0.9, "the frames of sample 0 are black"),  # around 0
-        (4.0 * unit - 0.99, "the frames of sample 0 are black: no value is above 2"),
-        (4.7 * unit - 2.1, "-[12] out of bounds for uint8"),  # as ImageNet normalises
-        (300.0 * unit, "out of bounds for uint8"),
-        (draw_windows(1, height=8, width=8), "got frames of 8x8 px"),
-        (draw_windows(1)[:, :5], "looks at 11 frames of a window, got 1 window.s. of 5"),
-        (draw_windows(1)[0], "does not match expected shape"),
-        (draw_windows(1)[..., :1], "does not match expected shape"),
-        ([[1, 2], [3]], "inhomogeneous"),
+    scorer = Scorer.load(root / "models/model.pt")
+    expected = [
+        scorer.score(clips / f"{seed}.mp4", end=2.0, difficulty=2.0 + seed) for seed in range(3)
+    ]
+    rest = [{"end_seconds": 2.0, "difficulty": 2.0 + seed} for seed in range(3)]
+    content = [(clips / f"{seed}.mp4").read_bytes() for seed in range(3)]
+    paths = [{"path": f"{seed}.mp4", **rest[seed]} for seed in range(3)]
+    videos = [{"video": content[seed], **rest[seed]} for seed in range(3)]
+    encoded = [row | {"video": base64.b64encode(row["video"]).decode()} for row in videos]
+    for answer in (
+        model.predict(pd.DataFrame(paths)),
+        model.predict(pd.DataFrame(videos)),
+        post(model, paths),
+        post(model, encoded),
+        pd.concat([model.predict(pd.DataFrame([row])) for row in videos]),
     ):
-        with pytest.raises(MlflowException, match=message) as caught:
-            post(model, frames, difficulty=[3.2])
-        assert caught.value.get_http_status_code() == 400
+        assert answer["mu"].tolist() == [score.mu for score in expected]
+        assert answer["sigma"].tolist() == [score.sigma for score in expected]
+        assert answer["low_90"].tolist() == [score.interval(0.9)[0] for score in expected]
+        assert answer["unlike_training"].tolist() == [False] * 3
 
 
-def test_one_black_window_among_others_is_named(model: PyFuncModel) -> None:
-    windows = draw_windows(3)
-    windows[1] = windows[1] > 200
-    with pytest.raises(MlflowException, match="the frames of sample 1 are black"):
-        model.predict(windows, params={"difficulty": [3.2]})
-    windows[1, 0, 0, 0, 0] = 3  # the least that floats cannot have become
-    assert len(model.predict(windows, params={"difficulty": [3.2]})) == 3
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"path": "../outside.mp4", "difficulty": 2.0}, "is no video in the folder"),
+        ({"path": "none.mp4", "difficulty": 2.0}, "is no video in the folder"),
+        ({"path": "http://127.0.0.1/a.mp4", "difficulty": 2.0}, "is no video in the folder"),
+        ({"path": "0.mp4"}, "row 0: this model scores the execution"),
+        ({"path": "0.mp4", "difficulty": 0.0}, "difficulty must be a number > 0"),
+        ({"path": "0.mp4", "difficulty": 2.0, "start_seconds": 9.0}, "the clip is empty"),
+        ({"path": "0.mp4", "difficulty": 2.0, "end_seconds": -1.0}, "end_seconds must be a number"),
+        ({"difficulty": 2.0}, "give either `video`"),
+        ({"video": "bm8gdmlkZW8=", "difficulty": 2.0}, "clip 0: cannot be opened as a video"),
+        ({"path": "0.mp4", "difficulty": "hard"}, "Incompatible input types|Failed to"),
+    ],
+)
+def test_wrong_requests_are_answered_with_400(
+    row: dict[str, object], message: str, model: PyFuncModel
+) -> None:
+    with pytest.raises(MlflowException, match=message) as caught:
+        post(model, [row])
+    assert caught.value.get_http_status_code() == 400
+    assert "/tmp" not in str(caught.value)
 
 
-def test_what_a_caller_in_python_is_refused(model: PyFuncModel) -> None:
-    windows = draw_windows(2)
-    for dtype in (np.float32, np.float64, np.int64):
-        with pytest.raises(MlflowException, match="does not match expected dtype uint8"):
-            model.predict(windows.astype(dtype), params={"difficulty": [3.2]})
-    for difficulty, message in (
-        ([0.0], "`difficulty` must be one positive number"),
-        ([3.2, 3.0, 2.0], r"or one for each of the 2 sample\(s\), got \[3.2, 3.0, 2.0\]"),
-        ([float("nan")], r"got \[nan\]"),
-        (["hard"], "Failed to validate type and shape"),
-        (3.2, "must be a 1D array"),
-    ):
-        with pytest.raises(MlflowException, match=message):
-            model.predict(windows, params={"difficulty": difficulty})
+def test_no_path_is_read_where_no_folder_is_named(
+    run_id: str, root: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAE_AQA_CLIPS", raising=False)
+    (description,) = (root / ".mlflow").rglob("MLmodel")
+    model = mlflow.pyfunc.load_model(str(description.parent))
+    with pytest.raises(MlflowException, match="paths are not read here"):
+        model.predict(pd.DataFrame([{"path": str(clips / "0.mp4"), "difficulty": 2.0}]))
+
+
+def test_a_scorer_is_loaded_from_a_run_and_from_the_registry(
+    run_id: str, root: Path, clips: Path
+) -> None:
+    video = clips / "0.mp4"
+    expected = Scorer.load(root / "models/model.pt").score(video, difficulty=3.0)
+    assert Scorer.load(f"runs:/{run_id}").score(video, difficulty=3.0) == expected or (
+        Scorer.load(f"runs:/{run_id}").score(video, difficulty=3.0).to_dict() == expected.to_dict()
+    )
+    assert register(run_id, name="dives") == "1"
+    assert register(run_id, name="dives") == "2"
+    (version, *_) = MlflowClient(f"sqlite:///{root}/.mlflow/mlflow.db").search_model_versions(
+        "name = 'dives'"
+    )
+    assert version.run_id == run_id
+    again = Scorer.load("models:/dives/2").score(video, difficulty=3.0)
+    assert again.to_dict() == expected.to_dict()
+    with pytest.raises(TrackingError):
+        Scorer.load("models:/dives/7")
+    with pytest.raises(TrackingError):
+        register("0" * 32, name="dives")

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import mlflow
 import mlflow.pyfunc
-import numpy as np
 import pandas as pd
 import pytest
 import tiny_model
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from dae_aqa.errors import ModelError, TrackingError
+from dae_aqa.errors import TrackingError
 from dae_aqa.files.hashing import file_sha256
 from dae_aqa.tracking import log_evaluation, start_training_run
 from dae_aqa.tracking.evaluation import fetch_evaluation
@@ -55,17 +53,13 @@ def _run_alone(script: str, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def _log(root: Path, *, weight: float, shape: tuple[int, ...] = (1, 3, 4, 5, 3)) -> Path:
+def _log(root: Path, *, weight: float) -> Path:
     path = tiny_model.save(root / "models" / f"{weight}" / "model.pt", weight=weight)
     with start_training_run(
         root=root, experiment="e", resume_key=None, run_name="r", params={"weight": weight}, tags={}
     ) as tracker:
         tracker.log_metrics({"val_spearman": 0.7}, step=2)
-        tracker.log_model(
-            model_path=path,
-            input_example=np.full(shape, 7, dtype=np.uint8),
-            step=2,
-        )
+        tracker.log_model(model_path=path, step=2)
     return path
 
 
@@ -76,18 +70,14 @@ def test_logged_in_silence_without_network_and_loaded_in_another_process(
     (run,) = runs_of(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/.mlflow/mlflow.db")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    frames = np.full((2, 3, 4, 5, 3), 10, dtype=np.uint8)
-    scored = model.predict(frames, params={"difficulty": [1.0, 2.0]})
-    assert scored["mu"].tolist() == [20.0, 40.0]  # mean pixel 10 times weight 2 times difficulty
-    assert scored["sigma"].tolist() == [1.0, 2.0]
-    assert model.predict(frames)["mu"].tolist() == [20.0, 20.0]
+    scored = model.predict(pd.DataFrame({"video": [b"abc", b"abcde"]}))
+    assert scored["mu"].tolist() == [6.0, 10.0]
     signature = model.metadata.signature
-    assert [str(spec) for spec in signature.inputs.inputs] == [
-        "Tensor('uint8', (-1, -1, -1, -1, 3))"
+    assert signature.inputs.input_names() == [
+        *("video", "path", "start_seconds", "end_seconds", "difficulty", "action_class"),
     ]
-    assert signature.outputs.input_names() == ["mu", "sigma"]
-    assert model.input_example.shape == (1, 3, 4, 5, 3)
-    assert model.input_example.dtype == np.uint8
+    assert not any(column.required for column in signature.inputs.inputs)
+    assert signature.outputs.input_names()[:2] == ["mu", "sigma"]
 
 
 def test_model_is_stored_once_and_unpickled_nowhere(root, runs_of):
@@ -101,19 +91,9 @@ def test_model_is_stored_once_and_unpickled_nowhere(root, runs_of):
     folder = root / ".mlflow" / "artifacts" / "models" / logged.model_id / "artifacts"
     assert (folder / "data" / "model.pt").read_bytes() == path.read_bytes()
     assert not list(folder.rglob("*.pkl"))
-    assert not (folder / "serving_input_example.json").exists()
+    assert not list(folder.glob("*input_example*"))
     required = (folder / "requirements.txt").read_text().split()
     assert [line.partition("==")[0] for line in required] == ["mlflow", "numpy", "pandas", "torch"]
-
-
-def test_large_input_example_is_no_json(root, monkeypatch):
-    monkeypatch.setattr("dae_aqa.tracking.model._MAX_JSON_VALUES", 100)
-    _log(root, weight=2.0)
-    (example,) = root.rglob("input_example.npz")
-    with np.load(example) as stored:
-        assert stored["frames"].shape == (1, 3, 4, 5, 3)
-        assert np.unique(stored["frames"]).tolist() == [7]
-    assert not list(root.rglob("input_example.json"))
 
 
 def test_evaluation_joins_the_run_of_its_model(root, runs_of):
@@ -269,21 +249,3 @@ def test_model_restored_from_a_cache_has_no_run(root, caplog, runs_of):
     assert not log_evaluation(root=root, experiment="another", **arguments)
     (run,) = runs_of(root)
     assert run.data.metrics == {"val_spearman": 0.7}
-
-
-@pytest.mark.parametrize(
-    ("frames", "difficulty", "message"),
-    [
-        (np.zeros((1, 2, 4, 4, 3), np.float32), 1.0, r"uint8 RGB frames .* got float32"),
-        (np.zeros((2, 4, 4, 3), np.uint8), 1.0, r"got uint8 of shape \(2, 4, 4, 3\)"),
-        (np.zeros((1, 0, 4, 4, 3), np.uint8), 1.0, "the frames of sample 0 are black"),
-        (np.full((1, 2, 4, 4, 3), 9, np.uint8), 0.0, r"`difficulty` must be one positive number"),
-        (np.full((3, 2, 4, 4, 3), 9, np.uint8), [1.0, 2.0], r"each of the 3 sample"),
-        (np.full((1, 2, 4, 4, 3), 9, np.uint8), float("nan"), r"positive number.* got \[nan\]"),
-    ],
-)
-def test_served_model_refuses(tmp_path, frames, difficulty, message):
-    served = tiny_model._load_pyfunc(str(tiny_model.save(tmp_path / "model.pt", weight=1.0)))
-    with pytest.raises(MlflowException, match=message) as caught:
-        served.predict(frames, {"difficulty": difficulty})
-    assert isinstance(caught.value.__cause__, ModelError)

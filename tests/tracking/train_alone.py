@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import tiny_model
 
 from dae_aqa.tracking import model, start_training_run
@@ -16,8 +15,4 @@ if __name__ == "__main__":
         root=root, experiment="e", resume_key="k", run_name="r", params={"lr": 0.1}, tags={}
     ) as tracker:
         tracker.log_metrics({"loss": 1.0}, step=0)
-        tracker.log_model(
-            model_path=path,
-            input_example=np.full((1, 3, 4, 5, 3), 7, dtype=np.uint8),
-            step=0,
-        )
+        tracker.log_model(model_path=path, step=0)

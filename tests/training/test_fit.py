@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from tests.tiny_training import MakeOptions, TinyData
+from tests.tiny_training import FRAMES, MakeOptions, TinyData
 from torch._inductor import config as inductor_config
 
 from dae_aqa.errors import FrameStoreError, TrainingError
@@ -186,7 +186,9 @@ def train_head_through_clips(options: TrainingOptions, data: TinyData, folder: P
     """Train the head with the frozen backbone run anew in every step."""
     samples = samples_of(data)
     torch.manual_seed(options.seed)
-    trained = new_model(options, samples["train"], scoring_rule=None, device=torch.device("cpu"))
+    trained = new_model(
+        options, samples["train"], scoring_rule=None, frames=FRAMES, device=torch.device("cpu")
+    )
     train, val = (
         FedSamples(
             content,
@@ -215,7 +217,11 @@ def test_head_on_cached_features_equals_the_way_through_clips(small_options, tin
     pd.testing.assert_frame_equal(cached.history, through_clips.history, rtol=1e-3, atol=1e-4)
     torch.manual_seed(options.seed)
     fresh = new_model(
-        options, samples_of(tiny_data)["train"], scoring_rule=None, device=torch.device("cpu")
+        options,
+        samples_of(tiny_data)["train"],
+        scoring_rule=None,
+        frames=FRAMES,
+        device=torch.device("cpu"),
     )
     for key, value in fresh.model.backbone.state_dict().items():
         assert torch.equal(trained.model.backbone.state_dict()[key], value), key

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests.tiny_training import MakeParams, TinyData
+from tests.tiny_training import FRAMES, MakeParams, TinyData
 from tests.training.test_tracked_training import run_evaluate, run_train
 
 from dae_aqa.errors import ModelError
@@ -64,6 +65,7 @@ def test_a_folder_has_a_model_for_each_part(
         return import_models(
             checkpoint,
             options=options,
+            frames=FRAMES,
             splits=data.splits,
             parts=parts,
             frames_dir=data.frames_dir,
@@ -84,7 +86,7 @@ def test_frames_and_names_that_do_not_fit_are_all_named(
     small_params: MakeParams, tiny_data: TinyData, project: Path, mine: TrainedModel
 ):
     layout = mine.layout.model_copy(update={"starts": (0, 5), "crop_px": 60})
-    TrainedModel(mine.model, layout, mine.normalization).save(project / "mine/model.pt")
+    replace(mine, usage=mine.usage.replaced(layout=layout)).save(project / "mine/model.pt")
     params = small_params(IMPORT | {"model": "mlp"})
     with pytest.raises(ModelError, match=r"mine/model\.pt: 3 problem\(s\)") as caught:
         run_train(params, as_test_samples(tiny_data), project)

@@ -163,7 +163,7 @@ def test_result_has_the_weights_of_the_best_epoch(fit_head, small_options):
     prediction = predict(
         result.model,
         FeatureFeed(features(NUM_VAL) * 0.5, device=CPU),
-        samples=val,
+        performances=val.performances,
         batch_size=4,
         precision="fp32",
         show_progress=False,
@@ -181,7 +181,7 @@ def test_calibration_fits_sigma_to_the_validation_residuals(fit_head):
         prediction = predict(
             result.model,
             FeatureFeed(features(NUM_VAL) * 0.5, device=CPU),
-            samples=val,
+            performances=val.performances,
             batch_size=4,
             precision="fp32",
             show_progress=False,
@@ -292,7 +292,7 @@ def test_batch_size_does_not_change_predictions():
         predict(
             model,
             feed,
-            samples=scored("t", 5),
+            performances=scored("t", 5).performances,
             batch_size=size,
             precision="fp32",
             show_progress=False,
@@ -312,7 +312,7 @@ def test_an_output_that_is_no_number_names_its_sample():
         predict(
             fresh_model(),
             FeatureFeed(inputs, device=CPU),
-            samples=scored("t", 3),
+            performances=scored("t", 3).performances,
             batch_size=2,
             precision="fp32",
             show_progress=False,

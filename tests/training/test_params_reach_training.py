@@ -18,7 +18,7 @@ import pytest
 import torch
 import torchvision
 from scipy import stats
-from tests.tiny_training import MakeOptions, TinyData, make_tiny_data
+from tests.tiny_training import FRAMES, MakeOptions, TinyData, make_tiny_data
 from tests.training.seen import Mode, Seen, names_in, pixels, watch
 
 from dae_aqa.errors import TrainingError
@@ -599,6 +599,7 @@ def test_num_processes(
         tracked_training.train_and_track(
             small_options({"train.num_processes": 2}),
             scoring_rule=None,
+            frames=FRAMES,
             performances_of="",
             params={},
             annotations=tiny_data.annotations,

@@ -74,6 +74,7 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
             options=params.training,
             performances_of=params.dataset_options.PERFORMANCES_OF,
             params=flatten(params.used),
+            frames=params.frames,
             splits=data.splits,
             frames_dir=data.frames_dir,
             models_dir=project / "models",
@@ -83,6 +84,7 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
     train_and_track(
         params.training,
         scoring_rule=params.dataset_options.scoring_rule,
+        frames=params.frames,
         performances_of=params.dataset_options.PERFORMANCES_OF,
         params=flatten(params.used),
         annotations=data.annotations,

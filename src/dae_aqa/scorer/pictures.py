@@ -61,7 +61,7 @@ def write_annotated(window: Window, score: Score, path: Path) -> None:
     pictures = _annotated(window.images, score)
     first = next(pictures)
     write_h264(
-        (cv2.cvtColor(each, cv2.COLOR_RGB2YUV_I420) for each in chain([first], pictures)),
+        (_planar(each) for each in chain([first], pictures)),
         path,
         width=first.shape[1],
         height=first.shape[0],
@@ -69,6 +69,11 @@ def write_annotated(window: Window, score: Score, path: Path) -> None:
         crf=_CRF,
         comment=_line(score),
     )
+
+
+def _planar(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an RGB picture (H, W, 3) as planar YUV 4:2:0, (3/2 H, W)."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
 
 
 def _annotated(images: Sequence[bytes], score: Score) -> Iterator[NDArray[np.uint8]]:

@@ -27,6 +27,7 @@ CODE = (
     "splits",
     "tables",
     "training",
+    "video/options.py",
 )
 # Where a run is recorded, how its data is loaded, and how many trainings share the CPU threads that
 # `num_threads: 0` means, which differ from machine to machine: a training may go on with others.
