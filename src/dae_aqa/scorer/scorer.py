@@ -64,6 +64,11 @@ class Outcome:
     score: Score | None = None
     error: DaeAqaError | None = None
 
+    @property
+    def message(self) -> str:
+        """The error's text, in which the clip has its name and not the place of its file."""
+        return str(self.error or "").replace(str(self.clip.video), self.clip.shown_name)
+
 
 class Scorer:
     """Scores clips with one model, or with several that make an ensemble.

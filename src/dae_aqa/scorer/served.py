@@ -17,7 +17,7 @@ import pandas as pd
 from dae_aqa.errors import DaeAqaError, ScoreInputError
 from dae_aqa.scorer.places import file_below
 from dae_aqa.scorer.score import Score
-from dae_aqa.scorer.scorer import Clip, Scorer
+from dae_aqa.scorer.scorer import Clip, Outcome, Scorer
 from dae_aqa.scorer.window import Stretch
 
 CLIPS_VARIABLE = "DAE_AQA_CLIPS"
@@ -59,10 +59,7 @@ class ServedModel:
         try:
             with tempfile.TemporaryDirectory(prefix="dae-aqa-clips-") as folder:
                 clips = list(self._clips(model_input, Path(folder)))
-                outcomes = self._scorer.score_many(clips)
-                scores = [
-                    _score_of(outcome.score, outcome.error, folder=folder) for outcome in outcomes
-                ]
+                scores = [_score_of(outcome) for outcome in self._scorer.score_many(clips)]
         except DaeAqaError as error:
             from dae_aqa.tracking.requests import bad_request  # the package scores without MLflow
 
@@ -109,12 +106,10 @@ class ServedModel:
         return file_below(self._clips_dir, path)
 
 
-def _score_of(score: Score | None, error: DaeAqaError | None, *, folder: str) -> Score:
-    if score is None:
-        assert error is not None
-        # where the file lay meanwhile is nobody's business
-        raise ScoreInputError(str(error).replace(f"{folder}/", ""))
-    return score
+def _score_of(outcome: Outcome) -> Score:
+    if outcome.score is None:
+        raise ScoreInputError(f"{outcome.clip.shown_name}: {outcome.message}")
+    return outcome.score
 
 
 def _row(score: Score) -> dict[str, object]:
