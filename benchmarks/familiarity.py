@@ -5,8 +5,8 @@
 
 Each measure gives a clip a distance, and a threshold follows from the training samples alone: the
 nearest neighbour by leaving each one out, the Gaussian (Mahalanobis, Ledoit-Wolf shrinkage) by ten
-folds. Good is a measure that flags few of the test dives, which come from other venues than the
-training dives, and every clip that shows something else. Writes benchmarks/results/familiarity.json.
+folds. A good measure flags few of the test dives, which come from other venues than the training
+dives, and every clip that shows something else. Writes benchmarks/results/familiarity.json.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _common import REPO_ROOT, RESULTS_DIR, environment, print_table, write_result
 from numpy.typing import NDArray
 
+from _common import REPO_ROOT, markdown_table, write_result
 from dae_aqa.errors import DaeAqaError
 from dae_aqa.inference.familiarity import training_features
 from dae_aqa.inference.samples import select_samples
@@ -27,7 +27,6 @@ from dae_aqa.scorer import Clip, Scorer
 from dae_aqa.splits.make import read_splits
 from dae_aqa.tables.annotations import read_annotations
 
-RESULT = RESULTS_DIR / "familiarity.json"
 FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0)
 Array = NDArray[np.float64]
 
@@ -58,8 +57,8 @@ def main() -> None:
                     "least_other_over_threshold": float(clips.min() / threshold),
                 }
             )
-    write_result(RESULT, {"environment": environment(), "clips": names, "rows": rows})
-    print_table(rows)
+    write_result("familiarity", {"clips": names, "rows": rows})
+    print(markdown_table(list(rows[0]), [list(row.values()) for row in rows]))
 
 
 def looks_of(trained: TrainedModel, split: str) -> Array:

@@ -14,7 +14,11 @@ from dae_aqa.method_table.page import render_table
 from dae_aqa.method_table.rows import blocks_of, ceilings_of
 from dae_aqa.method_table.texts import HEADINGS, PROTOCOL_TITLE, WARNING, csv_table, markdown
 
-PUBLISHED = [PublishedResult(label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang")]
+PUBLISHED = [
+    PublishedResult(
+        label="DAE-MT, published", rho=0.9452, scale="final", source="Zhang", rl2_x100=0.274
+    )
+]
 WORDS = {"title": "2 methods on simdive", "unfinished": ["table-x-s0: no file (log: `dvc …`)"]}
 JUDGES = {
     "ceiling_num_judges": 7,
@@ -49,12 +53,13 @@ def test_markdown_shows_means_deviations_costs_and_verdict(table):
     assert mine["ρ"] == "0.910 ± 0.014"
     assert mine["MAE"] == "2.00 ± 1.41"
     assert mine["in 90 % interval"] == "87.5 ± 0.0 %"
-    assert mine["published ρ"] == "0.9452"
+    assert (mine["published ρ"], mine["published R-ℓ2 × 100"]) == ("0.9452", "0.274")
     assert (mine["parameters"], mine["GFLOP"]) == ("825,258", "0.297")
     assert (mine["training"], mine["scoring"]) == ("45 s", "–")
     assert mine["against the best"] == "best"
     other = cells_of(text, r"other\|row")
     assert (other["seeds"], other["NLL"], other["published ρ"]) == ("1 of 2", "–", "–")
+    assert other["published R-ℓ2 × 100"] == "–"
     assert re.fullmatch(r"worse \(−0\.\d{3}, −0\.\d{3} to −0\.\d{3}\)", other["against the best"])
     assert cells_of(text, "Human ceiling: one judge against the other 6")["ρ"] == "0.970"
 
@@ -75,6 +80,7 @@ def test_csv_holds_all_digits(table):
     assert found.loc["mine", "spearman_mean"] == pytest.approx(0.91)
     assert found.loc["mine", "spearman_std"] == pytest.approx(0.0002**0.5)
     assert found.loc["mine", "published_source"] == "Zhang"
+    assert found.loc["mine", "published_rl2_x100"] == 0.274
     assert found.loc["other|row", "missing_seeds"] == 1
     assert found.loc["other|row", "verdict"] == "worse"
     assert found.loc["other|row", "difference_high"] < 0

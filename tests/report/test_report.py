@@ -217,6 +217,7 @@ def test_published_figures_stand_beside_mtl_aqa_alone(page):
     inputs = make_inputs(num=30, dataset="mtl_aqa", baselines={})
     published = render_report(inputs)
     assert "0.9452" in published
+    assert "0.9512 (R-ℓ2 × 100: 0.260), Yu et al." in published
     assert "Zhang et al." in published
     assert "on the test set; the figure of this report does not." in published
     assert "0.9452" not in page

@@ -49,12 +49,14 @@ class PublishedResult:
         rho: Spearman's rank correlation with the judged score, on the official split.
         scale: the score that it ranks.
         source: where it is published.
+        rl2_x100: R-l2 times 100 on the same samples; None where none is published.
     """
 
     label: str
     rho: float
     scale: Scale
     source: str
+    rl2_x100: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

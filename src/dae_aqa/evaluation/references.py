@@ -50,7 +50,12 @@ def references_of(dataset: Dataset, metrics: Metrics) -> list[Reference]:
     ]
     published = [
         Reference(
-            label=item.label, rho=item.rho, scale=item.scale, kind="published", source=item.source
+            label=item.label,
+            rho=item.rho,
+            scale=item.scale,
+            kind="published",
+            source=item.source,
+            rl2_x100=item.rl2_x100,
         )
         for item in dataset.published
     ]

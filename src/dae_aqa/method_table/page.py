@@ -12,6 +12,7 @@ from dae_aqa.method_table.texts import (
     PROTOCOL_HEADINGS,
     PROTOCOL_NOTE,
     PROTOCOL_TITLE,
+    PUBLISHED_HEADINGS,
     WARNING,
     ceiling_line,
     line_of,
@@ -41,6 +42,7 @@ def render_table(
         _FOLDER,
         title=title,
         headings=HEADINGS,
+        published_headings=PUBLISHED_HEADINGS,
         blocks=[
             {
                 "is_honest": block.is_honest,

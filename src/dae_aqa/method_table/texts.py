@@ -46,13 +46,14 @@ _FIGURES = (
     ("coverage_90", "in 90 % interval", ".1%"),
     ("rejection_tau", "rejection τ", "+.2f"),
 )
+PUBLISHED_HEADINGS = ("published ρ", "published R-ℓ2 × 100")
 HEADINGS = (
     "row",
     "seeds",
     "ρ",
     "95 % interval",
     *(heading for _, heading, _ in _FIGURES[1:]),
-    "published ρ",
+    *PUBLISHED_HEADINGS,
     "parameters",
     "GFLOP",
     "training",
@@ -84,7 +85,7 @@ def line_of(row: Row) -> Line:
             rho,
             _interval(row.interval),
             *others,
-            NOTHING if row.published is None else f"{row.published.rho:.4f}",
+            *_published(row),
             _constant(row.figures["num_parameters"], ",.0f"),
             _constant(row.figures["gflop_per_performance"], ".3g"),
             NOTHING if row.train_seconds is None else duration(row.train_seconds),
@@ -93,6 +94,14 @@ def line_of(row: Row) -> Line:
         ),
         hint="" if row.published is None else row.published.source,
     )
+
+
+def _published(row: Row) -> tuple[str, str]:
+    """Return what is published of the method, as texts for `PUBLISHED_HEADINGS`."""
+    if row.published is None:
+        return NOTHING, NOTHING
+    distance = row.published.rl2_x100
+    return f"{row.published.rho:.4f}", NOTHING if distance is None else f"{distance:.3f}"
 
 
 def protocol_lines(blocks: Sequence[Block]) -> list[tuple[str, ...]]:
@@ -185,6 +194,7 @@ def _record(row: Row) -> dict[str, object]:
         "spearman_low": low,
         "spearman_high": high,
         "published_spearman": None if published is None else published.rho,
+        "published_rl2_x100": None if published is None else published.rl2_x100,
         "published_source": None if published is None else published.source,
         "train_seconds": row.train_seconds,
         "score_seconds": row.score_seconds,

@@ -25,6 +25,7 @@ class Reference:
             `model` is the model itself.
         source: where it is published; '' where it is computed here.
         interval: its 95 % interval (low, high); None where none is told.
+        rl2_x100: its R-l2 times 100; None where none is told.
     """
 
     label: str
@@ -33,3 +34,4 @@ class Reference:
     kind: Kind
     source: str = ""
     interval: tuple[float, float] | None = None
+    rl2_x100: float | None = None

@@ -1,28 +1,16 @@
 """What to cite for AQA-7, and what others have reached on it."""
 
-from dae_aqa.datasets.base import PublishedResult
+from dae_aqa.datasets.papers import CORE, TPT, USDL, Figures, published_results
 
 CITATION = (
     "P. Parmar and B. Tran Morris, Action Quality Assessment Across Multiple Actions, WACV 2019, "
     "http://rtis.oit.unlv.edu/datasets.html"
 )
-PUBLISHED = (
-    PublishedResult(
-        label="USDL, published (mean over classes)",
-        rho=0.8102,
-        scale="final",
-        source="Tang et al., Uncertainty-Aware Score Distribution Learning for AQA, CVPR 2020",
-    ),
-    PublishedResult(
-        label="CoRe, published (mean over classes)",
-        rho=0.840,
-        scale="final",
-        source="Yu et al., Group-aware Contrastive Regression for AQA, ICCV 2021",
-    ),
-    PublishedResult(
-        label="TPT, published (mean over classes)",
-        rho=0.872,
-        scale="final",
-        source="Bai et al., Action Quality Assessment with Temporal Parsing Transformer, ECCV 2022",
-    ),
+PUBLISHED = published_results(
+    {
+        "USDL": Figures(0.8102, USDL, rl2_x100=2.57),
+        "CoRe": Figures(0.840, CORE, rl2_x100=2.12),
+        "TPT": Figures(0.872, TPT, rl2_x100=1.68),
+    },
+    of="mean over classes",
 )
