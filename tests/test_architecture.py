@@ -22,7 +22,7 @@ ROOMS = (
     *("files", "running", "tables", "metrics", "splits"),
     *("video", "packs", "extraction", "datasets"),
     *("models", "clips", "inference", "tracking", "scorer", "training"),
-    *("report", "evaluation", "method_table", "params", "cli"),
+    *("report", "evaluation", "method_table", "params", "service", "cli"),
 )
 WITHOUT_TORCH = ROOMS[: ROOMS.index("models")]
 # what a bare GPU node has, with what these packages need themselves

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dae_aqa.cli import score
+from dae_aqa.cli import score, serve
 from dae_aqa.cli.recipes import apply_recipe, recipe_names
 from dae_aqa.clips.options import NORMALIZATION_NAMES
 from dae_aqa.errors import DaeAqaError, ParamsError, TrackingError
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
 
     score.add_commands(commands)
+    serve.add_command(commands)
     _add_compare(commands)
     _add_features(commands)
     return parser
