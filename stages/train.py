@@ -22,7 +22,8 @@ def main() -> None:
     from dae_aqa.params import load_params
     from dae_aqa.splits.make import read_splits
     from dae_aqa.tables.annotations import read_annotations
-    from dae_aqa.training.stage import import_and_track, train_and_track
+    from dae_aqa.training.import_stage import import_and_track
+    from dae_aqa.training.stage import TrainPlaces, train_and_track
 
     params = load_params()
     checkpoint = params.evaluate.checkpoint
@@ -47,13 +48,15 @@ def main() -> None:
         params=flatten(params.used),
         annotations=read_annotations(ANNOTATIONS),
         splits=read_splits(SPLITS),
-        frames_dir=FRAMES_DIR,
-        trainings_dir=cache_dir("trainings"),
-        features_dir=cache_dir("features"),
-        annotations_file=ANNOTATIONS,
-        splits_file=SPLITS,
-        models_dir=MODELS_DIR,
-        history_path=HISTORY,
+        places=TrainPlaces(
+            frames_dir=FRAMES_DIR,
+            annotations_file=ANNOTATIONS,
+            splits_file=SPLITS,
+            trainings_dir=cache_dir("trainings"),
+            features_dir=cache_dir("features"),
+            models_dir=MODELS_DIR,
+            history_path=HISTORY,
+        ),
     )
 
 

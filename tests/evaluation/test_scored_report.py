@@ -12,9 +12,9 @@ from tests.packed_samples import MARGIN, write_pack
 from tests.report_in_folder import made_up_inputs, write_report_in
 
 from dae_aqa.clips.layout import PUBLISHED_LAYOUT
+from dae_aqa.evaluation.figures import result_line
 from dae_aqa.evaluation.notes import note_sentences
 from dae_aqa.evaluation.report_inputs import _thumbnails
-from dae_aqa.evaluation.stage import result_line
 from dae_aqa.evaluation.tables import EvaluationTables
 from dae_aqa.metrics.parts import PartMetrics
 from dae_aqa.tables.dataset import Note, missing_table, no_truth, notes_table

@@ -604,13 +604,15 @@ def test_num_processes(
             params={},
             annotations=tiny_data.annotations,
             splits=tiny_data.splits,
-            frames_dir=tiny_data.frames_dir,
-            annotations_file=tmp_path / "annotations.csv",
-            splits_file=tmp_path / "splits.csv",
-            trainings_dir=tmp_path,
-            features_dir=tmp_path,
-            models_dir=tmp_path,
-            history_path=tmp_path / "training.csv",
+            places=tracked_training.TrainPlaces(
+                frames_dir=tiny_data.frames_dir,
+                annotations_file=tmp_path / "annotations.csv",
+                splits_file=tmp_path / "splits.csv",
+                trainings_dir=tmp_path,
+                features_dir=tmp_path,
+                models_dir=tmp_path,
+                history_path=tmp_path / "training.csv",
+            ),
         )
     assert asked == [2]
 

@@ -38,7 +38,8 @@ from dae_aqa.tracking import Tracker
 from dae_aqa.training import stage as tracked_training
 from dae_aqa.training.at_once import run_at_once
 from dae_aqa.training.history import COLUMNS
-from dae_aqa.training.stage import import_and_track, train_and_track
+from dae_aqa.training.import_stage import import_and_track
+from dae_aqa.training.stage import TrainPlaces, train_and_track
 
 RELEASED: dict[str, Any] = {
     "model": "dae_mt",
@@ -89,13 +90,15 @@ def run_train(params: Params, data: TinyData, project: Path) -> None:
         params=flatten(params.used),
         annotations=data.annotations,
         splits=data.splits,
-        frames_dir=data.frames_dir,
-        annotations_file=project / "annotations.csv",
-        splits_file=project / "splits.csv",
-        trainings_dir=project / "trainings",
-        features_dir=project / "features",
-        models_dir=project / "models",
-        history_path=project / "reports/training.csv",
+        places=TrainPlaces(
+            frames_dir=data.frames_dir,
+            annotations_file=project / "annotations.csv",
+            splits_file=project / "splits.csv",
+            trainings_dir=project / "trainings",
+            features_dir=project / "features",
+            models_dir=project / "models",
+            history_path=project / "reports/training.csv",
+        ),
     )
 
 

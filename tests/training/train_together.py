@@ -22,7 +22,7 @@ from tests.tiny_training import TinyData
 
 from dae_aqa.inference.processes import joined
 from dae_aqa.options import parse_options
-from dae_aqa.training import loop
+from dae_aqa.training.loss_watch import LossWatch
 from dae_aqa.training.options import TrainingOptions
 
 
@@ -35,13 +35,13 @@ def main(folder: Path) -> None:
         folder / "frames",
     )
     counted: list[int] = []
-    add = loop._LossWatch.add
+    add = LossWatch.add
 
     def counting_add(self, loss, indices, *, num_counted):
         counted.extend(indices.tolist()[:num_counted])
         add(self, loss, indices, num_counted=num_counted)
 
-    loop._LossWatch.add = counting_add
+    LossWatch.add = counting_add
     fault = folder / "fault.txt"
     with joined(torch.device("cpu")) as processes:
         if fault.exists() and int(fault.read_text()) == processes.rank:

@@ -74,3 +74,8 @@ class EvaluationTables:
     def num_val(self) -> int:
         """The number of samples that validated, in the part with the fewest."""
         return min(size["num_val"] for size in self.sizes.values())
+
+
+def rows_of(table: pd.DataFrame, sample_ids: list[str]) -> pd.DataFrame:
+    """Return the rows of the samples, in their order."""
+    return table.set_index("sample_id").loc[sample_ids].reset_index()

@@ -11,8 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,60 +20,27 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dae_aqa.errors import TrainingError
 from dae_aqa.inference.device import device_advice, memory_figures
 from dae_aqa.inference.feeds import Feed
-from dae_aqa.inference.options import Precision
-from dae_aqa.inference.predict import autocast, chunks, exemplar_features, predict
+from dae_aqa.inference.predict import autocast, exemplar_features, predict
 from dae_aqa.inference.processes import ALONE, Processes, without_sync
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
-from dae_aqa.models.options import LossOptions
 from dae_aqa.models.targets import ScorePrediction, Targets
 from dae_aqa.running.progress import Progress
-from dae_aqa.training.averaging import WeightAverage
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
+from dae_aqa.training.epoch_plan import epoch_seed, plan_epoch
+from dae_aqa.training.fit_options import FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.options import OptimizerName, Schedule, TrainingOptions
-from dae_aqa.training.schedule import lr_factor, make_optimizer, set_lr
+from dae_aqa.training.loss_watch import LossWatch
+from dae_aqa.training.optimization import Optimization
 from dae_aqa.training.validation import validation_figures
 
 logger = logging.getLogger(__name__)
 
 EpochCallback = Callable[[int, dict[str, float]], None]
 Figures = dict[str, float]
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """The options that `fit` needs, under their names in `TrainingOptions`."""
-
-    num_epochs: int
-    train_batch_size: int
-    test_batch_size: int
-    lr: float
-    weight_decay: float
-    seed: int
-    loss: LossOptions
-    optimizer: OptimizerName
-    schedule: Schedule
-    warmup_epochs: float
-    clip_grad_norm: float | None
-    backbone_lr_factor: float
-    average_weights: float
-    accumulate_steps: int
-    precision: Precision
-    early_stopping_patience: int | None
-    calibrate_sigma: bool
-
-    @classmethod
-    def of(cls, options: TrainingOptions) -> FitOptions:
-        """Return those of a training with these options."""
-        known = dict(options) | dict(options.train)
-        if options.protocol == "as_published":  # no sample is left that sigma could be scaled by
-            known["calibrate_sigma"] = False
-        return cls(**{each.name: known[each.name] for each in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -156,17 +122,11 @@ def fit(
     Raises:
         TrainingError: the loss is not finite, memory is exhausted, a checkpoint cannot be written.
     """
-    trained, device = model.trained_part, next(model.parameters()).device
-    optimizer = _optimizer_of(model, options)
-    # by default it works on CUDA alone and is silently off elsewhere
-    scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
-    stateful: dict[str, Any] = {"model": trained, "optimizer": optimizer, "scaler": scaler}
-    average = None
-    if options.average_weights:
-        average = WeightAverage(trained, decay=options.average_weights)
-        stateful["average"] = average
+    optimization = Optimization(model, options)
+    stateful = {"model": model.trained_part, **optimization.stateful}
     kept = _resume(work_dir, stateful, processes)
     loss_of = processes.parallel(_BatchLoss(model, options))
+    training = _Training(model, loss_of, optimization, options, train, val, processes)
     first, last = len(kept.history), options.num_epochs
     bar = Progress("train", total=last, unit="epoch", done=first, show=processes.is_first)
     with device_advice(), bar:
@@ -175,122 +135,78 @@ def fit(
                 logger.info("early stop: no better epoch since %d", kept.best_epoch)
                 break
             started = time.perf_counter()
-            train_loss = _train_epoch(
-                model,
-                loss_of,
-                train,
-                epoch=epoch,
-                options=options,
-                warmup=epoch < choice.num_warmup_epochs,
-                optimizer=optimizer,
-                scaler=scaler,
-                average=average,
-                processes=processes,
-            )
+            train_loss = _train_epoch(training, epoch, warmup=epoch < choice.num_warmup_epochs)
             train_seconds = time.perf_counter() - started
-            with nullcontext() if average is None else average.in_place():
-                processes.share_buffers(model)
-                _hold_exemplars(model, train, options, processes)
-                figures = {
-                    "epoch": float(epoch),
-                    "lr": optimizer.param_groups[-1]["lr"],
-                    "train_loss": train_loss,
-                    **validation_figures(
-                        _predict(model, val, options, processes), val.samples.targets
-                    ),
-                }
-                kept.add(figures, choice=choice, trained=trained)
-            speed = _speed(train, started=started, train_seconds=train_seconds, device=device)
+            with optimization.averaged():
+                figures = {"epoch": float(epoch), "lr": optimization.lr, "train_loss": train_loss}
+                figures |= _validate(training)
+                kept.add(figures, choice=choice, trained=model.trained_part)
+            speed = _speed(training, started=started, train_seconds=train_seconds)
             if processes.is_first:
                 on_epoch(epoch, figures | speed)
                 _save(work_dir, kept, stateful)
             logger.debug("epoch %d: %s", epoch, _one_line(figures | speed))
             bar.advance(note=_note(figures, speed, best_epoch=kept.best_epoch))
 
-    trained.load_state_dict(kept.best_state)
+    model.trained_part.load_state_dict(kept.best_state)
     if options.calibrate_sigma:
-        _calibrate_sigma(model, val, options, processes)
+        _calibrate_sigma(training)
     history = pd.DataFrame(kept.history).assign(protocol=choice.protocol)
     return FitResult(model, history, kept.best_epoch, choice.in_words(history))
 
 
-def _optimizer_of(model: ScoreModel, options: FitOptions) -> torch.optim.Optimizer:
-    """Return the optimizer of what is trained; the backbone may learn at a rate of its own."""
-    trained = model.trained_part
-    backbone = list(model.backbone.parameters())
-    is_backbone = {id(parameter) for parameter in backbone}
-    others = [each for each in trained.parameters() if id(each) not in is_backbone]
-    groups = [(list(trained.parameters()), 1.0)]
-    if options.backbone_lr_factor != 1.0:
-        groups = [(backbone, options.backbone_lr_factor), (others, 1.0)]
-    return make_optimizer(
-        groups,
-        name=options.optimizer,
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-    )
+@dataclass(frozen=True)
+class _Training:
+    """What all epochs of a training work with.
+
+    Attributes:
+        model: what is trained.
+        loss_of: a `_BatchLoss`, as it runs in parallel.
+        optimization: changes the model's weights.
+        options: how to train.
+        train: training samples.
+        val: samples that choose the epoch.
+        processes: those that train together.
+    """
+
+    model: ScoreModel
+    loss_of: nn.Module
+    optimization: Optimization
+    options: FitOptions
+    train: FedSamples
+    val: FedSamples
+    processes: Processes
 
 
-def _train_epoch(
-    model: ScoreModel,
-    loss_of: nn.Module,
-    train: FedSamples,
-    *,
-    epoch: int,
-    options: FitOptions,
-    warmup: bool,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    average: WeightAverage | None,
-    processes: Processes,
-) -> float:
+def _train_epoch(training: _Training, epoch: int, *, warmup: bool) -> float:
     """Take one step per batch; return the mean loss per sample over all processes.
 
     Args:
-        model: what is trained.
-        loss_of: a `_BatchLoss`, as it runs in parallel.
-        train: training samples.
+        training: what the epoch works with.
         epoch: counted from 0.
-        options: how to train.
         warmup: train the means alone, by their squared error.
-        optimizer: over the trained parameters.
-        scaler: of the loss, for fp16.
-        average: of the weights, which follows each step.
-        processes: those that train together.
     """
-    torch.manual_seed(_epoch_seed(options.seed, epoch, rank=processes.rank))
-    model.train()
-    steps = _plan(len(train.samples), epoch=epoch, options=options, processes=processes)
+    train, options, processes = training.train, training.options, training.processes
+    torch.manual_seed(epoch_seed(options.seed, epoch, rank=processes.rank))
+    training.model.train()
+    steps = plan_epoch(len(train.samples), epoch=epoch, options=options, processes=processes)
     fed = [
-        _with_exemplars(model, piece.rows, epoch=epoch, options=options)
-        for step in steps
-        for piece in step
+        _with_exemplars(training.model, piece.rows, epoch=epoch, options=options)
+        for pieces in steps
+        for piece in pieces
     ]
     batches = train.feed.batches(fed, epoch=epoch)
-    watch = _LossWatch(train.samples, epoch=epoch)
-    for number, pieces in enumerate(steps):
-        factor = lr_factor(
-            epoch * len(steps) + number,
-            num_steps=options.num_epochs * len(steps),
-            num_warmup_steps=round(options.warmup_epochs * len(steps)),
-            schedule=options.schedule,
-        )
-        set_lr(optimizer, factor=factor)
-        optimizer.zero_grad(set_to_none=True)
+    watch = LossWatch(train.samples, epoch=epoch)
+    for number, pieces in enumerate(steps, start=epoch * len(steps)):
+        training.optimization.start_step(number, num_per_epoch=len(steps))
         for piece in pieces:
             indices, inputs = next(batches)  # clips (N, K, 3, T, S, S) or features (N, K, D)
             targets = train.samples.targets.take(indices).to(inputs.device)
-            with without_sync(loss_of, last=piece is pieces[-1]):
-                loss: Tensor = loss_of(inputs, targets, warmup=warmup)
-                scaler.scale(loss * piece.weight).backward()  # type: ignore[no-untyped-call]
+            with without_sync(training.loss_of, last=piece is pieces[-1]):
+                loss: Tensor = training.loss_of(inputs, targets, warmup=warmup)
+                training.optimization.backward(loss, piece.weight)
             watch.add(loss.detach(), indices, num_counted=piece.num_counted)
-        if options.clip_grad_norm is not None:
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.trained_part.parameters(), options.clip_grad_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        if average is not None:
-            average.update()
+        training.optimization.finish_step()
     return sum(processes.gather(watch.total())) / len(train.samples)
 
 
@@ -332,125 +248,44 @@ def _with_exemplars(
     return rows + head.partners(rows, rng=np.random.default_rng([options.seed, epoch, *rows]))
 
 
-def _hold_exemplars(
-    model: ScoreModel, train: FedSamples, options: FitOptions, processes: Processes
-) -> None:
+def _validate(training: _Training) -> Figures:
+    """Return the figures of the samples that choose the epoch, alike in every process."""
+    training.processes.share_buffers(training.model)
+    _hold_exemplars(training)
+    return validation_figures(_predict(training), training.val.samples.targets)
+
+
+def _hold_exemplars(training: _Training) -> None:
     """Let a head that compares keep the training samples as the backbone sees them now."""
-    if isinstance(model.head, ExemplarHead):
+    head = training.model.head
+    if isinstance(head, ExemplarHead):
         features = exemplar_features(
-            model,
-            train.feed,
-            num_samples=len(train.samples),
-            batch_size=options.test_batch_size,
-            precision=options.precision,
-            processes=processes,
+            training.model,
+            training.train.feed,
+            num_samples=len(training.train.samples),
+            batch_size=training.options.test_batch_size,
+            precision=training.options.precision,
+            processes=training.processes,
         )
-        model.head.hold(features)
+        head.hold(features)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """What goes through the network at once: a part of this process's share of a batch.
-
-    Attributes:
-        rows: of the samples.
-        weight: of its mean loss. The weighted losses of all pieces of a batch add up to the batch's
-            mean loss, times the number of processes, whose gradients are averaged.
-        num_counted: how many of the samples count; 0 where another process counts them.
-    """
-
-    rows: list[int]
-    weight: float
-    num_counted: int
-
-
-def _plan(
-    num_samples: int, *, epoch: int, options: FitOptions, processes: Processes
-) -> list[list[_Piece]]:
-    """Return the steps of an epoch for this process: a batch each, cut into pieces."""
-    order = np.random.default_rng([options.seed, epoch]).permutation(num_samples).tolist()
-    steps = []
-    for batch in chunks(order, options.train_batch_size):
-        own, num_counted = processes.share(batch)
-        pieces = chunks(own, math.ceil(len(own) / options.accumulate_steps))
-        counts = num_counted > 0
-        steps.append(
-            [
-                _Piece(
-                    rows,
-                    weight=len(rows) / len(batch) * processes.count if counts else 0.0,
-                    num_counted=len(rows) if counts else 0,
-                )
-                for rows in pieces
-            ]
-        )
-    return steps
-
-
-class _LossWatch:
-    """Adds up the losses of an epoch and stops at one that is not finite.
-
-    A loss is looked at when the next one has been asked for: on a GPU, looking at it at once would
-    make the next step wait. What came after it is lost then, but the checkpoint before the epoch
-    is not.
-    """
-
-    def __init__(self, samples: ScoredSamples, *, epoch: int) -> None:
-        self._samples, self._epoch = samples, epoch
-        self._pending: tuple[Tensor, Tensor, int] | None = None
-        self._total = 0.0
-
-    def add(self, loss: Tensor, indices: Tensor, *, num_counted: int) -> None:
-        """Note the mean loss (scalar) of the samples `indices`, `num_counted` of which count."""
-        self._look()
-        self._pending = (loss, indices, num_counted)
-
-    def total(self) -> float:
-        """Return the sum of all samples' losses."""
-        self._look()
-        self._pending = None
-        return self._total
-
-    def _look(self) -> None:
-        if self._pending is None:
-            return
-        loss, indices, num_counted = self._pending
-        value = loss.item()
-        if not math.isfinite(value):
-            names = ", ".join(self._samples.sample_ids[index] for index in indices.tolist())
-            raise TrainingError(
-                f"the loss became {value} in epoch {self._epoch}, batch of samples {names}. The "
-                "state before this epoch is kept. Lower lr, set train.clip_grad_norm, or look at "
-                "these samples; the run then starts anew, since its parameters changed."
-            )
-        self._total += value * num_counted
-
-
-def _predict(
-    model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
-) -> ScorePrediction:
+def _predict(training: _Training) -> ScorePrediction:
     return predict(
-        model,
-        val.feed,
-        performances=val.samples.performances,
-        batch_size=options.test_batch_size,
-        precision=options.precision,
+        training.model,
+        training.val.feed,
+        performances=training.val.samples.performances,
+        batch_size=training.options.test_batch_size,
+        precision=training.options.precision,
         show_progress=False,
-        processes=processes,
+        processes=training.processes,
     )
 
 
-def _calibrate_sigma(
-    model: ScoreModel, val: FedSamples, options: FitOptions, processes: Processes
-) -> None:
-    prediction = _predict(model, val, options, processes)
-    factor = model.fit_sigma_scale(prediction, val.samples.targets)
-    logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(val.samples))
-
-
-def _epoch_seed(seed: int, epoch: int, *, rank: int) -> int:
-    own = [rank] if rank else []
-    return int(np.random.SeedSequence([seed, epoch, *own]).generate_state(1, np.uint64)[0])
+def _calibrate_sigma(training: _Training) -> None:
+    samples = training.val.samples
+    factor = training.model.fit_sigma_scale(_predict(training), samples.targets)
+    logger.info("sigma scaled by %.3f on %d validation sample(s)", factor, len(samples))
 
 
 def _stops_early(kept: _Kept, epoch: int, *, options: FitOptions, choice: EpochChoice) -> bool:
@@ -460,15 +295,14 @@ def _stops_early(kept: _Kept, epoch: int, *, options: FitOptions, choice: EpochC
     return epoch - kept.best_epoch > patience
 
 
-def _speed(
-    train: FedSamples, *, started: float, train_seconds: float, device: torch.device
-) -> Figures:
+def _speed(training: _Training, *, started: float, train_seconds: float) -> Figures:
     """Return the speed of an epoch that has ended, and its memory."""
+    train = training.train
     return {
         "samples_per_second": len(train.samples) / train_seconds,
         "data_wait_fraction": train.feed.wait_seconds / train_seconds,
         "epoch_seconds": time.perf_counter() - started,
-        **memory_figures(device),
+        **memory_figures(next(training.model.parameters()).device),
     }
 
 
