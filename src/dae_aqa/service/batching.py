@@ -1,4 +1,4 @@
-"""One thread that owns the network: whatever clips wait are scored together, and none waits for more."""
+"""One thread owns the network: clips that wait are scored together, and none waits for more."""
 
 from __future__ import annotations
 

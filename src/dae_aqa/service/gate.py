@@ -1,4 +1,4 @@
-"""What every request passes before the service looks at it: the token, the count, the size, the time.
+"""What a request passes before the service looks at it: token, count, size and time.
 
 It stands before the framework, which would read a body of any size first.
 """
