@@ -24,9 +24,9 @@ from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
 from dae_aqa.options import parse_options
 from dae_aqa.params import Params
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FedSamples, fit
+from dae_aqa.training.loop import fit
 
 NUM_TRAIN, NUM_VAL, NUM_CLIPS, FEATURE_DIM = 900, 159, 10, 1024
 

@@ -37,9 +37,9 @@ from dae_aqa.models.build import build_model
 from dae_aqa.models.options import METHODS, LossName
 from dae_aqa.options import parse_options
 from dae_aqa.params import Params
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FedSamples, fit
+from dae_aqa.training.loop import fit
 
 NUM_TRAIN = (430, 1059, 4000)
 NUM_VAL, NUM_TEST, NUM_EPOCHS = 110, 1000, 60

@@ -16,9 +16,9 @@ from dae_aqa.errors import FrameStoreError, TrainingError
 from dae_aqa.inference import features as features_module
 from dae_aqa.inference.samples import ScoredSamples, select_samples
 from dae_aqa.inference.trained_model import TrainedModel
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FedSamples, FitResult, fit
+from dae_aqa.training.loop import FitResult, fit
 from dae_aqa.training.options import TrainingOptions
 from dae_aqa.training.session import new_model
 

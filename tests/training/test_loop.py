@@ -18,9 +18,9 @@ from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
 from dae_aqa.training import loop, validation
 from dae_aqa.training.checkpoint import load_checkpoint
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FedSamples, FitResult, fit
+from dae_aqa.training.loop import FitResult, fit
 
 CPU = torch.device("cpu")
 FitHead = Callable[..., FitResult]

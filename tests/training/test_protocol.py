@@ -14,7 +14,7 @@ from tests.training.test_leaks import tags_of_runs
 from tests.training.test_tracked_training import run_evaluate, run_train
 
 from dae_aqa.inference.trained_model import Seen
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FitOptions
 from dae_aqa.training.leaks import seen_with
 
 

@@ -15,9 +15,9 @@ from dae_aqa.inference.feeds import FeatureFeed
 from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.build import build_model
 from dae_aqa.models.targets import make_targets
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import FedSamples, FitResult, fit
+from dae_aqa.training.loop import FitResult, fit
 
 NUM_TRAIN, NUM_VAL = 24, 30
 CHANGES = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from dae_aqa.inference.predict import chunks
 from dae_aqa.inference.processes import Processes
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FitOptions
 
 
 @dataclass(frozen=True)

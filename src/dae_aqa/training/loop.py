@@ -21,17 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from dae_aqa.inference.device import device_advice, memory_figures
-from dae_aqa.inference.feeds import Feed
 from dae_aqa.inference.predict import autocast, exemplar_features, predict
 from dae_aqa.inference.processes import ALONE, Processes, without_sync
-from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.exemplars import ExemplarHead
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.models.targets import ScorePrediction, Targets
 from dae_aqa.running.progress import Progress
 from dae_aqa.training.checkpoint import load_checkpoint, save_checkpoint
 from dae_aqa.training.epoch_plan import epoch_seed, plan_epoch
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
 from dae_aqa.training.loss_watch import LossWatch
 from dae_aqa.training.optimization import Optimization
@@ -41,14 +39,6 @@ logger = logging.getLogger(__name__)
 
 EpochCallback = Callable[[int, dict[str, float]], None]
 Figures = dict[str, float]
-
-
-@dataclass(frozen=True)
-class FedSamples:
-    """The samples of one split, and the feed that gives their clips or features."""
-
-    samples: ScoredSamples
-    feed: Feed
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dae_aqa.models.model import ScoreModel
 from dae_aqa.training.averaging import WeightAverage
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FitOptions
 from dae_aqa.training.schedule import lr_factor, make_optimizer, set_lr
 
 

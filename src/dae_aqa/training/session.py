@@ -30,9 +30,9 @@ from dae_aqa.models.recompute import recompute_activations
 from dae_aqa.packs.options import NumberedFrameOptions
 from dae_aqa.running.places import user_path
 from dae_aqa.scoring import SCORING_RULES
-from dae_aqa.training.fit_options import FitOptions
+from dae_aqa.training.fit_inputs import FedSamples, FitOptions
 from dae_aqa.training.history import EpochChoice
-from dae_aqa.training.loop import EpochCallback, FedSamples, FitResult, fit
+from dae_aqa.training.loop import EpochCallback, FitResult, fit
 from dae_aqa.training.options import SPLITS_OF, TrainingOptions
 
 logger = logging.getLogger(__name__)

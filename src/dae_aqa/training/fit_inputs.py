@@ -1,10 +1,12 @@
-"""The options that a training loop needs, picked from those of the whole training."""
+"""What a training loop is given: its options, and samples with what feeds them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from dae_aqa.inference.feeds import Feed
 from dae_aqa.inference.options import Precision
+from dae_aqa.inference.samples import ScoredSamples
 from dae_aqa.models.options import LossOptions
 from dae_aqa.training.options import OptimizerName, Schedule, TrainingOptions
 
@@ -38,3 +40,11 @@ class FitOptions:
         if options.protocol == "as_published":  # no sample is left that sigma could be scaled by
             known["calibrate_sigma"] = False
         return cls(**{each.name: known[each.name] for each in fields(cls)})
+
+
+@dataclass(frozen=True)
+class FedSamples:
+    """The samples of one split, and the feed that gives their clips or features."""
+
+    samples: ScoredSamples
+    feed: Feed
