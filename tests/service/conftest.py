@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -35,8 +36,12 @@ class Running:
 
     def decoders(self) -> list[psutil.Process]:
         """Return the decoding processes."""
-        children = psutil.Process(self.process.pid).children()
-        return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def post(self, content: bytes, **fields: object) -> httpx.Response:
         """Upload a clip."""
