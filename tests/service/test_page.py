@@ -41,7 +41,7 @@ def test_two_clips_are_scored_and_compared(
     page.get_by_label("Difficulty").fill("3.0")
     page.get_by_label("Difficulty").press("Enter")  # by keyboard
     page.locator("article", has_text="0.mp4").wait_for()
-    page.get_by_role("button", name="Score").click()
+    page.get_by_role("button", name="Score", exact=True).click()
     page.locator("article", has_text="1.mp4").wait_for()
     for seed, name in enumerate(names):
         score = running.scorer.score(running.clips / f"{seed}.mp4", difficulty=3.0)
@@ -68,6 +68,6 @@ def test_what_is_wrong_is_said(browser: object, running: Running, tmp_path: Path
     (tmp_path / "text.mp4").write_text("no video")
     page.locator("#file").set_input_files(tmp_path / "text.mp4")
     page.get_by_label("Difficulty").fill("3")
-    page.get_by_role("button", name="Score").click()
+    page.get_by_role("button", name="Score", exact=True).click()
     page.get_by_role("alert").get_by_text("text.mp4: cannot be opened as a video").wait_for()
     page.close()

@@ -107,7 +107,8 @@ function clipForm() {
   const end = get("end");
   if (!end.disabled) {
     if (Number(start.value) > 0) form.append("start_seconds", start.value);
-    if (Number(end.value) < Number(end.max)) form.append("end_seconds", end.value);
+    // the last step before the end may be cut off: a slider stops at whole steps
+    if (Number(end.max) - Number(end.value) >= Number(end.step)) form.append("end_seconds", end.value);
   }
   if (get("difficulty").value) form.append("difficulty", get("difficulty").value);
   form.append("video", file, file.name);
