@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dae_aqa.cli.score import DEFAULT_MODEL
 from dae_aqa.errors import ScoreInputError
-
-DEFAULT_MODEL = "models/model.pt"
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

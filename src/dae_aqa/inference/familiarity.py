@@ -18,7 +18,7 @@ from torch import Tensor
 from dae_aqa.errors import ModelError
 from dae_aqa.inference.feeds import Feed
 from dae_aqa.inference.options import Precision
-from dae_aqa.inference.predict import chunks, clip_features
+from dae_aqa.inference.predict import chunks, clip_features, in_order
 from dae_aqa.inference.processes import ALONE, Processes
 from dae_aqa.models.model import ScoreModel
 
@@ -122,9 +122,7 @@ def training_features(
             model, feed, chunks(own, batch_size), precision=precision
         )
     ]
-    parts = [part for of_one in processes.gather(parts) for part in of_one]
-    order = torch.cat([indices for indices, _ in parts]).argsort()
-    return TrainingFeatures(torch.cat([looks for _, looks in parts])[order])
+    return TrainingFeatures(in_order(parts, processes))
 
 
 def _distances(one: Tensor, other: Tensor) -> Tensor:

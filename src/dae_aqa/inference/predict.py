@@ -142,9 +142,19 @@ def exemplar_features(
     ):
         with autocast(features.device, precision):
             parts.append((indices, model.head(model.vectors(features)).values.cpu()))
+    return in_order(parts, processes)
+
+
+def in_order(parts: list[tuple[Tensor, Tensor]], processes: Processes) -> Tensor:
+    """Return the values of all samples in their order (N, ...), on all processes.
+
+    Args:
+        parts: rows of samples (M,) and their values (M, ...), those that this process computed.
+        processes: those that shared the samples.
+    """
     parts = [part for of_one in processes.gather(parts) for part in of_one]
     order = torch.cat([indices for indices, _ in parts]).argsort()
-    return torch.cat([features for _, features in parts])[order]
+    return torch.cat([values for _, values in parts])[order]
 
 
 def chunks(items: Sequence[int], size: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
+from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
@@ -32,6 +32,7 @@ from dae_aqa.service.limits import ServiceLimits
 
 _PAGE = Path(__file__).parent / "page"
 _CHUNK_BYTES = 1 << 20
+_Answer = dict[str, Any]
 # the page and the OpenAPI page load nothing from elsewhere, and nobody may frame them
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; media-src blob:; "
@@ -43,11 +44,10 @@ _HEADERS = {
 logger = logging.getLogger(__name__)
 
 
-class PathRequest(BaseModel):
-    """A clip below the folder that the operator names.
+class _Asked(BaseModel):
+    """What is said of a clip, wherever it is.
 
     Attributes:
-        path: of the video, relative to that folder.
         start_seconds: where the performance begins.
         end_seconds: where it ends.
         start_frame: its first frame, instead.
@@ -61,7 +61,6 @@ class PathRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    path: str
     start_seconds: float | None = None
     end_seconds: float | None = None
     start_frame: int | None = None
@@ -71,6 +70,44 @@ class PathRequest(BaseModel):
     action_class: str | None = None
     name: str | None = None
     strip: bool = False
+
+    def clip(self, video: Path, *, name: str) -> Clip:
+        """Return the clip in the file `video`; `name` is its name where none is given.
+
+        Raises:
+            HTTPException: the stretch makes no sense.
+        """
+        stretch = {field: getattr(self, field) for field in Stretch.__dataclass_fields__}
+        try:
+            return Clip(
+                video=video,
+                stretch=Stretch(**stretch),
+                difficulty=self.difficulty,
+                action_class=self.action_class,
+                name=self.name or name,
+            )
+        except ScoreInputError as error:
+            raise HTTPException(422, str(error)) from error
+
+
+class Upload(_Asked):
+    """A clip in the request.
+
+    Attributes:
+        video: a video file.
+    """
+
+    video: UploadFile
+
+
+class PathRequest(_Asked):
+    """A clip below the folder that the operator names.
+
+    Attributes:
+        path: of the video, relative to that folder.
+    """
+
+    path: str
 
 
 @dataclass
@@ -107,7 +144,7 @@ class Service:
         self.batcher.close()
         self.decoder.close()
 
-    async def answer(self, clip: Clip, *, strip: bool) -> dict[str, Any]:
+    async def answer(self, clip: Clip, *, strip: bool) -> _Answer:
         """Return the score of a clip as JSON holds it.
 
         Raises:
@@ -174,65 +211,27 @@ def _routes(service: Service) -> FastAPI:
 
 def _add_scoring(app: FastAPI, service: Service) -> None:
     @app.post("/score", summary="Score an uploaded clip")
-    async def score(
-        video: Annotated[UploadFile, File(description="A video file.")],
-        start_seconds: Annotated[float | None, Form()] = None,
-        end_seconds: Annotated[float | None, Form()] = None,
-        start_frame: Annotated[int | None, Form()] = None,
-        end_frame: Annotated[int | None, Form()] = None,
-        last_frames: Annotated[int | None, Form()] = None,
-        difficulty: Annotated[float | None, Form()] = None,
-        action_class: Annotated[str | None, Form()] = None,
-        name: Annotated[str | None, Form()] = None,
-        strip: Annotated[bool, Form(description="With the frames looked at.")] = False,
-    ) -> dict[str, Any]:
+    async def score(upload: Annotated[Upload, Form(media_type="multipart/form-data")]) -> _Answer:
         """Answer with the score of the performance in the upload."""
-        stretch = _stretch(
-            start_seconds=start_seconds,
-            end_seconds=end_seconds,
-            start_frame=start_frame,
-            end_frame=end_frame,
-            last_frames=last_frames,
-        )
         with tempfile.NamedTemporaryFile(prefix="dae-aqa-upload-") as file:
-            while chunk := await video.read(_CHUNK_BYTES):
+            clip = upload.clip(Path(file.name), name=upload.video.filename or "upload")
+            while chunk := await upload.video.read(_CHUNK_BYTES):
                 await run_in_threadpool(file.write, chunk)
             file.flush()
-            clip = Clip(
-                video=Path(file.name),
-                stretch=stretch,
-                difficulty=difficulty,
-                action_class=action_class,
-                name=name or video.filename or "upload",
-            )
-            return await service.answer(clip, strip=strip)
+            return await service.answer(clip, strip=upload.strip)
 
     @app.post("/score/path", summary="Score a clip in the operator's folder")
-    async def score_path(asked: PathRequest) -> dict[str, Any]:
+    async def score_path(asked: PathRequest) -> _Answer:
         """Answer with the score of a clip that lies on the server."""
         if service.videos_dir is None:
             raise HTTPException(
                 404, "no folder of videos is open here (--videos-dir); upload the clip."
             )
-        stretch = _stretch(
-            start_seconds=asked.start_seconds,
-            end_seconds=asked.end_seconds,
-            start_frame=asked.start_frame,
-            end_frame=asked.end_frame,
-            last_frames=asked.last_frames,
-        )
         try:
             path = file_below(service.videos_dir, asked.path)
         except ScoreInputError as error:
             raise HTTPException(404, str(error)) from error
-        clip = Clip(
-            video=path,
-            stretch=stretch,
-            difficulty=asked.difficulty,
-            action_class=asked.action_class,
-            name=asked.name or asked.path,
-        )
-        return await service.answer(clip, strip=asked.strip)
+        return await service.answer(asked.clip(path, name=asked.path), strip=asked.strip)
 
 
 def _add_pages(app: FastAPI, service: Service) -> None:
@@ -282,13 +281,6 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         return FileResponse(_PAGE / name, headers=_HEADERS)
 
     app.mount("/swagger", StaticFiles(directory=swagger_ui_path))
-
-
-def _stretch(**values: float | None) -> Stretch:
-    try:
-        return Stretch(**values)  # type: ignore[arg-type]  # frames are whole by the schema
-    except ScoreInputError as error:
-        raise HTTPException(422, str(error)) from error
 
 
 def _unprocessable(error: DaeAqaError, clip: Clip) -> HTTPException:
