@@ -136,11 +136,12 @@ def path_keys(cls: type[Options], *, prefix: str = "") -> list[str]:
 
 
 def _sections(cls: type[Options]) -> dict[str, type[Options]]:
-    """Return the fields that are sections themselves."""
+    """Return the fields that are sections themselves, also those that may be null."""
     return {
-        key: field.annotation
+        key: kind
         for key, field in cls.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Options)
+        for kind in (field.annotation, *typing.get_args(field.annotation))
+        if isinstance(kind, type) and issubclass(kind, Options)
     }
 
 
@@ -162,7 +163,7 @@ def _good_part(
         here = (*location, key)
         if key in cls.model_fields and here not in faulty:
             section = _sections(cls).get(key)
-            if section is not None:
+            if section is not None and value is not None:
                 value = _good_part(section, value, faulty=faulty, location=here)
             good[key] = value
     return cls.model_construct(set(good), **good)

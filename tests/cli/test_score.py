@@ -65,7 +65,7 @@ def test_pictures_are_written_for_one_clip(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["score", "clips", "--model", "none.pt"], "none.pt: no such file of weights"),
+        (["score", "clips", "--model", "none.pt"], "none.pt: no such model file. Train one"),
         (["score", "clips"], "give it, e.g. 3.2"),
         (["score", "none.csv"], "none.csv: not a readable CSV table"),
         (["score", "clips", "--start", "1", "--last", "3"], "said more than once"),

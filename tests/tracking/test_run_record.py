@@ -95,20 +95,8 @@ class Recorder(NullTracker):
     def set_tags(self, tags):
         self.tags |= tags
 
-    def log_model(self, *, model_path, input_example, step):
-        assert input_example.shape == (1, 9, 36, 36, 3)
+    def log_model(self, *, model_path, step):
         self.models.append(step)
-
-
-class Layout:
-    """Of a model whose clips end with frame 8, 36 px high and wide with their margins."""
-
-    reach = 9
-    padded_crop_px = 36
-
-
-class Trained:
-    layout = Layout()
 
 
 def test_the_result_holds_the_figures_of_the_chosen_epoch(tmp_path):
@@ -120,7 +108,6 @@ def test_the_result_holds_the_figures_of_the_chosen_epoch(tmp_path):
     recorder = Recorder()
     run_record.log_result(
         recorder,
-        Trained(),
         history,
         best_epoch=1,
         chosen_by="rho",

@@ -21,9 +21,11 @@ from torch.nn.modules.module import (
 )
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from dae_aqa.inference.familiarity import TrainingFeatures
 from dae_aqa.inference.trained_model import TrainedModel
 from dae_aqa.models.backbones.base import Backbone
 from dae_aqa.models.heads.base import GaussianMlp
+from dae_aqa.training import session
 from dae_aqa.training.loop import FitResult
 from dae_aqa.training.options import TrainingOptions
 
@@ -83,16 +85,23 @@ class Mode:
 
 @dataclass
 class Seen:
-    """All that a training did, and what it ended with."""
+    """All that a training did, and what it ended with.
+
+    Afterwards the model looks at its training samples once more (`last_look`).
+    """
 
     train: Mode = field(default_factory=Mode)
     val: Mode = field(default_factory=Mode)
     steps: list[Step] = field(default_factory=list)
     trained: TrainedModel | None = None
     result: FitResult | None = None
+    last_look: Mode = field(default_factory=Mode)
+    is_over: bool = False
 
     @property
     def now(self) -> Mode:
+        if self.is_over:
+            return self.last_look
         return self.train if torch.is_grad_enabled() else self.val
 
     @property
@@ -142,8 +151,15 @@ def watching() -> Iterator[Seen]:
             seen.now.dropouts.append(p)
         return dropout(values, p, training)
 
+    training_features = session.training_features
+
+    def after_the_last_epoch(*arguments: Any, **options: Any) -> TrainingFeatures | None:
+        seen.is_over = True
+        return training_features(*arguments, **options)
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(nn.functional, "dropout", noting_dropout)
+        patched.setattr(session, "training_features", after_the_last_epoch)
         handles = [
             register_module_forward_pre_hook(before_forward),
             register_module_forward_hook(after_forward),

@@ -16,7 +16,7 @@ from dae_aqa.training.fingerprint import training_fingerprint
 VALUES = {"lr": 1e-3, "train.clips.starts": [4]}
 ROOMS_OF_A_TRAINING = (
     *("clips", "files", "inference", "metrics", "models", "packs", "scoring", "splits", "tables"),
-    "training",
+    *("training", "video"),
 )
 REPO = Path(__file__).resolve().parents[2]
 

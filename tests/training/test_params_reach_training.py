@@ -280,6 +280,10 @@ def assert_clips(seen: Seen, *, starts: tuple[int, ...], **cut: int) -> None:
 
 def test_plain_clips(plain: Seen):
     assert_clips(plain, starts=(0, 1))
+    last = clips_of(plain.last_look, per_sample=2)
+    assert sorted(name for name, _ in last) == TRAIN
+    for name, clips in last:
+        np.testing.assert_allclose(clips, [pixels(name, start=s) for s in (0, 1)], atol=1e-6)
 
 
 def test_clips_starts(train: Train):
