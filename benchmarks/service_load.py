@@ -34,6 +34,7 @@ from dae_aqa.scorer import Clip, Scorer
 from dae_aqa.tables.annotations import read_annotations
 
 NUM_CLIPS = 20
+NUM_IN_PYTHON = 300  # clips that the scorer scores before the clients, and again after them
 DIFFICULTY = 3.0
 
 
@@ -48,16 +49,17 @@ def main() -> None:
         clips = cut_clips(Path(name))
         scorer = Scorer.load(args.model, device="cpu")
         numbers = [number % len(clips) for number in range(args.requests)]
-        before, wanted = score_all(scorer, [clips[number] for number in numbers])
+        beside = [clips[number] for number in numbers[:NUM_IN_PYTHON]]
+        before, wanted = score_all(scorer, beside)
         service, url = start(args.model)
         try:
             result = load(service, url, clips, numbers, wanted, num_clients=args.clients)
         finally:
             service.send_signal(signal.SIGTERM)
             service.wait(timeout=60)
-        after, _ = score_all(scorer, [clips[number] for number in numbers])
+        after, _ = score_all(scorer, beside)
         own = [timed(lambda clip=clip: scorer.score(clip, difficulty=DIFFICULTY)) for clip in clips]
-    python = args.requests / ((before + after) / 2)
+    python = len(beside) / ((before + after) / 2)
     result |= {
         "num_requests": args.requests,
         "num_clients": args.clients,
