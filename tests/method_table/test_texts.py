@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pandas as pd
@@ -12,7 +13,14 @@ from tests.method_table.made_up import cell
 from dae_aqa.datasets.base import PublishedResult
 from dae_aqa.method_table.page import render_table
 from dae_aqa.method_table.rows import blocks_of, ceilings_of
-from dae_aqa.method_table.texts import HEADINGS, PROTOCOL_TITLE, WARNING, csv_table, markdown
+from dae_aqa.method_table.texts import (
+    HEADINGS,
+    PROTOCOL_TITLE,
+    WARNING,
+    csv_table,
+    json_cells,
+    markdown,
+)
 
 PUBLISHED = [
     PublishedResult(
@@ -45,6 +53,14 @@ def cells_of(text: str, name: str) -> dict[str, str]:
     line = next(line for line in text.splitlines() if line.startswith(f"| {name} "))
     parts = [part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]]
     return dict(zip(HEADINGS, parts, strict=True))
+
+
+def test_json_holds_every_cell() -> None:
+    cells = [cell("b", 1, rho=0.9), cell("a", 0, rho=0.8), cell("b", 0, rho=0.7)]
+    told = json.loads(json_cells(cells))["cells"]
+    assert [(each["row"], each["seed"]) for each in told] == [("a", 0), ("b", 0), ("b", 1)]
+    assert [each["metrics"]["spearman"] for each in told] == [0.8, 0.7, 0.9]
+    assert {each["protocol"] for each in told} == {"honest"}
 
 
 def test_markdown_shows_means_deviations_costs_and_verdict(table):

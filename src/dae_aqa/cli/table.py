@@ -45,7 +45,7 @@ from dae_aqa.params.check import check_project
 from dae_aqa.running.places import cache_dir, check_outputs
 from dae_aqa.wording import first_few
 
-REPORTS = tuple(Path(f"reports/table.{kind}") for kind in ("md", "csv", "html"))
+REPORTS = tuple(Path(f"reports/table.{kind}") for kind in ("md", "csv", "html", "json"))
 _RESULTS = (Path("reports/metrics.json"), Path("reports/predictions.csv"))
 _FRAMES_STAGE = "extract_frames"
 _READ_BY_DATA_STAGES = ("dataset", "datasets", "download", "extract_frames")
@@ -276,7 +276,7 @@ def _write(run: _Run, *, cells: Sequence[CellPlan], root: Path) -> int:
     from dae_aqa.datasets import DATASETS
     from dae_aqa.method_table.page import render_table
     from dae_aqa.method_table.rows import blocks_of, ceilings_of
-    from dae_aqa.method_table.texts import csv_table, markdown
+    from dae_aqa.method_table.texts import csv_table, json_cells, markdown
 
     finished = [
         read_cell(run.cells[name], commit, root=root) for name, commit in run.finished.items()
@@ -295,6 +295,7 @@ def _write(run: _Run, *, cells: Sequence[CellPlan], root: Path) -> int:
         markdown(blocks, ceilings, title=title, unfinished=unfinished),
         csv_table(blocks, ceilings),
         render_table(blocks, ceilings, title=title, unfinished=unfinished),
+        json_cells(finished),
     )
     for path, text in zip(REPORTS, texts, strict=True):
         with written_whole(path) as part:

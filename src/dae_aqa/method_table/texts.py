@@ -1,13 +1,15 @@
-"""The table as Markdown and as CSV, and the words that stand in its cells."""
+"""The table as Markdown, CSV and JSON, and the words that stand in its cells."""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from dae_aqa.method_table.cells import Cell
 from dae_aqa.method_table.rows import PROTOCOL_FIGURES, Block, Ceiling, MeanAndSpread, Row
 from dae_aqa.running.progress import duration
 
@@ -154,6 +156,23 @@ def markdown(
     if unfinished:
         lines += ["Without a result:", "", *(f"- {line}" for line in unfinished), ""]
     return "\n".join([*lines, *(f"- {note}" for note in NOTES)]) + "\n"
+
+
+def json_cells(cells: Sequence[Cell]) -> str:
+    """Return all figures of every cell as JSON, by row and seed."""
+    records = [
+        {
+            "row": cell.row,
+            "seed": cell.seed,
+            "model": cell.model,
+            "protocol": cell.protocol,
+            "train_seconds": cell.train_seconds,
+            "score_seconds": cell.score_seconds,
+            "metrics": dict(cell.metrics),
+        }
+        for cell in sorted(cells, key=lambda cell: (cell.row, cell.seed))
+    ]
+    return json.dumps({"cells": records}, indent=1) + "\n"
 
 
 def csv_table(blocks: Sequence[Block], ceilings: Sequence[Ceiling]) -> str:
