@@ -127,6 +127,7 @@ class _Run:
     mine: set[str] = field(default_factory=set)
     lost: dict[str, int] = field(default_factory=dict)
     cut_off: set[str] = field(default_factory=set)
+    _over: set[str] = field(default_factory=set)
     _said: str = ""
 
     def to_the_end(self) -> None:
@@ -140,9 +141,10 @@ class _Run:
             if not left:
                 return
             live = [name for name in left if queue.states.get(name) in ("Queued", "Running")]
-            self._judge([name for name in left if name not in live])
+            over = self._surely_over([name for name in left if name not in live])
+            self._judge(over)
             left = [name for name in left if name not in self.failed]
-            self._enqueue([name for name in left if name not in live], seen=queue.states)
+            self._enqueue([name for name in over if name in left], seen=queue.states)
             self.mine |= set(left)
             self._free_lost([name for name in live if queue.states[name] == "Running"], queue.tasks)
             if left and count_workers(root=self.root) < min(self.jobs, len(left)):
@@ -157,6 +159,17 @@ class _Run:
             names = [name for name in self.cells if queue.states.get(name) == state]
             if names:
                 try_dvc("queue", action, *names, root=self.root)
+
+    def _surely_over(self, over: Sequence[str]) -> list[str]:
+        """Return those of `over` that were over at the last look too, or were never queued.
+
+        A cell that a worker is just taking from the queue is for a moment neither there nor
+        running.
+        """
+        known, self._over = self._over, set(over)
+        return [
+            name for name in over if name in known or name in self.cut_off or name not in self.mine
+        ]
 
     def _judge(self, over: Sequence[str]) -> None:
         """Note as failed what was in the queue, is there no more and has no result."""
