@@ -92,10 +92,23 @@ def gif_with_a_wide_header() -> bytes:
     return bytes(content)
 
 
+def sound_alone() -> bytes:
+    """An MP4 of half a second of silence."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
 BAD: dict[str, tuple[Callable[[Running], bytes], str]] = {
     "empty": (lambda _: b"", "cannot be opened"),
     "text": (lambda _: b"no video at all\n" * 20, "cannot be opened"),
     "truncated": (lambda r: clip_bytes(r, 0)[:1500], "cannot be opened|damaged|cut off"),
+    "sound": (lambda _: sound_alone(), "holds no video stream"),
     "playlist": (lambda _: b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "cannot be opened"),
     "concat": (lambda _: b"ffconcat version 1.0\nfile '/etc/passwd'\n", "cannot be opened"),
     "wide": (lambda _: gif_with_a_wide_header(), "pixels"),
