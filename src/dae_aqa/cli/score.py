@@ -1,4 +1,4 @@
-"""`dae-aqa score`, `inspect` and `register`: a trained model at the shell."""
+"""`dae-aqa score`, `inspect`, `export`, `register`: a trained model at the shell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOME_FAILED = 3  # exit code where some clips could not be scored and others cou
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `score`, `inspect` and `register` to the commands."""
+    """Add `score`, `inspect`, `export` and `register` to the commands."""
     score = commands.add_parser(
         "score",
         help="score clips with a trained model",
@@ -63,6 +63,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     inspect.add_argument("model", nargs="*", default=[DEFAULT_MODEL], metavar="MODEL")
     inspect.add_argument("--json", action="store_true", help="as one JSON object")
     inspect.set_defaults(run=_inspect)
+
+    export = commands.add_parser(
+        "export", help="write the network of a model file for other runtimes"
+    )
+    export.add_argument("model", metavar="MODEL", help="a model file")
+    export.add_argument("out", type=Path, metavar="FILE", help="the .pt2 or .onnx file")
+    export.add_argument("--format", choices=("torch", "onnx"), default="onnx")
+    export.set_defaults(run=_export)
 
     register = commands.add_parser(
         "register", help="give the model of an MLflow run a name and a version"
@@ -185,6 +193,16 @@ def _inspect(chosen: argparse.Namespace) -> None:
     description = Scorer.load(*chosen.model, device="cpu").describe()
     text = json.dumps(description) if chosen.json else "\n".join(description_lines(description))
     print(text)
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from dae_aqa.inference.trained_model import TrainedModel
+    from dae_aqa.scorer.export import export
+    from dae_aqa.scorer.sources import local_file
+
+    trained = TrainedModel.load(local_file(chosen.model))
+    difference = export(trained, chosen.out, to=chosen.format)
+    print(f"{chosen.out}: as the model itself, up to {difference:.1g} of its largest output")
 
 
 def _register(chosen: argparse.Namespace) -> None:

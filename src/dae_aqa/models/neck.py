@@ -59,7 +59,7 @@ class AttentionNeck(Neck):
         places = positions(features.shape[1], ATTENTION_DIM).to(features)
         steps = self.norm(self.project(features)) + places  # (N, K, 128)
         # a copy: a view of a parameter cannot be followed where no gradient is wanted (costs.py)
-        queries = self.queries.repeat(len(features), 1, 1).to(steps)
+        queries = self.queries.repeat(features.shape[0], 1, 1).to(steps)
         found, _ = self.attention(queries, steps, steps, need_weights=False)  # (N, 4, 128)
         return torch.cat((features.mean(dim=1), found.flatten(1)), dim=1)
 
