@@ -52,6 +52,7 @@ _READ_BY_DATA_STAGES = ("dataset", "datasets", "download", "extract_frames")
 _NO_MATTER = ("src/dae_aqa/report",)  # changes no figure of a cell
 _NOT_CODE = ("__pycache__", "recipes")
 _SECONDS_BETWEEN_LOOKS = 4.0
+_PAUSE_PER_LOOK = 10  # times the seconds that a look took: asking DVC costs a core for seconds
 _MAX_LOST = 3  # times that a cell's worker may vanish in one call
 _NUM_LOG_LINES = 200
 
@@ -133,7 +134,9 @@ class _Run:
     def to_the_end(self) -> None:
         """Queue what is missing, and wait until nothing waits or runs."""
         while True:
+            asked = time.monotonic()
             queue = queue_status(root=self.root)
+            pause = max(_SECONDS_BETWEEN_LOOKS, _PAUSE_PER_LOOK * (time.monotonic() - asked))
             # asked after the queue: what ends in between is then found finished
             known = finished_experiments(root=self.root)
             self.finished = {name: known[name] for name in self.cells if name in known}
@@ -150,7 +153,7 @@ class _Run:
             if left and count_workers(root=self.root) < min(self.jobs, len(left)):
                 call_dvc("queue", "start", "--jobs", str(self.jobs), root=self.root)
             self._say(running=sum(queue.states[name] == "Running" for name in live))
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(pause)
 
     def stop(self) -> None:
         """Take this table's cells out of the queue, and end those that run."""
